@@ -1,2 +1,99 @@
-//! To be written.
+//! From the boot loader's jump to the first Rust function.
+//!
+//! `entry.s` holds the arm64 Image header (Linux, Documentation/arch/arm64/booting.rst), the
+//! primary and the secondary entry. The primary entry relocates the image to where it was
+//! loaded, maps the image and the device tree with 2 MiB blocks and turns the MMU on, so that all
+//! Rust code runs with caches. Secondary cores start on the tables that the primary core built.
+//!
+//! The kernel provides these symbols:
+//! - `primary_main(tree: u64, entry_ticks: u64) -> !`, at EL2 with the MMU on;
+//! - `wrong_exception_level(level: u64, tree: u64) -> !`, at EL1 or EL3 with the MMU off;
+//! - `secondary_main(context: u64) -> !`, at EL2 on the final tables;
+//! - `exception_vectors`, the EL2 vector table.
 #![no_std]
+
+use core::arch::global_asm;
+
+/// Bytes of one core's stack, without its guard page. `entry.s` relies on it.
+pub const STACK_SIZE: usize = 0x8000;
+/// Bytes from one core's stack to the next: the guard page lies at the low end.
+pub const STACK_STRIDE: usize = STACK_SIZE + 0x1000;
+/// Cores that have a stack; further ones are not started.
+pub const MAX_CORES: usize = 8;
+
+global_asm!(
+    include_str!("entry.s"),
+    STACK_STRIDE = const STACK_STRIDE,
+    STACKS_SIZE = const STACK_STRIDE * MAX_CORES,
+);
+
+/// What a starting secondary core reads with its MMU off; the primary core must have cleaned it
+/// to the point of coherency. `entry.s` relies on the order.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct SecondaryStart {
+    /// Top of the core's stack.
+    pub stack_top: u64,
+    /// TTBR0_EL2.
+    pub ttbr0: u64,
+    /// TCR_EL2.
+    pub tcr: u64,
+    /// MAIR_EL2.
+    pub mair: u64,
+    /// SCTLR_EL2.
+    pub sctlr: u64,
+    /// Handed to `secondary_main`.
+    pub context: u64,
+}
+
+unsafe extern "C" {
+    static __image_start: u8;
+    static __text_end: u8;
+    static __rodata_end: u8;
+    static __bss_end: u8;
+    static __stacks_start: u8;
+    static __image_end: u8;
+    fn secondary_entry();
+}
+
+/// Where the parts of the running image lie, as physical (= EL2 virtual) addresses.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// First byte of the image, 2 MiB-aligned; code up to `text_end`.
+    pub start: u64,
+    /// End of code, start of constants.
+    pub text_end: u64,
+    /// End of constants, start of data and bss.
+    pub rodata_end: u64,
+    /// End of bss; stacks start at `stacks_start`.
+    pub data_end: u64,
+    /// The lowest guard page.
+    pub stacks_start: u64,
+    /// End of everything.
+    pub end: u64,
+}
+
+impl Layout {
+    /// The layout of this image.
+    pub fn get() -> Self {
+        Self {
+            start: &raw const __image_start as u64,
+            text_end: &raw const __text_end as u64,
+            rodata_end: &raw const __rodata_end as u64,
+            data_end: &raw const __bss_end as u64,
+            stacks_start: &raw const __stacks_start as u64,
+            end: &raw const __image_end as u64,
+        }
+    }
+
+    /// The mapped part of the stack of core number `core` (< [`MAX_CORES`]), lowest address and top.
+    pub fn stack(&self, core: usize) -> (u64, u64) {
+        let top = self.stacks_start + ((core + 1) * STACK_STRIDE) as u64;
+        (top - STACK_SIZE as u64, top)
+    }
+}
+
+/// Where a secondary core must enter, with x0 = the address of its [`SecondaryStart`].
+pub fn secondary_entry_address() -> u64 {
+    secondary_entry as *const () as u64
+}

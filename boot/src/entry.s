@@ -1,0 +1,179 @@
+// SCTLR_EL2 with the MMU and caches off: the RES1 bits, and little-endian (DDI 0487 D19.2.122).
+.set SCTLR_OFF, 0x30c50830
+// The same with M, C, I on.
+.set SCTLR_ON, SCTLR_OFF | 0x1005
+// Attr0 = Normal write-back, Attr1 = Device-nGnRE.
+.set MAIR, 0x04ff
+// T0SZ = 25 (39 bits, walks start at level 1), write-back inner shareable walks, 4 KiB granule; PS is filled in.
+.set TCR, 0x80803519
+// Block descriptor: valid, attribute 0, AF, inner shareable.
+.set BLOCK, 0x701
+
+.section .head, "ax"
+.global _head
+_head:
+    b       primary_entry
+    .long   0
+    .quad   0                   // text_offset
+    .quad   __image_size
+    .quad   0xa                 // little-endian, 4 KiB pages, anywhere in memory
+    .quad   0, 0, 0
+    .ascii  "ARM\x64"
+    .long   0
+
+.section .text.boot, "ax"
+primary_entry:
+    mrs     x19, cntpct_el0
+    mov     x20, x0
+    msr     daifset, #0xf
+
+    // The boot protocol cleans the file's bytes only: drop stale lines of what is written below.
+    bl      clean_image
+    bl      relocate
+    adrp    x0, __bss_start
+    adrp    x1, __image_end
+1:  stp     xzr, xzr, [x0], #16
+    cmp     x0, x1
+    b.lo    1b
+    adrp    x0, stacks
+    add     sp, x0, #({STACK_STRIDE} >> 12), lsl #12
+
+    mrs     x0, CurrentEL
+    lsr     x0, x0, #2
+    cmp     x0, #2
+    b.eq    2f
+    mov     x1, x20
+    b       wrong_exception_level
+
+2:  bl      build_early_tables
+    bl      clean_image
+    adrp    x0, early_l1
+    ldr     x1, =TCR
+    mrs     x2, id_aa64mmfr0_el1
+    and     x2, x2, #7          // PARange, at most 48 bits = 5
+    cmp     x2, #5
+    mov     x3, #5
+    csel    x2, x2, x3, lo
+    orr     x1, x1, x2, lsl #16
+    ldr     x2, =MAIR
+    ldr     x3, =SCTLR_ON
+    bl      enable_mmu
+    mov     x0, x20
+    mov     x1, x19
+    bl      primary_main
+    b       .
+
+// x0 = the core's SecondaryStart.
+.global secondary_entry
+secondary_entry:
+    msr     daifset, #0xf
+    mov     x19, x0
+    ldp     x4, x0, [x19]
+    mov     sp, x4
+    ldp     x1, x2, [x19, #16]
+    ldr     x3, [x19, #32]
+    bl      enable_mmu
+    ldr     x0, [x19, #40]
+    bl      secondary_main
+    b       .
+
+// x0 = TTBR0, x1 = TCR, x2 = MAIR, x3 = SCTLR. Clobbers x4.
+enable_mmu:
+    ldr     x4, =SCTLR_OFF
+    msr     sctlr_el2, x4
+    isb
+    tlbi    alle2
+    ic      iallu
+    dsb     sy
+    msr     ttbr0_el2, x0
+    msr     tcr_el2, x1
+    msr     mair_el2, x2
+    adrp    x4, exception_vectors
+    add     x4, x4, :lo12:exception_vectors
+    msr     vbar_el2, x4
+    isb
+    msr     sctlr_el2, x3
+    isb
+    ret
+
+// Clean and invalidate the whole image to the point of coherency. Clobbers x0-x3.
+clean_image:
+    adrp    x0, __image_start
+    adrp    x1, __image_end
+    mrs     x2, ctr_el0
+    ubfx    x2, x2, #16, #4     // DminLine, log2 of words
+    mov     x3, #4
+    lsl     x2, x3, x2
+1:  dc      civac, x0
+    add     x0, x0, x2
+    cmp     x0, x1
+    b.lo    1b
+    dsb     sy
+    ret
+
+// Apply the R_AARCH64_RELATIVE relocations: the image is linked at 0. Clobbers x0-x5.
+relocate:
+    adrp    x0, __rela_start
+    add     x0, x0, :lo12:__rela_start
+    adrp    x1, __rela_end
+    add     x1, x1, :lo12:__rela_end
+    adrp    x2, __image_start
+1:  cmp     x0, x1
+    b.hs    2f
+    ldp     x3, x4, [x0]        // offset, type
+    ldr     x5, [x0, #16]       // addend
+    add     x0, x0, #24
+    cmp     w4, #1027
+    b.ne    1b
+    add     x5, x5, x2
+    str     x5, [x2, x3]
+    b       1b
+2:  ret
+
+// Map the image's 2 MiB block and the two blocks from the device tree (x20). Clobbers x0-x9.
+build_early_tables:
+    adrp    x0, early_l1
+    adrp    x1, early_l2_image
+    adrp    x2, early_l2_tree
+    adrp    x3, __image_start
+    mov     x9, x30
+    mov     x4, x1
+    bl      map_block
+    cbz     x20, 1f
+    lsr     x5, x3, #30
+    lsr     x6, x20, #30
+    cmp     x5, x6
+    csel    x4, x1, x2, eq      // one level-2 table if both lie in the same GiB
+    mov     x3, x20
+    bl      map_block
+    add     x3, x20, #0x200000
+    lsr     x5, x3, #30
+    cmp     x5, x6
+    b.ne    1f
+    bl      map_block
+1:  mov     x30, x9
+    ret
+
+// x0 = level-1 table, x3 = address, x4 = level-2 table of its GiB. Clobbers x7, x8.
+map_block:
+    lsr     x7, x3, #39
+    cbnz    x7, 1f              // beyond the 39 bits that the early tables span
+    ubfx    x7, x3, #30, #9
+    orr     x8, x4, #3
+    str     x8, [x0, x7, lsl #3]
+    ubfx    x7, x3, #21, #9
+    and     x8, x3, #0xffffffffffe00000
+    orr     x8, x8, #(BLOCK & ~1)
+    orr     x8, x8, #1
+    str     x8, [x4, x7, lsl #3]
+1:  ret
+
+.section .bss.early, "aw", %nobits
+.balign 4096
+early_l1:           .skip 4096
+early_l2_image:     .skip 4096
+early_l2_tree:      .skip 4096
+
+.section .stacks, "aw", %nobits
+.balign 4096
+stacks:             .skip {STACKS_SIZE}
