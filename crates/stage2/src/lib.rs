@@ -1,3 +1,15 @@
-//! To be written.
+//! A guest's memory: where its RAM really is, and the stage-2 tables that say so to the hardware.
+//!
+//! Guest RAM is a few contiguous regions, so [`GuestRam`] translates an IPA by arithmetic; the
+//! tables in [`Tables`] are built once when the guest is created and are never walked by software.
 #![no_std]
 #![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+mod ram;
+mod tables;
+
+pub use ram::{GuestRam, RamRegion, TooManyRegions};
+pub use tables::{MapError, Tables, vtcr};

@@ -1,0 +1,136 @@
+//! IPA to PA by arithmetic.
+
+use addr::{Ipa, PAGE_SIZE, Pa};
+use arrayvec::ArrayVec;
+
+/// Most regions that one guest's RAM may be split into.
+const MAX_REGIONS: usize = 4;
+
+/// One run of guest RAM, contiguous in both address spaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RamRegion {
+    /// Where the guest sees it.
+    pub ipa: Ipa,
+    /// Where it is.
+    pub pa: Pa,
+    /// Bytes, a multiple of the page size.
+    pub size: u64,
+}
+
+/// The guest has more RAM regions than a [`GuestRam`] can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooManyRegions;
+
+/// All RAM of one guest.
+#[derive(Clone, Debug, Default)]
+pub struct GuestRam {
+    regions: ArrayVec<RamRegion, MAX_REGIONS>,
+}
+
+impl GuestRam {
+    /// No RAM yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a region; the caller keeps regions disjoint in both address spaces.
+    pub fn push(&mut self, region: RamRegion) -> Result<(), TooManyRegions> {
+        self.regions.try_push(region).map_err(|_| TooManyRegions)
+    }
+
+    /// The regions, in the order they were added.
+    pub fn regions(&self) -> &[RamRegion] {
+        &self.regions
+    }
+
+    /// Bytes of RAM in all regions.
+    pub fn size(&self) -> u64 {
+        self.regions.iter().map(|region| region.size).sum()
+    }
+
+    /// The PA of `ipa`, and the bytes from there to the end of its region; `None` if `ipa` is not RAM.
+    #[inline]
+    pub fn locate(&self, ipa: Ipa) -> Option<(Pa, u64)> {
+        self.regions.iter().find_map(|region| {
+            let offset = ipa.0.wrapping_sub(region.ipa.0);
+            (offset < region.size).then(|| (Pa(region.pa.0 + offset), region.size - offset))
+        })
+    }
+
+    /// The PA of the page that starts at `ipa`; `None` if `ipa` is not page-aligned or not RAM.
+    #[inline]
+    pub fn page(&self, ipa: Ipa) -> Option<Pa> {
+        if !ipa.is_aligned(PAGE_SIZE) {
+            return None;
+        }
+        self.locate(ipa).map(|(pa, _)| pa)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn two_regions() -> GuestRam {
+        let mut ram = GuestRam::new();
+        ram.push(RamRegion {
+            ipa: Ipa(0x4000_0000),
+            pa: Pa(0x8020_0000),
+            size: 0x20_0000,
+        })
+        .unwrap();
+        ram.push(RamRegion {
+            ipa: Ipa(0x4020_0000),
+            pa: Pa(0x5000_0000),
+            size: 0x40_0000,
+        })
+        .unwrap();
+        ram
+    }
+
+    #[test]
+    fn translates_inside_and_refuses_outside() {
+        let ram = two_regions();
+        assert_eq!(
+            ram.locate(Ipa(0x4000_0010)),
+            Some((Pa(0x8020_0010), 0x1f_fff0))
+        );
+        assert_eq!(
+            ram.locate(Ipa(0x4020_0000)),
+            Some((Pa(0x5000_0000), 0x40_0000))
+        );
+        assert_eq!(ram.locate(Ipa(0x4060_0000)), None);
+        assert_eq!(ram.locate(Ipa(0x3fff_ffff)), None);
+        assert_eq!(ram.locate(Ipa(u64::MAX)), None);
+        assert_eq!(ram.page(Ipa(0x4000_0800)), None);
+        assert_eq!(ram.size(), 0x60_0000);
+    }
+
+    #[test]
+    fn a_fifth_region_is_refused() {
+        let mut ram = GuestRam::new();
+        let region = RamRegion {
+            ipa: Ipa(0),
+            pa: Pa(0),
+            size: 4096,
+        };
+        for _ in 0..MAX_REGIONS {
+            ram.push(region).unwrap();
+        }
+        assert_eq!(ram.push(region), Err(TooManyRegions));
+    }
+
+    proptest! {
+        #[test]
+        fn h04_every_translation_stays_in_a_region(ipa: u64) {
+            let ram = two_regions();
+            if let Some((pa, left)) = ram.locate(Ipa(ipa)) {
+                let inside = |r: &RamRegion| {
+                    r.pa <= pa && pa.0 + left == r.pa.0 + r.size && ipa - r.ipa.0 == pa.0 - r.pa.0
+                };
+                prop_assert!(ram.regions().iter().any(inside));
+            }
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The stage-2 translation tables, DDI 0487 D8.2: 39-bit IPA, 4 KiB granule, walks start at level 1.
+
+use aarch64_paging::{
+    Mapping,
+    descriptor::{PhysicalAddress, Stage2Attributes as Attr},
+    idmap::IdTranslation,
+    paging::{Constraints, MemoryRegion, Stage2},
+};
+use addr::{Ipa, Pa};
+
+pub use aarch64_paging::MapError;
+
+use crate::{GuestRam, RamRegion};
+
+/// Level at which walks start.
+const ROOT_LEVEL: usize = 1;
+
+/// Normal memory, write-back cacheable, inner shareable, read, write and execute.
+const RAM: Attr = Attr::VALID
+    .union(Attr::MEMATTR_NORMAL_INNER_WB)
+    .union(Attr::MEMATTR_NORMAL_OUTER_WB)
+    .union(Attr::SH_INNER)
+    .union(Attr::S2AP_ACCESS_RW)
+    .union(Attr::ACCESS_FLAG);
+
+/// Device-nGnRE, read and write.
+const DEVICE: Attr = Attr::VALID
+    .union(Attr::MEMATTR_DEVICE_nGnRE)
+    .union(Attr::S2AP_ACCESS_RW)
+    .union(Attr::ACCESS_FLAG)
+    .union(Attr::XN);
+
+/// VTCR_EL2 for these tables, with the board's `pa_range` (ID_AA64MMFR0_EL1.PARange).
+pub const fn vtcr(pa_range: u64) -> u64 {
+    // Output sizes above 48 bits need FEAT_LPA2 descriptors.
+    let ps = if pa_range > 5 { 5 } else { pa_range };
+    let (t0sz, start_at_level_1, write_back, inner_shareable, res1) = (64 - 39, 1, 1, 3, 1);
+    t0sz | start_at_level_1 << 6
+        | write_back << 8
+        | write_back << 10
+        | inner_shareable << 12
+        | ps << 16
+        | res1 << 31
+}
+
+/// One guest's tables. Built while no core uses them; freed on drop.
+pub struct Tables {
+    mapping: Mapping<IdTranslation<Attr>, Stage2>,
+}
+
+impl Default for Tables {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Tables {
+    /// Tables that map nothing. The global allocator must hand out identity-mapped memory.
+    pub fn new() -> Self {
+        Self {
+            mapping: Mapping::new(IdTranslation::new(), ROOT_LEVEL, Stage2),
+        }
+    }
+
+    /// Maps all of `ram`, with the largest blocks that fit.
+    pub fn map_ram(&mut self, ram: &GuestRam) -> Result<(), MapError> {
+        ram.regions()
+            .iter()
+            .try_for_each(|region| self.map(region, RAM))
+    }
+
+    /// Lets the guest reach the device frame `pa..pa + size` at `ipa`.
+    pub fn map_device(&mut self, ipa: Ipa, pa: Pa, size: u64) -> Result<(), MapError> {
+        self.map(&RamRegion { ipa, pa, size }, DEVICE)
+    }
+
+    fn map(&mut self, region: &RamRegion, attributes: Attr) -> Result<(), MapError> {
+        let start = region.ipa.0 as usize;
+        self.mapping.map_range(
+            &MemoryRegion::new(start, start + region.size as usize),
+            PhysicalAddress(region.pa.0 as usize),
+            attributes,
+            Constraints::NO_CONTIGUOUS_HINT,
+        )
+    }
+
+    /// Where the hardware finds the tables: VTTBR_EL2.BADDR.
+    pub fn root(&self) -> Pa {
+        Pa(self.mapping.root_address().0 as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    fn leaves(tables: &Tables, start: usize, end: usize) -> Vec<(usize, usize, Attr)> {
+        let mut found = Vec::new();
+        tables
+            .mapping
+            .walk_range(
+                &MemoryRegion::new(start, end),
+                &mut |region, descriptor, level| {
+                    if descriptor.is_valid() && (level == 3 || !descriptor.is_table_or_page()) {
+                        found.push((region.start().0, level, descriptor.flags()));
+                    }
+                    Ok(())
+                },
+            )
+            .unwrap();
+        found
+    }
+
+    #[test]
+    fn congruent_ram_takes_the_largest_blocks() {
+        let mut ram = GuestRam::new();
+        let size = (1 << 30) + (2 << 20) + 4096;
+        ram.push(RamRegion {
+            ipa: Ipa(0x4000_0000),
+            pa: Pa(0x8000_0000),
+            size,
+        })
+        .unwrap();
+        let mut tables = Tables::new();
+        tables.map_ram(&ram).unwrap();
+        let levels: Vec<usize> = leaves(&tables, 0x4000_0000, 0x4000_0000 + size as usize)
+            .iter()
+            .map(|l| l.1)
+            .collect();
+        assert_eq!(levels, [1, 2, 3]);
+    }
+
+    #[test]
+    fn nothing_else_is_mapped() {
+        let mut ram = GuestRam::new();
+        ram.push(RamRegion {
+            ipa: Ipa(0x4000_0000),
+            pa: Pa(0x5000_0000),
+            size: 1 << 21,
+        })
+        .unwrap();
+        let mut tables = Tables::new();
+        tables.map_ram(&ram).unwrap();
+        tables
+            .map_device(Ipa(0x0801_0000), Pa(0x0804_0000), 0x2000)
+            .unwrap();
+        let all = leaves(&tables, 0, 1 << 39);
+        let starts: Vec<usize> = all.iter().map(|leaf| leaf.0).collect();
+        assert_eq!(starts, [0x0801_0000, 0x0801_1000, 0x4000_0000]);
+        assert!(all[0].2.contains(Attr::XN), "devices are never executable");
+    }
+
+    #[test]
+    fn beyond_the_ipa_space_is_refused() {
+        let mut tables = Tables::new();
+        assert!(tables.map_device(Ipa(1 << 39), Pa(0x1000), 0x1000).is_err());
+    }
+
+    #[test]
+    fn vtcr_caps_the_output_size() {
+        assert_eq!(vtcr(2) >> 16 & 7, 2);
+        assert_eq!(vtcr(6) >> 16 & 7, 5);
+        assert_eq!(vtcr(0) & 0x3f, 25);
+    }
+}
