@@ -1,3 +1,15 @@
-//! To be written.
+//! The firmware calls that EL2 answers itself: PSCI 1.1 and the SMCCC architecture calls.
+//!
+//! [`Vpsci`] is the power state of one guest's vCPUs. The kernel gives it each trapped SMC or HVC
+//! whose [`smccc::Function::owner`] is not the trusted OS, under the VM's lock, and does what the
+//! [`Outcome`] says after releasing it.
 #![no_std]
 #![forbid(unsafe_code)]
+
+mod psci;
+pub mod smccc;
+
+#[cfg(test)]
+mod tests;
+
+pub use psci::{Outcome, Power, Vpsci};
