@@ -1,3 +1,145 @@
-//! To be written.
+//! The board that teevisor runs on, as data found at run time in its device tree.
+//!
+//! [`Board::from_tree`] reads everything in one place, so that no other part of the
+//! hypervisor parses a tree. The tree is not trusted to be well-formed: whatever its bytes,
+//! the answer is a [`Board`] or a [`BoardError`]. Nodes whose `status` keeps the normal world
+//! out are skipped, and bus addresses are translated by the `ranges` of the buses above.
+//!
+//! Sources: Devicetree Specification 0.4 and the bindings in Linux's
+//! Documentation/devicetree/bindings that each item names.
 #![no_std]
 #![forbid(unsafe_code)]
+
+mod console;
+mod cpu;
+mod error;
+mod firmware;
+mod gic;
+mod interrupt;
+mod memory;
+mod timer;
+mod tree;
+
+pub use console::{Console, ConsoleKind, console};
+pub use cpu::{Cpu, Enable, MAX_CPUS};
+pub use error::{BoardError, NodeName};
+pub use firmware::{Conduit, Optee, Psci, PsciVersion};
+pub use gic::{Gic, GicV2, GicV3, MAX_GICR_REGIONS};
+pub use interrupt::Interrupt;
+pub use memory::{MAX_MEMORY, MAX_RESERVED};
+pub use timer::Timer;
+pub use tree::total_size;
+
+use addr::{Pa, PaRange};
+use arrayvec::{ArrayString, ArrayVec};
+use core::ops::ControlFlow;
+use interrupt::Controller;
+use tree::{Place, Tree};
+
+/// What the device tree says of the board.
+#[derive(Clone, Debug)]
+pub struct Board {
+    /// The board's name: `model`, else the first of `compatible`; cut to what fits.
+    pub model: ArrayString<64>,
+    /// RAM, as the enabled memory nodes have it: in any order, overlaps possible.
+    pub memory: ArrayVec<PaRange, MAX_MEMORY>,
+    /// What of it is taken: /reserved-memory, the memory reservation block, memory of the
+    /// secure world, the tree itself and the bundle. Our own image is not among it.
+    pub reserved: ArrayVec<PaRange, MAX_RESERVED>,
+    /// The CPUs in the tree's order; the one that booted is among them.
+    pub cpus: ArrayVec<Cpu, MAX_CPUS>,
+    /// The firmware's power control, if there is any.
+    pub psci: Option<Psci>,
+    /// The console, if there is one that we can drive.
+    pub console: Option<Console>,
+    /// The interrupt controller.
+    pub gic: Gic,
+    /// The generic timer.
+    pub timer: Timer,
+    /// OP-TEE, if the firmware brought it.
+    pub optee: Option<Optee>,
+    /// The tree itself.
+    pub tree: PaRange,
+    /// /chosen's initrd: the bundle.
+    pub bundle: Option<PaRange>,
+}
+
+impl Board {
+    /// Reads the tree whose bytes are `blob`, found at `at` (which the tree's own
+    /// reservation is made from; bytes behind the tree are ignored).
+    pub fn from_tree(blob: &[u8], at: Pa) -> Result<Self, BoardError> {
+        let tree = Tree::open(blob)?;
+        let gic = gic::find(&tree)?.ok_or(BoardError::NoGic)?;
+        let controller = Controller::of(&gic);
+        let devices = Devices::find(&tree, controller)?;
+        let own = PaRange::new(at, tree.size() as u64).ok_or(BoardError::Header)?;
+        let bundle = memory::bundle(&tree)?;
+        Ok(Self {
+            model: model(&tree),
+            memory: memory::memory(&tree)?,
+            reserved: memory::reserved(&tree, [Some(own), bundle])?,
+            cpus: cpu::cpus(&tree)?,
+            psci: devices.psci,
+            console: console::find(&tree, Some(controller)),
+            gic: Gic::read(&gic)?,
+            timer: devices.timer.ok_or(BoardError::NoTimer)?,
+            optee: devices.optee,
+            tree: own,
+            bundle,
+        })
+    }
+}
+
+/// What is found by `compatible`, wherever it is.
+#[derive(Default)]
+struct Devices {
+    psci: Option<Psci>,
+    timer: Option<Timer>,
+    optee: Option<Optee>,
+}
+
+impl Devices {
+    fn find(tree: &Tree, gic: Controller) -> Result<Self, BoardError> {
+        let mut devices = Self::default();
+        let mut outcome = Ok(());
+        tree.each(&mut |place| {
+            outcome = devices.take(place, gic);
+            if outcome.is_ok() {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        })?;
+        outcome.map(|()| devices)
+    }
+
+    fn take(&mut self, place: &Place, gic: Controller) -> Result<(), BoardError> {
+        if place.is(timer::COMPATIBLE) && self.timer.is_none() {
+            self.timer = Some(Timer::read(place, gic)?);
+        } else if place.is(firmware::OPTEE) && self.optee.is_none() {
+            self.optee = Some(Optee::read(place, gic)?);
+        } else if self.psci.is_none() {
+            self.psci = Psci::read(place)?;
+        }
+        Ok(())
+    }
+}
+
+fn model(tree: &Tree) -> ArrayString<64> {
+    let root = tree.root();
+    error::cut(
+        root.string("model")
+            .or_else(|| root.string("compatible"))
+            .unwrap_or("unnamed board"),
+    )
+}
+
+/// Pushes, or says what there is too much of.
+fn fit<T, const N: usize>(
+    list: &mut ArrayVec<T, N>,
+    item: T,
+    what: &'static str,
+) -> Result<(), BoardError> {
+    list.try_push(item)
+        .map_err(|_| BoardError::TooMany(what, N))
+}

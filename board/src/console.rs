@@ -1,0 +1,85 @@
+//! The console's UART: what /chosen says, else the first that we know.
+
+use crate::BoardError;
+use crate::gic;
+use crate::interrupt::{Controller, Interrupt};
+use crate::tree::{Place, Tree};
+use addr::PaRange;
+use core::ops::ControlFlow;
+
+/// How a UART is driven.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ConsoleKind {
+    /// Arm PL011 (DDI 0183).
+    Pl011,
+    /// The PL011 subset of the Arm SBSA: always on, no line settings.
+    Sbsa,
+    /// The Raspberry Pi's mini UART (BCM2835 ARM Peripherals, chapter 2).
+    Bcm2835Aux,
+}
+
+/// The console.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Console {
+    /// How it is driven.
+    pub kind: ConsoleKind,
+    /// Its registers.
+    pub registers: PaRange,
+    /// Its interrupt, unless the tree names none of the GIC's.
+    pub interrupt: Option<Interrupt>,
+}
+
+/// The console of a tree of which not even the rest need be sound.
+///
+/// For a console before [`crate::Board::from_tree`] had a chance to fail.
+pub fn console(blob: &[u8]) -> Option<Console> {
+    let tree = Tree::open(blob).ok()?;
+    let gic = gic::find(&tree).ok().flatten();
+    find(&tree, gic.as_ref().map(Controller::of))
+}
+
+/// /chosen's `stdout-path` if it names a UART that we know, else the first in the tree.
+pub(crate) fn find(tree: &Tree, gic: Option<Controller>) -> Option<Console> {
+    let chosen = stdout(tree).filter(|place| place.is_enabled());
+    chosen
+        .and_then(|place| read(&place, gic))
+        .or_else(|| first(tree, gic))
+}
+
+/// The node that `stdout-path` names by path or alias; options follow a colon.
+fn stdout<'a>(tree: &Tree<'a>) -> Option<Place<'a>> {
+    let text = tree.find("/chosen")?.string("stdout-path")?;
+    let path = text.split(':').next()?;
+    if path.starts_with('/') {
+        return tree.find(path);
+    }
+    tree.find(tree.find("/aliases")?.string(path)?)
+}
+
+fn first(tree: &Tree, gic: Option<Controller>) -> Option<Console> {
+    let mut found = None;
+    // A tree that breaks off below the UART has shown it all the same.
+    let _: Result<(), BoardError> = tree.each(&mut |place| {
+        found = read(place, gic);
+        if found.is_some() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    });
+    found
+}
+
+fn read(place: &Place, gic: Option<Controller>) -> Option<Console> {
+    let kinds = [
+        (ConsoleKind::Pl011, "arm,pl011"),
+        (ConsoleKind::Sbsa, "arm,sbsa-uart"),
+        (ConsoleKind::Bcm2835Aux, "brcm,bcm2835-aux-uart"),
+    ];
+    let (kind, _) = kinds.into_iter().find(|(_, name)| place.is(&[name]))?;
+    Some(Console {
+        kind,
+        registers: place.reg().next()?.ok()?,
+        interrupt: gic.and_then(|gic| gic.interrupt(place, 0)),
+    })
+}

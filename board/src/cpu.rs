@@ -1,0 +1,70 @@
+//! The CPUs and how each is started.
+
+use crate::tree::{Place, Tree};
+use crate::{BoardError, fit};
+use addr::Pa;
+use arrayvec::ArrayVec;
+
+/// Most CPUs.
+pub const MAX_CPUS: usize = 32;
+
+/// How a CPU that is off is started (`enable-method`, Linux binding arm/cpus).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Enable {
+    /// By PSCI's CPU_ON.
+    Psci,
+    /// By writing an entry address to this one, then SEV.
+    SpinTable(Pa),
+    /// The tree does not say: only the CPU that booted can be used.
+    Unknown,
+}
+
+/// A CPU.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Cpu {
+    /// The affinity fields of its MPIDR_EL1.
+    pub mpidr: u64,
+    /// How it is started.
+    pub enable: Enable,
+}
+
+/// Reads /cpus. A CPU whose `status` is "disabled" waits to be started (specification 3.8.1),
+/// so it counts; one that failed does not.
+pub(crate) fn cpus(tree: &Tree) -> Result<ArrayVec<Cpu, MAX_CPUS>, BoardError> {
+    let mut cpus = ArrayVec::new();
+    let parent = tree.find("/cpus").ok_or(BoardError::NoCpus)?;
+    for place in parent.children() {
+        let place = place?;
+        if place.string("device_type") == Some("cpu") && !has_failed(&place) {
+            fit(&mut cpus, read(&place)?, "CPUs")?;
+        }
+    }
+    if cpus.is_empty() {
+        Err(BoardError::NoCpus)
+    } else {
+        Ok(cpus)
+    }
+}
+
+fn has_failed(place: &Place) -> bool {
+    place
+        .string("status")
+        .is_some_and(|status| status.starts_with("fail"))
+}
+
+fn read(place: &Place) -> Result<Cpu, BoardError> {
+    let malformed = |property| BoardError::property(place.name(), property);
+    let release = || {
+        place
+            .number("cpu-release-addr")
+            .ok_or(malformed("cpu-release-addr"))
+    };
+    Ok(Cpu {
+        mpidr: place.unit().ok_or(malformed("reg"))?,
+        enable: match place.string("enable-method") {
+            Some("psci") => Enable::Psci,
+            Some("spin-table") => Enable::SpinTable(Pa(release()?)),
+            _ => Enable::Unknown,
+        },
+    })
+}

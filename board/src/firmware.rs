@@ -1,0 +1,81 @@
+//! What the firmware offers by calls: PSCI and OP-TEE.
+
+use crate::BoardError;
+use crate::interrupt::{Controller, Interrupt};
+use crate::tree::Place;
+
+pub(crate) const OPTEE: &[&str] = &["linaro,optee-tz"];
+
+/// The instruction that calls firmware.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Conduit {
+    /// SMC: the only one that reaches anything from EL2.
+    Smc,
+    /// HVC: for those below a hypervisor.
+    Hvc,
+}
+
+impl Conduit {
+    fn read(place: &Place) -> Result<Self, BoardError> {
+        match place.string("method") {
+            Some("smc") => Ok(Self::Smc),
+            Some("hvc") => Ok(Self::Hvc),
+            _ => Err(BoardError::property(place.name(), "method")),
+        }
+    }
+}
+
+/// Which PSCI the tree promises (Linux binding arm,psci).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum PsciVersion {
+    /// 0.1, whose function ids are the platform's own.
+    V0_1,
+    /// 0.2 or later: standard function ids, PSCI_VERSION answers.
+    V0_2,
+    /// 1.0 or later: PSCI_FEATURES too.
+    V1_0,
+}
+
+/// The firmware's power control (DEN0022).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Psci {
+    /// How it is called.
+    pub conduit: Conduit,
+    /// The newest version in `compatible`.
+    pub version: PsciVersion,
+}
+
+impl Psci {
+    pub(crate) fn read(place: &Place) -> Result<Option<Self>, BoardError> {
+        let versions = [
+            ("arm,psci-1.0", PsciVersion::V1_0),
+            ("arm,psci-0.2", PsciVersion::V0_2),
+            ("arm,psci", PsciVersion::V0_1),
+        ];
+        let Some((_, version)) = versions.into_iter().find(|(name, _)| place.is(&[name])) else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            conduit: Conduit::read(place)?,
+            version,
+        }))
+    }
+}
+
+/// OP-TEE (Linux binding linaro,optee-tz).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Optee {
+    /// How it is called.
+    pub conduit: Conduit,
+    /// The interrupt of its asynchronous notifications, if it has them.
+    pub interrupt: Option<Interrupt>,
+}
+
+impl Optee {
+    pub(crate) fn read(place: &Place, gic: Controller) -> Result<Self, BoardError> {
+        Ok(Self {
+            conduit: Conduit::read(place)?,
+            interrupt: gic.interrupt(place, 0),
+        })
+    }
+}

@@ -1,0 +1,118 @@
+//! The interrupt controller node.
+
+use crate::interrupt::{Controller, Interrupt};
+use crate::tree::{Place, Tree};
+use crate::{BoardError, fit};
+use addr::PaRange;
+use arrayvec::ArrayVec;
+use core::ops::ControlFlow;
+
+/// Most regions of GICv3 redistributors.
+pub const MAX_GICR_REGIONS: usize = 4;
+/// The maintenance interrupt's INTID where the tree does not say (Arm BSA, PPI assignments).
+const BSA_MAINTENANCE: u32 = 25;
+
+const V3: &[&str] = &["arm,gic-v3"];
+const V2: &[&str] = &["arm,gic-400", "arm,cortex-a15-gic", "arm,cortex-a7-gic"];
+
+/// The interrupt controller.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Gic {
+    /// GICv2 with the virtualization extensions (IHI 0048B).
+    V2(GicV2),
+    /// GICv3 or later (IHI 0069).
+    V3(GicV3),
+}
+
+/// The frames of a GICv2.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GicV2 {
+    /// Distributor.
+    pub gicd: PaRange,
+    /// CPU interface. 128 KiB mean that each of its two 4 KiB pages fills 64 KiB by aliases.
+    pub gicc: PaRange,
+    /// Virtual interface control.
+    pub gich: PaRange,
+    /// Virtual CPU interface, to be mapped at the guest's GICC.
+    pub gicv: PaRange,
+    /// INTID of the maintenance interrupt.
+    pub maintenance: u32,
+}
+
+/// The frames of a GICv3.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GicV3 {
+    /// Distributor.
+    pub gicd: PaRange,
+    /// Regions of redistributors. Which CPU's each is, GICR_TYPER says.
+    pub gicr: ArrayVec<PaRange, MAX_GICR_REGIONS>,
+    /// Bytes from one redistributor to the next, where that is not what GICR_TYPER implies.
+    pub stride: Option<u64>,
+    /// INTID of the maintenance interrupt.
+    pub maintenance: u32,
+}
+
+/// The first enabled GIC's node.
+pub(crate) fn find<'a>(tree: &Tree<'a>) -> Result<Option<Place<'a>>, BoardError> {
+    let mut found = None;
+    tree.each(&mut |place| {
+        if place.is(V3) || place.is(V2) {
+            found = Some(place.clone());
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(found)
+}
+
+impl Gic {
+    /// Reads the node that [`find`] found.
+    pub(crate) fn read(place: &Place) -> Result<Self, BoardError> {
+        let maintenance = Controller::of(place)
+            .interrupt(place, 0)
+            .map_or(BSA_MAINTENANCE, |Interrupt { intid, .. }| intid);
+        if place.is(V3) {
+            return GicV3::read(place, maintenance).map(Self::V3);
+        }
+        GicV2::read(place, maintenance).map(Self::V2)
+    }
+}
+
+impl GicV2 {
+    fn read(place: &Place, maintenance: u32) -> Result<Self, BoardError> {
+        let mut reg = place.reg();
+        let mut frame = || {
+            reg.next()
+                .unwrap_or(Err(BoardError::property(place.name(), "reg")))
+        };
+        Ok(Self {
+            gicd: frame()?,
+            gicc: frame()?,
+            gich: frame()?,
+            gicv: frame()?,
+            maintenance,
+        })
+    }
+}
+
+impl GicV3 {
+    fn read(place: &Place, maintenance: u32) -> Result<Self, BoardError> {
+        let regions = place.cell("#redistributor-regions").unwrap_or(1) as usize;
+        let mut reg = place.reg();
+        let missing = || BoardError::property(place.name(), "reg");
+        let gicd = reg.next().ok_or_else(missing)??;
+        let mut gicr = ArrayVec::new();
+        for region in reg.take(regions) {
+            fit(&mut gicr, region?, "redistributor regions")?;
+        }
+        if gicr.is_empty() || gicr.len() < regions {
+            return Err(missing());
+        }
+        Ok(Self {
+            gicd,
+            gicr,
+            stride: place.number("redistributor-stride"),
+            maintenance,
+        })
+    }
+}

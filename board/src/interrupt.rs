@@ -1,0 +1,84 @@
+//! Interrupt specifiers of the GIC (Linux binding arm,gic and arm,gic-v3).
+
+use crate::tree::{Cells, Place};
+
+/// A GIC interrupt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Interrupt {
+    /// The interrupt's id: 16..=31 is a PPI, 32..=1019 an SPI.
+    pub intid: u32,
+    /// Whether it is edge-triggered; else level-sensitive.
+    pub edge: bool,
+}
+
+/// The interrupt controller that specifiers are read for.
+#[derive(Clone, Copy)]
+pub(crate) struct Controller {
+    phandle: Option<u32>,
+    /// Cells of a specifier: 3, or 4 with PPI partitions.
+    cells: usize,
+}
+
+impl Controller {
+    /// What the controller's own node says of its specifiers.
+    pub fn of(gic: &Place) -> Self {
+        let cells = gic
+            .cell("#interrupt-cells")
+            .map_or(3, |cells| cells as usize);
+        Self {
+            phandle: gic.cell("phandle"),
+            cells,
+        }
+    }
+
+    /// The `index`th interrupt of a node, if it goes to this controller.
+    pub fn interrupt(&self, place: &Place, index: usize) -> Option<Interrupt> {
+        if let Some(extended) = place.property("interrupts-extended") {
+            return self.extended(extended, index);
+        }
+        let ours = self.phandle.is_none() || place.interrupt_parent() == self.phandle;
+        let specifiers = place.property("interrupts").filter(|_| ours)?;
+        specifiers
+            .chunks_exact(self.bytes()?)
+            .nth(index)
+            .and_then(decode)
+    }
+
+    /// The interrupt called `name` by `interrupt-names`, or else the `index`th.
+    pub fn named(&self, place: &Place, name: &str, index: usize) -> Option<Interrupt> {
+        if place.property("interrupt-names").is_none() {
+            return self.interrupt(place, index);
+        }
+        let named = place
+            .strings("interrupt-names")
+            .position(|here| here == name)?;
+        self.interrupt(place, named)
+    }
+
+    /// Entries of other controllers have a length we do not know: all must be ours.
+    fn extended(&self, entries: &[u8], index: usize) -> Option<Interrupt> {
+        let entry = self.bytes()?.checked_add(4)?;
+        let ours = |entry: &&[u8]| Cells(entry).next() == self.phandle;
+        let mut entries = entries.chunks_exact(entry).take_while(ours);
+        entries.nth(index).and_then(|entry| decode(entry.get(4..)?))
+    }
+
+    fn bytes(&self) -> Option<usize> {
+        (3..=4).contains(&self.cells).then_some(self.cells * 4)
+    }
+}
+
+/// Type, number, flags: type 0 is an SPI, 1 a PPI.
+fn decode(specifier: &[u8]) -> Option<Interrupt> {
+    let mut cells = Cells(specifier);
+    let (kind, number, flags) = (cells.next()?, cells.next()?, cells.next()?);
+    let intid = match kind {
+        0 if number < 988 => number + 32,
+        1 if number < 16 => number + 16,
+        _ => return None,
+    };
+    Some(Interrupt {
+        intid,
+        edge: flags & 0b11 != 0,
+    })
+}

@@ -1,0 +1,87 @@
+//! RAM and what of it is taken.
+
+use crate::tree::{Place, Tree};
+use crate::{BoardError, fit};
+use addr::{Pa, PaRange};
+use arrayvec::ArrayVec;
+
+/// Most ranges of RAM.
+pub const MAX_MEMORY: usize = 16;
+/// Most reserved ranges.
+pub const MAX_RESERVED: usize = 48;
+
+type Reserved = ArrayVec<PaRange, MAX_RESERVED>;
+
+/// RAM of the normal world: specification 3.4.
+pub(crate) fn memory(tree: &Tree) -> Result<ArrayVec<PaRange, MAX_MEMORY>, BoardError> {
+    let mut memory = ArrayVec::new();
+    for place in tree.root().children() {
+        let place = place?;
+        if is_memory(&place) && place.is_enabled() {
+            for range in place.memory() {
+                fit(&mut memory, range?, "memory ranges")?;
+            }
+        }
+    }
+    if memory.is_empty() {
+        Err(BoardError::NoMemory)
+    } else {
+        Ok(memory)
+    }
+}
+
+/// Everything in RAM that is somebody's: `own` of ours, the memory reservation block (5.3),
+/// /reserved-memory (3.5), and memory of the secure world alone, should it lie inside other
+/// memory. A reservation that is disabled for the normal world is respected all the same.
+pub(crate) fn reserved(tree: &Tree, own: [Option<PaRange>; 2]) -> Result<Reserved, BoardError> {
+    let mut reserved = Reserved::new();
+    for range in own.into_iter().flatten().chain(tree.reservations()) {
+        fit(&mut reserved, range, "reservations")?;
+    }
+    for place in tree.root().children() {
+        let place = place?;
+        if is_memory(&place) && !place.is_enabled() && place.is_secure() {
+            take(&mut reserved, &place)?;
+        }
+    }
+    if let Some(parent) = tree.find("/reserved-memory") {
+        for place in parent.children() {
+            take(&mut reserved, &place?)?;
+        }
+    }
+    Ok(reserved)
+}
+
+fn take(reserved: &mut Reserved, place: &Place) -> Result<(), BoardError> {
+    for range in place.memory() {
+        fit(reserved, range?, "reservations")?;
+    }
+    Ok(())
+}
+
+fn is_memory(place: &Place) -> bool {
+    place.string("device_type") == Some("memory")
+}
+
+/// /chosen's `linux,initrd-start` up to `linux,initrd-end`: none, if it has neither.
+pub(crate) fn bundle(tree: &Tree) -> Result<Option<PaRange>, BoardError> {
+    let Some(chosen) = tree.find("/chosen") else {
+        return Ok(None);
+    };
+    let bound = |name| {
+        chosen
+            .property(name)
+            .map(|_| chosen.number(name).ok_or(name))
+            .transpose()
+    };
+    let malformed = |name| BoardError::property("chosen", name);
+    let start = bound("linux,initrd-start").map_err(malformed)?;
+    let end = bound("linux,initrd-end").map_err(malformed)?;
+    let Some((start, end)) = start.zip(end) else {
+        return Ok(None);
+    };
+    let range = end
+        .checked_sub(start)
+        .and_then(|size| PaRange::new(Pa(start), size));
+    range.map(Some).ok_or(malformed("linux,initrd-end"))
+}

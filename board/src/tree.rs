@@ -1,0 +1,360 @@
+//! Walking an untrusted flattened device tree (Devicetree Specification 0.4).
+//!
+//! The `fdt` crate decodes the blocks; here are the header checks it leaves out, the
+//! translation of bus addresses, and inheritance of `interrupt-parent` and `status`.
+
+use crate::BoardError;
+use addr::{Pa, PaRange};
+use arrayvec::ArrayVec;
+use core::ops::ControlFlow;
+use fdt::Fdt;
+use fdt::helpers::UnalignedFallibleNode;
+
+/// Deepest nesting looked into. Real boards use five levels.
+const MAX_DEPTH: usize = 8;
+/// Bytes of the header (specification 5.2).
+const HEADER_SIZE: usize = 40;
+/// Smallest structure block: BEGIN_NODE, an empty name, END_NODE, END.
+const MIN_STRUCTS: usize = 16;
+/// The token that ends the structure block (specification 5.4.1).
+const FDT_END: usize = 9;
+/// Largest tree that the arm64 Linux boot protocol allows.
+const MAX_TREE_SIZE: usize = 2 << 20;
+
+type Node<'a> = UnalignedFallibleNode<'a>;
+
+/// The big-endian word at byte `at`.
+fn word(blob: &[u8], at: usize) -> Option<usize> {
+    let bytes = blob.get(at..)?.first_chunk()?;
+    usize::try_from(u32::from_be_bytes(*bytes)).ok()
+}
+
+/// Bytes of the whole tree by its first eight bytes, or `None` if that is no tree.
+///
+/// For finding out how much to map at the address the firmware gave.
+pub fn total_size(start: &[u8]) -> Option<usize> {
+    let size = word(start, 4)?;
+    let sane = (HEADER_SIZE..=MAX_TREE_SIZE).contains(&size);
+    (word(start, 0)? == 0xd00d_feed && sane).then_some(size)
+}
+
+/// A tree whose header was checked.
+#[derive(Clone, Copy)]
+pub(crate) struct Tree<'a> {
+    blob: &'a [u8],
+    root: Node<'a>,
+}
+
+impl<'a> Tree<'a> {
+    /// Checks the header and finds the root.
+    pub fn open(blob: &'a [u8]) -> Result<Self, BoardError> {
+        let size = total_size(blob).ok_or(BoardError::NotATree)?;
+        let blob = blob.get(..size).ok_or(BoardError::Header)?;
+        header_is_sane(blob)
+            .then_some(())
+            .ok_or(BoardError::Header)?;
+        let tree = Fdt::new_unaligned_fallible(blob).map_err(|_| BoardError::Header)?;
+        let root = tree
+            .find_node("/")
+            .map_err(|_| BoardError::malformed("/"))?;
+        Ok(Self {
+            blob,
+            root: root.ok_or(BoardError::malformed("/"))?,
+        })
+    }
+
+    /// Bytes of the tree.
+    pub fn size(&self) -> usize {
+        self.blob.len()
+    }
+
+    /// The root node.
+    pub fn root(&self) -> Place<'a> {
+        let mut place = Place {
+            node: self.root,
+            buses: ArrayVec::new(),
+            interrupt_parent: None,
+        };
+        place.interrupt_parent = place.cell("interrupt-parent");
+        place
+    }
+
+    /// The memory reservation block (specification 5.3): what lies in it is not free.
+    pub fn reservations(&self) -> impl Iterator<Item = PaRange> + use<'a> {
+        let start = word(self.blob, 16).unwrap_or(usize::MAX);
+        let mut block = Cells(self.blob.get(start..).unwrap_or_default());
+        core::iter::from_fn(move || Some((block.take(2)?, block.take(2)?)))
+            .take_while(|entry| *entry != (0, 0))
+            .filter_map(|(start, size)| PaRange::new(Pa(start), size))
+    }
+
+    /// The node at `path`, in which unit addresses may be left out.
+    pub fn find(&self, path: &str) -> Option<Place<'a>> {
+        let names = path.split('/').filter(|name| !name.is_empty());
+        names
+            .into_iter()
+            .try_fold(self.root(), |place, name| place.child(name))
+    }
+
+    /// Calls `visit` for every enabled node until it breaks.
+    pub fn each(
+        &self,
+        visit: &mut dyn FnMut(&Place<'a>) -> ControlFlow<()>,
+    ) -> Result<(), BoardError> {
+        self.root().each(visit).map(|_| ())
+    }
+}
+
+/// The offsets and sizes of the header lie inside the tree (specification 5.2), and the
+/// structure block ends where it says: `fdt` indexes with these unchecked.
+fn header_is_sane(blob: &[u8]) -> bool {
+    let end = |offset, size: Option<usize>| {
+        let end = word(blob, offset)?.checked_add(size?)?;
+        (end <= blob.len()).then_some(end)
+    };
+    let (structs, strings) = (word(blob, 36), word(blob, 32));
+    let versions = word(blob, 20).zip(word(blob, 24));
+    let last = end(8, structs).and_then(|end| word(blob, end.checked_sub(4)?));
+    versions.is_some_and(|(version, oldest)| version >= 17 && oldest <= 17)
+        && structs.is_some_and(|size| size >= MIN_STRUCTS && size.is_multiple_of(4))
+        && last == Some(FDT_END)
+        && end(12, strings).is_some()
+        && end(16, Some(16)).is_some()
+}
+
+/// Big-endian 32-bit cells, read from the front.
+#[derive(Clone, Copy)]
+pub(crate) struct Cells<'a>(pub &'a [u8]);
+
+impl Cells<'_> {
+    /// The number in the next `count` cells, at most two.
+    pub fn take(&mut self, count: usize) -> Option<u64> {
+        let (value, rest) = self.0.split_at_checked(count.checked_mul(4)?)?;
+        self.0 = rest;
+        (count <= 2).then(|| {
+            value
+                .iter()
+                .fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+        })
+    }
+
+    /// The next cell.
+    pub fn next(&mut self) -> Option<u32> {
+        self.take(1).and_then(|cell| u32::try_from(cell).ok())
+    }
+}
+
+/// The address space of a node's children.
+#[derive(Clone, Copy)]
+struct Bus<'a> {
+    address_cells: usize,
+    size_cells: usize,
+    /// `None`: children cannot be reached from the parent's space.
+    ranges: Option<&'a [u8]>,
+}
+
+impl Bus<'_> {
+    /// The address in the parent's space, which has `parent_cells` to an address.
+    fn to_parent(self, address: u64, size: u64, parent_cells: usize) -> Option<u64> {
+        let mut ranges = Cells(self.ranges?);
+        if ranges.0.is_empty() {
+            return Some(address);
+        }
+        loop {
+            let child = ranges.take(self.address_cells)?;
+            let parent = ranges.take(parent_cells)?;
+            let length = ranges.take(self.size_cells)?;
+            let end = address
+                .checked_sub(child)
+                .and_then(|offset| offset.checked_add(size));
+            if end.is_some_and(|end| end <= length) {
+                return parent.checked_add(address - child);
+            }
+        }
+    }
+}
+
+/// A node and where it is.
+#[derive(Clone)]
+pub(crate) struct Place<'a> {
+    node: Node<'a>,
+    /// The buses above the node, the root's first.
+    buses: ArrayVec<Bus<'a>, MAX_DEPTH>,
+    interrupt_parent: Option<u32>,
+}
+
+impl<'a> Place<'a> {
+    /// The node's name, unit address left out.
+    pub fn name(&self) -> &'a str {
+        self.node.name().map_or("?", |name| name.name)
+    }
+
+    /// The bytes of a property.
+    pub fn property(&self, name: &str) -> Option<&'a [u8]> {
+        Some(self.node.raw_property(name).ok()??.value)
+    }
+
+    /// A property of at least one cell: its first.
+    pub fn cell(&self, name: &str) -> Option<u32> {
+        Cells(self.property(name)?).next()
+    }
+
+    /// A property that is a number of one or two cells.
+    pub fn number(&self, name: &str) -> Option<u64> {
+        let bytes = self.property(name)?;
+        matches!(bytes.len(), 4 | 8).then(|| Cells(bytes).take(bytes.len() / 4))?
+    }
+
+    /// The strings of a property.
+    pub fn strings(&self, name: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+        let bytes = self.property(name).unwrap_or_default();
+        bytes
+            .split(|byte| *byte == 0)
+            .filter_map(|text| core::str::from_utf8(text).ok())
+    }
+
+    /// A property's only or first string.
+    pub fn string(&self, name: &str) -> Option<&'a str> {
+        self.strings(name).next().filter(|text| !text.is_empty())
+    }
+
+    /// Whether `compatible` has one of `names`.
+    pub fn is(&self, names: &[&str]) -> bool {
+        self.strings("compatible").any(|name| names.contains(&name))
+    }
+
+    /// Whether the normal world may use the node: `status` is absent or okay.
+    pub fn is_enabled(&self) -> bool {
+        self.string("status")
+            .is_none_or(|status| matches!(status, "okay" | "ok"))
+    }
+
+    /// Whether the secure world uses the node (Linux's arm/secure binding).
+    pub fn is_secure(&self) -> bool {
+        self.string("secure-status")
+            .is_some_and(|status| matches!(status, "okay" | "ok"))
+    }
+
+    /// `reg` as physical addresses. `Err` if it breaks off; what cannot be reached from the
+    /// root or is empty is left out.
+    pub fn reg(&self) -> impl Iterator<Item = Result<PaRange, BoardError>> + use<'a, '_> {
+        self.entries()
+            .filter_map(|entry| entry.map(|(at, size)| self.to_pa(at, size)).transpose())
+    }
+
+    /// `reg` untranslated, as memory has it: its numbers are physical addresses already.
+    pub fn memory(&self) -> impl Iterator<Item = Result<PaRange, BoardError>> + use<'a, '_> {
+        self.entries().filter_map(|entry| {
+            entry
+                .map(|(at, size)| PaRange::new(Pa(at), size))
+                .transpose()
+        })
+    }
+
+    fn entries(&self) -> impl Iterator<Item = Result<(u64, u64), BoardError>> + use<'a, '_> {
+        let mut reg = Cells(self.property("reg").unwrap_or_default());
+        core::iter::from_fn(move || {
+            (!reg.0.is_empty()).then(|| match self.reg_entry(&mut reg) {
+                Some(entry) => Ok(entry),
+                None => {
+                    reg.0 = &[];
+                    Err(BoardError::property(self.name(), "reg"))
+                }
+            })
+        })
+    }
+
+    fn reg_entry(&self, reg: &mut Cells) -> Option<(u64, u64)> {
+        let bus = self.buses.last()?;
+        Some((reg.take(bus.address_cells)?, reg.take(bus.size_cells)?))
+    }
+
+    /// The physical range of a bus address of this node.
+    fn to_pa(&self, address: u64, size: u64) -> Option<PaRange> {
+        let mut address = address;
+        for pair in self.buses.windows(2).rev() {
+            address = pair[1].to_parent(address, size, pair[0].address_cells)?;
+        }
+        PaRange::new(Pa(address), size)
+    }
+
+    /// The first cells of `reg` as a number that is no address, as CPUs have.
+    pub fn unit(&self) -> Option<u64> {
+        Cells(self.property("reg")?).take(self.buses.last()?.address_cells)
+    }
+
+    /// The phandle of the node's interrupt controller, its own or inherited.
+    pub fn interrupt_parent(&self) -> Option<u32> {
+        self.interrupt_parent
+    }
+
+    fn bus(&self) -> Bus<'a> {
+        let cells = |name, default| self.cell(name).map_or(default, |cells| cells as usize);
+        Bus {
+            address_cells: cells("#address-cells", 2),
+            size_cells: cells("#size-cells", 1),
+            ranges: self.property("ranges"),
+        }
+    }
+
+    /// All children, disabled ones too; none below the deepest level looked into.
+    ///
+    /// The iterator ends after the first `Err`.
+    pub fn children(&self) -> impl Iterator<Item = Result<Self, BoardError>> + use<'a> {
+        let mut buses = self.buses.clone();
+        let deep = buses.try_push(self.bus()).is_err();
+        let mut nodes = self
+            .node
+            .children()
+            .ok()
+            .filter(|_| !deep)
+            .map(|nodes| nodes.iter());
+        let (inherited, name) = (self.interrupt_parent, self.name());
+        core::iter::from_fn(move || {
+            let node = nodes.as_mut()?.next()?;
+            if node.is_err() {
+                nodes = None;
+            }
+            Some(node.map_err(|_| BoardError::malformed(name)).map(|node| {
+                let mut child = Self {
+                    node,
+                    buses: buses.clone(),
+                    interrupt_parent: inherited,
+                };
+                child.interrupt_parent = child.cell("interrupt-parent").or(inherited);
+                child
+            }))
+        })
+    }
+
+    /// The child called `name`, with its unit address or without.
+    pub fn child(&self, name: &str) -> Option<Self> {
+        let (base, unit) = name.split_once('@').unzip();
+        let wanted = |place: &Self| {
+            let Ok(name_here) = place.node.name() else {
+                return false;
+            };
+            name_here.name == base.unwrap_or(name)
+                && (unit.is_none() || unit == name_here.unit_address)
+        };
+        self.children().map_while(Result::ok).find(wanted)
+    }
+
+    fn each(
+        &self,
+        visit: &mut dyn FnMut(&Self) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, BoardError> {
+        if !self.is_enabled() {
+            return Ok(ControlFlow::Continue(()));
+        }
+        if visit(self).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+        for child in self.children() {
+            if child?.each(visit)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
