@@ -1,3 +1,106 @@
-//! To be written.
-#![no_std]
+//! The manifest: which guests there are and what each gets.
+//!
+//! Users write TOML; docs/manifest.md is the reference of its keys. The host compiles it with
+//! `host::compile` to a blob, a small device tree, that travels as the first member of the
+//! bundle, a cpio [`archive`]. At EL2 [`Manifest::parse`] reads the blob without an allocator.
+//! Both ends apply the same rules ([`check`]), so a blob that did not come from our compiler
+//! is held to them too.
+#![cfg_attr(not(feature = "host"), no_std)]
 #![forbid(unsafe_code)]
+
+pub mod archive;
+mod blob;
+mod check;
+#[cfg(feature = "host")]
+pub mod host;
+
+pub use blob::{Manifest, ManifestError};
+pub use check::{Problem, check};
+
+/// The manifest's format: the value of the key `version`.
+pub const VERSION: u32 = 1;
+/// The name of the bundle's first member, the compiled manifest.
+pub const MEMBER: &str = "manifest.dtb";
+/// Most guests.
+pub const MAX_GUESTS: usize = 16;
+
+/// What one guest is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Guest<'a> {
+    /// Its name, unique: 1 to 31 of a-z, 0-9 and -, a letter first.
+    pub name: &'a str,
+    /// How many vCPUs it has.
+    pub vcpus: u32,
+    /// The core of each vCPU, as positions in the board's /cpus; empty: any that are free.
+    pub cpus: &'a [u8],
+    /// Bytes of RAM, a multiple of 2 MiB.
+    pub memory: u64,
+    /// The bundle's member that is its kernel, an arm64 Image.
+    pub kernel: &'a str,
+    /// The bundle's member that is its initrd.
+    pub initrd: Option<&'a str>,
+    /// /chosen bootargs.
+    pub bootargs: &'a str,
+    /// How it calls firmware.
+    pub conduit: Conduit,
+    /// What becomes of it when it does something fatal.
+    pub on_crash: OnCrash,
+    /// Its use of OP-TEE; without, it sees none.
+    pub tee: Option<Tee<'a>>,
+}
+
+/// The instruction by which a guest calls PSCI, SMCCC and OP-TEE.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "host", derive(serde::Deserialize))]
+#[cfg_attr(feature = "host", serde(rename_all = "kebab-case"))]
+pub enum Conduit {
+    /// SMC.
+    #[default]
+    Smc,
+    /// HVC.
+    Hvc,
+}
+
+/// What becomes of a guest that did something fatal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "host", derive(serde::Deserialize))]
+#[cfg_attr(feature = "host", serde(rename_all = "kebab-case"))]
+pub enum OnCrash {
+    /// It is off, as after SYSTEM_OFF.
+    #[default]
+    Stop,
+    /// It starts afresh, as after SYSTEM_RESET.
+    Restart,
+}
+
+/// How a guest may use OP-TEE.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Tee<'a> {
+    /// The calling convention offered to it.
+    pub dialect: Dialect,
+    /// Whether asynchronous notifications are offered, if OP-TEE has them.
+    pub notifications: bool,
+    /// Most calls in OP-TEE at once.
+    pub max_calls: u32,
+    /// Most shared buffers at once.
+    pub max_buffers: u32,
+    /// Most shared bytes at once, a multiple of 4 KiB.
+    pub max_shared: u64,
+    /// The only trusted applications that it may open, in the order of an RFC 4122 UUID's
+    /// bytes; empty: all but those denied.
+    pub allow: &'a [[u8; 16]],
+    /// Trusted applications that it may not open.
+    pub deny: &'a [[u8; 16]],
+}
+
+/// OP-TEE's calling conventions as seen by a guest (OP-TEE optee_smc.h).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "host", derive(serde::Deserialize))]
+#[cfg_attr(feature = "host", serde(rename_all = "kebab-case"))]
+pub enum Dialect {
+    /// OPTEE_SMC_SEC_CAP_RPC_ARG: the RPC argument follows the message.
+    #[default]
+    Modern,
+    /// CALL_WITH_ARG alone, for drivers older than Linux 5.16.
+    Classic,
+}

@@ -1,0 +1,284 @@
+//! Reading the compiled manifest.
+//!
+//! It is a device tree: `version` in the root, a node for each guest under its name, with
+//! properties called as the keys of the TOML are, and the guest's `tee` below. Numbers are
+//! one cell, sizes two, flags one, `cpus` a byte for each core, UUIDs 16 bytes each.
+
+use crate::{Conduit, Dialect, Guest, MAX_GUESTS, OnCrash, Problem, Tee, VERSION, check};
+use arrayvec::ArrayVec;
+use core::fmt;
+use fdt::Fdt;
+use fdt::helpers::UnalignedFallibleNode as Node;
+use fdt::nodes::NodeProperty;
+
+/// A manifest that keeps all rules.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Manifest<'a> {
+    guests: ArrayVec<Guest<'a>, MAX_GUESTS>,
+}
+
+/// Why a blob is no manifest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ManifestError<'a> {
+    /// It is no device tree, or a damaged one.
+    Damaged,
+    /// Its `version` is another one than ours.
+    Version(u32),
+    /// It has more guests than there is room for.
+    TooManyGuests,
+    /// A guest has a key that we don't know: it was compiled for a newer teevisor.
+    UnknownKey(&'a str, &'a str),
+    /// A guest's key is missing or its value has the wrong form.
+    Malformed(&'a str, &'static str),
+    /// A rule is broken.
+    Invalid(Problem<'a>),
+}
+
+impl fmt::Display for ManifestError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("manifest: ")?;
+        match self {
+            Self::Damaged => f.write_str("damaged or not compiled: make the bundle again"),
+            Self::Version(found) => {
+                write!(
+                    f,
+                    "version {found}, but this teevisor reads version {VERSION}: make the bundle with its own xtask"
+                )
+            }
+            Self::TooManyGuests => write!(f, "more than {MAX_GUESTS} guests"),
+            Self::UnknownKey(guest, key) => {
+                write!(
+                    f,
+                    "guest {guest}: unknown key {key}: make the bundle with this teevisor's own xtask"
+                )
+            }
+            Self::Malformed(guest, key) => {
+                write!(
+                    f,
+                    "guest {guest}: {key} is missing or malformed: make the bundle again"
+                )
+            }
+            Self::Invalid(problem) => problem.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for ManifestError<'_> {}
+
+impl<'a> Manifest<'a> {
+    /// Reads and checks a compiled manifest; bytes behind it are ignored.
+    pub fn parse(blob: &'a [u8]) -> Result<Self, ManifestError<'a>> {
+        let blob = sane(blob).ok_or(ManifestError::Damaged)?;
+        let tree = Fdt::new_unaligned_fallible(blob).map_err(damaged)?;
+        let root = tree
+            .find_node("/")
+            .map_err(damaged)?
+            .ok_or(ManifestError::Damaged)?;
+        let version = Table {
+            node: root,
+            guest: "",
+        }
+        .cell("version");
+        match version.map_err(|_| ManifestError::Damaged)? {
+            VERSION => Ok(Self {
+                guests: guests(root)?,
+            }),
+            other => Err(ManifestError::Version(other)),
+        }
+    }
+
+    /// The guests, in the order in which they were written.
+    pub fn guests(&self) -> &[Guest<'a>] {
+        &self.guests
+    }
+}
+
+fn damaged<'a>(_: fdt::FdtError) -> ManifestError<'a> {
+    ManifestError::Damaged
+}
+
+fn guests<'a>(root: Node<'a>) -> Result<ArrayVec<Guest<'a>, MAX_GUESTS>, ManifestError<'a>> {
+    let mut guests = ArrayVec::new();
+    for node in root.children().map_err(damaged)?.iter() {
+        let guest = Guest::read(node.map_err(damaged)?)?;
+        guests
+            .try_push(guest)
+            .map_err(|_| ManifestError::TooManyGuests)?;
+    }
+    check(&guests).map_err(ManifestError::Invalid)?;
+    Ok(guests)
+}
+
+/// A node read as a table of keys, and the guest whose it is.
+struct Table<'a> {
+    node: Node<'a>,
+    guest: &'a str,
+}
+
+impl<'a> Guest<'a> {
+    fn read(node: Node<'a>) -> Result<Self, ManifestError<'a>> {
+        let name = node.name().map_err(damaged)?;
+        let table = Table {
+            node,
+            guest: name.name,
+        };
+        if name.unit_address.is_some() {
+            return Err(table.malformed("name"));
+        }
+        table.knows(&[
+            "vcpus", "cpus", "memory", "kernel", "initrd", "bootargs", "conduit", "on-crash",
+        ])?;
+        Ok(Self {
+            name: name.name,
+            vcpus: table.cell("vcpus")?,
+            cpus: table.find("cpus")?.unwrap_or_default(),
+            memory: table.size("memory")?,
+            kernel: table.text("kernel")?,
+            initrd: table
+                .find("initrd")?
+                .map(|_| table.text("initrd"))
+                .transpose()?,
+            bootargs: table.text("bootargs")?,
+            conduit: table.choice("conduit", [("smc", Conduit::Smc), ("hvc", Conduit::Hvc)])?,
+            on_crash: table.choice(
+                "on-crash",
+                [("stop", OnCrash::Stop), ("restart", OnCrash::Restart)],
+            )?,
+            tee: table.child("tee")?.map(Tee::read).transpose()?,
+        })
+    }
+}
+
+impl<'a> Tee<'a> {
+    fn read(table: Table<'a>) -> Result<Self, ManifestError<'a>> {
+        table.knows(&[
+            "dialect",
+            "notifications",
+            "max-calls",
+            "max-buffers",
+            "max-shared",
+            "allow",
+            "deny",
+        ])?;
+        Ok(Self {
+            dialect: table.choice(
+                "dialect",
+                [("modern", Dialect::Modern), ("classic", Dialect::Classic)],
+            )?,
+            notifications: table.flag("notifications")?,
+            max_calls: table.cell("max-calls")?,
+            max_buffers: table.cell("max-buffers")?,
+            max_shared: table.size("max-shared")?,
+            allow: table.uuids("allow")?,
+            deny: table.uuids("deny")?,
+        })
+    }
+}
+
+impl<'a> Table<'a> {
+    fn malformed(&self, key: &'static str) -> ManifestError<'a> {
+        ManifestError::Malformed(self.guest, key)
+    }
+
+    /// Refuses keys that are not in `known`: one that we pass over might have been a limit.
+    fn knows(&self, known: &[&str]) -> Result<(), ManifestError<'a>> {
+        for property in self.node.properties().map_err(damaged)?.iter() {
+            let NodeProperty { name, .. } = property.map_err(damaged)?;
+            if !known.contains(&name) {
+                return Err(ManifestError::UnknownKey(self.guest, name));
+            }
+        }
+        Ok(())
+    }
+
+    fn find(&self, key: &'static str) -> Result<Option<&'a [u8]>, ManifestError<'a>> {
+        let property = self.node.raw_property(key).map_err(damaged)?;
+        Ok(property.map(|property| property.value))
+    }
+
+    fn bytes(&self, key: &'static str) -> Result<&'a [u8], ManifestError<'a>> {
+        self.find(key)?.ok_or(self.malformed(key))
+    }
+
+    fn cell(&self, key: &'static str) -> Result<u32, ManifestError<'a>> {
+        let bytes = self.bytes(key)?.try_into();
+        bytes
+            .map(u32::from_be_bytes)
+            .map_err(|_| self.malformed(key))
+    }
+
+    fn size(&self, key: &'static str) -> Result<u64, ManifestError<'a>> {
+        let bytes = self.bytes(key)?.try_into();
+        bytes
+            .map(u64::from_be_bytes)
+            .map_err(|_| self.malformed(key))
+    }
+
+    fn flag(&self, key: &'static str) -> Result<bool, ManifestError<'a>> {
+        match self.cell(key)? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(self.malformed(key)),
+        }
+    }
+
+    fn text(&self, key: &'static str) -> Result<&'a str, ManifestError<'a>> {
+        let text = self.bytes(key)?.strip_suffix(&[0]);
+        text.and_then(|text| core::str::from_utf8(text).ok())
+            .ok_or(self.malformed(key))
+    }
+
+    fn choice<T>(
+        &self,
+        key: &'static str,
+        choices: [(&str, T); 2],
+    ) -> Result<T, ManifestError<'a>> {
+        let text = self.text(key)?;
+        let chosen = choices.into_iter().find(|(name, _)| *name == text);
+        chosen.map(|(_, value)| value).ok_or(self.malformed(key))
+    }
+
+    fn uuids(&self, key: &'static str) -> Result<&'a [[u8; 16]], ManifestError<'a>> {
+        match self.find(key)?.unwrap_or_default().as_chunks() {
+            (uuids, []) => Ok(uuids),
+            _ => Err(self.malformed(key)),
+        }
+    }
+
+    /// The only child, which is called `name`.
+    fn child(&self, name: &'static str) -> Result<Option<Self>, ManifestError<'a>> {
+        let mut only = None;
+        for node in self.node.children().map_err(damaged)?.iter() {
+            let node = node.map_err(damaged)?;
+            let found = node.name().map_err(damaged)?;
+            if found.name != name || found.unit_address.is_some() {
+                return Err(ManifestError::UnknownKey(self.guest, found.name));
+            }
+            if only
+                .replace(Self {
+                    node,
+                    guest: self.guest,
+                })
+                .is_some()
+            {
+                return Err(self.malformed(name));
+            }
+        }
+        Ok(only)
+    }
+}
+
+/// The tree at the front of `blob` if its header can be trusted: `fdt` adds and indexes
+/// without looking (Devicetree Specification 5.2).
+fn sane(blob: &[u8]) -> Option<&[u8]> {
+    let word = |at: usize| {
+        let bytes = blob.get(at..)?.first_chunk()?;
+        usize::try_from(u32::from_be_bytes(*bytes)).ok()
+    };
+    let blob = blob.get(..word(4)?).filter(|blob| blob.len() >= 40)?;
+    let structs_end = word(8)?.checked_add(word(36)?)?;
+    let strings_end = word(12)?.checked_add(word(32)?)?;
+    let end_token = word(structs_end.checked_sub(4)?)?;
+    let inside = structs_end.max(strings_end) <= blob.len();
+    (word(0)? == 0xd00d_feed && inside && word(36)? >= 16 && end_token == 9).then_some(blob)
+}

@@ -1,0 +1,186 @@
+//! The rules a manifest keeps, whatever form it came in.
+
+use crate::{Guest, MAX_GUESTS, Tee, archive};
+use core::fmt;
+use core::ops::RangeInclusive;
+
+/// Unit of guest RAM: a stage-2 block.
+const GRANULE: u64 = 2 << 20;
+/// Most RAM of a guest: what 40 bits of intermediate physical address leave above 1 GiB.
+const MAX_MEMORY: u64 = (1 << 40) - (1 << 30);
+const VCPUS: RangeInclusive<u32> = 1..=8;
+const MAX_CORE: u8 = 31;
+const MAX_NAME: usize = 31;
+const MAX_MEMBER: usize = 255;
+/// COMMAND_LINE_SIZE of arm64 Linux, its end included.
+const MAX_BOOTARGS: usize = 2047;
+const CALLS: RangeInclusive<u32> = 1..=64;
+const BUFFERS: RangeInclusive<u32> = 1..=4096;
+const MAX_UUIDS: usize = 64;
+
+/// A rule that a manifest breaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Problem<'a> {
+    /// The guest's position, from 0.
+    pub index: usize,
+    /// The guest's name as given; empty if the manifest as a whole is meant.
+    pub guest: &'a str,
+    /// The key, with its table if that is not the guest's own.
+    pub key: &'static str,
+    /// What the key's value has to be.
+    pub rule: &'static str,
+}
+
+impl fmt::Display for Problem<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.guest.is_empty() {
+            write!(f, "guest {}: ", self.guest)?;
+        }
+        write!(f, "{} {}", self.key, self.rule)
+    }
+}
+
+impl core::error::Error for Problem<'_> {}
+
+/// Checks every rule; the first that is broken is the error.
+pub fn check<'a>(guests: &[Guest<'a>]) -> Result<(), Problem<'a>> {
+    if !(1..=MAX_GUESTS).contains(&guests.len()) {
+        let rule = "must be there 1 to 16 times";
+        return Err(Problem {
+            index: 0,
+            guest: "",
+            key: "[[guest]]",
+            rule,
+        });
+    }
+    for (index, guest) in guests.iter().enumerate() {
+        let before = guests.get(..index).unwrap_or_default();
+        check_guest(guest, before).map_err(|(key, rule)| Problem {
+            index,
+            guest: guest.name,
+            key,
+            rule,
+        })?;
+    }
+    Ok(())
+}
+
+type Broken = (&'static str, &'static str);
+
+fn rule(kept: bool, key: &'static str, rule: &'static str) -> Result<(), Broken> {
+    if kept { Ok(()) } else { Err((key, rule)) }
+}
+
+fn check_guest(guest: &Guest, before: &[Guest]) -> Result<(), Broken> {
+    rule(
+        is_name(guest.name),
+        "name",
+        "must be 1 to 31 of a-z, 0-9 and -, a letter first",
+    )?;
+    rule(
+        before.iter().all(|other| other.name != guest.name),
+        "name",
+        "is another guest's already",
+    )?;
+    rule(VCPUS.contains(&guest.vcpus), "vcpus", "must be from 1 to 8")?;
+    check_cores(guest, before)?;
+    rule(
+        is_size(guest.memory, GRANULE, MAX_MEMORY),
+        "memory",
+        "must be a multiple of 2MiB, at least 2MiB and at most 1023GiB",
+    )?;
+    rule(
+        is_member(guest.kernel),
+        "kernel",
+        "must be the path of a file, at most 255 bytes",
+    )?;
+    rule(
+        guest.initrd.is_none_or(is_member),
+        "initrd",
+        "must be the path of a file, at most 255 bytes",
+    )?;
+    rule(
+        is_text(guest.bootargs, MAX_BOOTARGS),
+        "bootargs",
+        "must be one line of at most 2047 bytes",
+    )?;
+    guest.tee.map_or(Ok(()), |tee| check_tee(&tee))
+}
+
+fn check_cores(guest: &Guest, before: &[Guest]) -> Result<(), Broken> {
+    let cores = guest.cpus;
+    let count = cores.is_empty() || cores.len() == guest.vcpus as usize;
+    rule(
+        count,
+        "cpus",
+        "must have one core for each of the vcpus, or be left out",
+    )?;
+    rule(
+        cores.iter().all(|core| *core <= MAX_CORE),
+        "cpus",
+        "must be from 0 to 31",
+    )?;
+    let twice = cores
+        .iter()
+        .enumerate()
+        .any(|(at, core)| cores[..at].contains(core));
+    rule(!twice, "cpus", "must not name a core twice")?;
+    let taken = before
+        .iter()
+        .any(|other| other.cpus.iter().any(|core| cores.contains(core)));
+    rule(!taken, "cpus", "has a core that is another guest's already")
+}
+
+fn check_tee(tee: &Tee) -> Result<(), Broken> {
+    rule(
+        CALLS.contains(&tee.max_calls),
+        "tee.max-calls",
+        "must be from 1 to 64",
+    )?;
+    rule(
+        BUFFERS.contains(&tee.max_buffers),
+        "tee.max-buffers",
+        "must be from 1 to 4096",
+    )?;
+    rule(
+        is_size(tee.max_shared, 4096, MAX_MEMORY),
+        "tee.max-shared",
+        "must be a multiple of 4KiB, at least 4KiB",
+    )?;
+    rule(
+        tee.allow.len() <= MAX_UUIDS,
+        "tee.allow",
+        "must have at most 64 UUIDs",
+    )?;
+    rule(
+        tee.deny.len() <= MAX_UUIDS,
+        "tee.deny",
+        "must have at most 64 UUIDs",
+    )?;
+    let one = tee.allow.is_empty() || tee.deny.is_empty();
+    rule(
+        one,
+        "tee.deny",
+        "must be left out beside allow, which denies all others already",
+    )
+}
+
+fn is_name(name: &str) -> bool {
+    let letters = name
+        .bytes()
+        .all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+    letters && name.len() <= MAX_NAME && name.starts_with(|c: char| c.is_ascii_lowercase())
+}
+
+fn is_size(size: u64, unit: u64, most: u64) -> bool {
+    (unit..=most).contains(&size) && size.is_multiple_of(unit)
+}
+
+fn is_member(name: &str) -> bool {
+    let reserved = [crate::MEMBER, archive::PADDING, archive::TRAILER];
+    !name.is_empty() && is_text(name, MAX_MEMBER) && !reserved.contains(&name)
+}
+
+fn is_text(text: &str, most: usize) -> bool {
+    text.len() <= most && !text.contains(char::is_control)
+}

@@ -1,0 +1,47 @@
+//! Manifest and files to bundle.
+
+use super::{CompileError, Writer, compile};
+use crate::MEMBER;
+use std::{fmt, io};
+
+/// Why there is no bundle.
+#[derive(Debug)]
+pub enum BundleError {
+    /// The manifest is wrong.
+    Manifest(CompileError),
+    /// A file that it names cannot be read.
+    Read(String, io::Error),
+    /// The bundle cannot be written.
+    Write(io::Error),
+}
+
+impl fmt::Display for BundleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Manifest(error) => error.fmt(f),
+            Self::Read(file, error) => write!(f, "{file}, which the manifest names: {error}"),
+            Self::Write(error) => write!(f, "writing the bundle: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for BundleError {}
+
+/// Writes the bundle of the manifest `text` to `to`; `read` gives the bytes of a file that
+/// the manifest names.
+pub fn bundle<W: io::Write>(
+    text: &str,
+    mut read: impl FnMut(&str) -> io::Result<Vec<u8>>,
+    to: W,
+) -> Result<W, BundleError> {
+    let compiled = compile(text).map_err(BundleError::Manifest)?;
+    let mut archive = Writer::new(to);
+    archive
+        .member(MEMBER, &compiled.blob)
+        .map_err(BundleError::Write)?;
+    for file in &compiled.files {
+        let data = read(file).map_err(|error| BundleError::Read(file.clone(), error))?;
+        archive.member(file, &data).map_err(BundleError::Write)?;
+    }
+    archive.finish().map_err(BundleError::Write)
+}

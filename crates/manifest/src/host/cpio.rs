@@ -1,0 +1,81 @@
+//! Writing the archive that [`crate::archive`] reads.
+
+use crate::archive::{PADDING, TRAILER};
+use std::io::{self, Write};
+
+/// Alignment of a member's data, so that copying it at EL2 is aligned on both sides.
+const PAGE: u64 = 4096;
+const HEADER: u64 = 110;
+
+/// Writes a cpio newc archive, the data of every member on a multiple of 4 KiB.
+///
+/// Owners and times are zero, so that equal members make equal archives.
+pub struct Writer<W> {
+    to: W,
+    at: u64,
+    members: u32,
+}
+
+impl<W: Write> Writer<W> {
+    /// An archive that begins where `to` stands.
+    pub fn new(to: W) -> Self {
+        Self {
+            to,
+            at: 0,
+            members: 0,
+        }
+    }
+
+    /// Adds a member. Its name has no NUL; its data is less than 4 GiB.
+    pub fn member(&mut self, name: &str, data: &[u8]) -> io::Result<()> {
+        self.align_data_of(name)?;
+        self.raw_member(name, data)
+    }
+
+    /// Ends the archive.
+    pub fn finish(mut self) -> io::Result<W> {
+        self.raw_member(TRAILER, &[])?;
+        Ok(self.to)
+    }
+
+    /// Adds a padding member if the data of a member `name`, coming next, would lie askew.
+    fn align_data_of(&mut self, name: &str) -> io::Result<()> {
+        if data_offset(self.at, name).is_multiple_of(PAGE) {
+            return Ok(());
+        }
+        let unpadded = data_offset(data_offset(self.at, PADDING), name);
+        let missing = unpadded.next_multiple_of(PAGE) - unpadded;
+        self.raw_member(PADDING, &vec![0; missing as usize])
+    }
+
+    fn raw_member(&mut self, name: &str, data: &[u8]) -> io::Result<()> {
+        let size = u32::try_from(data.len());
+        let size = size.map_err(|_| {
+            io::Error::new(io::ErrorKind::FileTooLarge, "4 GiB is too large for cpio")
+        })?;
+        self.members += 1;
+        let (ino, namesize) = (self.members, name.len() + 1);
+        let mode = 0o100644;
+        let head = format!(
+            "070701{ino:08x}{mode:08x}{:016x}{:08x}{:08x}{size:08x}{:032x}{namesize:08x}{:08x}{name}\0",
+            0, 1, 0, 0, 0
+        );
+        self.write(head.as_bytes())?;
+        self.write(data)
+    }
+
+    /// Writes and pads to 4 bytes.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.to.write_all(bytes)?;
+        self.at += bytes.len() as u64;
+        let padding = self.at.next_multiple_of(4) - self.at;
+        self.to.write_all(&[0; 3][..padding as usize])?;
+        self.at += padding;
+        Ok(())
+    }
+}
+
+/// Where the data of a member `name` begins whose header is at `at`.
+fn data_offset(at: u64, name: &str) -> u64 {
+    (at + HEADER + name.len() as u64 + 1).next_multiple_of(4)
+}

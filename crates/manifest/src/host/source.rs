@@ -1,0 +1,231 @@
+//! The manifest as users write it.
+
+use crate::{Conduit, Dialect, Guest, OnCrash, Problem, Tee, VERSION};
+use serde::{Deserialize, Deserializer, de::Error as _};
+use std::fmt;
+use toml::de::{DeTable, DeValue};
+
+/// Why a TOML text is no manifest.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CompileError {
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong and what to write instead.
+    pub message: String,
+    /// The line's text.
+    pub source: String,
+}
+
+impl fmt::Display for CompileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "manifest, line {}: {}\n  {}",
+            self.line,
+            self.message,
+            self.source.trim_end()
+        )
+    }
+}
+
+impl std::error::Error for CompileError {}
+
+impl CompileError {
+    fn at_byte(text: &str, at: usize, message: String) -> Self {
+        let before = text.get(..at).unwrap_or(text);
+        let line = before.matches('\n').count();
+        let source = text.lines().nth(line).unwrap_or_default().to_owned();
+        Self {
+            line: line + 1,
+            message,
+            source,
+        }
+    }
+
+    fn from_toml(text: &str, error: &toml::de::Error) -> Self {
+        let at = error.span().map_or(0, |span| span.start);
+        Self::at_byte(text, at, error.message().to_owned())
+    }
+
+    /// A broken rule, at the line of the key that breaks it.
+    pub(super) fn at_key(text: &str, problem: &Problem) -> Self {
+        let at = key_position(text, problem).unwrap_or(0);
+        Self::at_byte(text, at, problem.to_string())
+    }
+}
+
+/// Where the value of the problem's key is, else where its table is.
+fn key_position(text: &str, problem: &Problem) -> Option<usize> {
+    let root = DeTable::parse(text).ok()?;
+    let guests = root.get_ref().get("guest")?.get_ref().as_array()?;
+    let mut value = guests.get(problem.index)?;
+    for name in problem.key.split('.') {
+        match value.get_ref() {
+            DeValue::Table(table) => match table.get(name) {
+                Some(inner) => value = inner,
+                None => break,
+            },
+            _ => break,
+        }
+    }
+    Some(value.span().start)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Source {
+    version: u32,
+    #[serde(default)]
+    guest: Vec<GuestSource>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct GuestSource {
+    name: String,
+    vcpus: u32,
+    #[serde(default)]
+    cpus: Vec<u8>,
+    #[serde(deserialize_with = "size")]
+    memory: u64,
+    kernel: String,
+    initrd: Option<String>,
+    #[serde(default)]
+    bootargs: String,
+    #[serde(default)]
+    conduit: Conduit,
+    #[serde(default)]
+    on_crash: OnCrash,
+    #[serde(default)]
+    tee: TeeSource,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+struct TeeSource {
+    enabled: bool,
+    dialect: Dialect,
+    notifications: bool,
+    max_calls: u32,
+    max_buffers: u32,
+    #[serde(deserialize_with = "size")]
+    max_shared: u64,
+    #[serde(deserialize_with = "uuids")]
+    allow: Vec<[u8; 16]>,
+    #[serde(deserialize_with = "uuids")]
+    deny: Vec<[u8; 16]>,
+}
+
+impl Default for TeeSource {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            dialect: Dialect::default(),
+            notifications: true,
+            max_calls: 16,
+            max_buffers: 256,
+            max_shared: 64 << 20,
+            allow: Vec::new(),
+            deny: Vec::new(),
+        }
+    }
+}
+
+/// Reads the text; the rules are not checked yet.
+pub(super) fn parse(text: &str) -> Result<Source, CompileError> {
+    let source: Source =
+        toml::from_str(text).map_err(|error| CompileError::from_toml(text, &error))?;
+    if source.version != VERSION {
+        let at = text.find("version").unwrap_or(0);
+        return Err(CompileError::at_byte(
+            text,
+            at,
+            format!("version must be {VERSION}"),
+        ));
+    }
+    Ok(source)
+}
+
+impl Source {
+    pub(super) fn guests(&self) -> impl Iterator<Item = Guest<'_>> {
+        self.guest.iter().map(GuestSource::guest)
+    }
+}
+
+impl GuestSource {
+    fn guest(&self) -> Guest<'_> {
+        Guest {
+            name: &self.name,
+            vcpus: self.vcpus,
+            cpus: &self.cpus,
+            memory: self.memory,
+            kernel: &self.kernel,
+            initrd: self.initrd.as_deref(),
+            bootargs: &self.bootargs,
+            conduit: self.conduit,
+            on_crash: self.on_crash,
+            tee: self.tee.enabled.then(|| self.tee.tee()),
+        }
+    }
+}
+
+impl TeeSource {
+    fn tee(&self) -> Tee<'_> {
+        Tee {
+            dialect: self.dialect,
+            notifications: self.notifications,
+            max_calls: self.max_calls,
+            max_buffers: self.max_buffers,
+            max_shared: self.max_shared,
+            allow: &self.allow,
+            deny: &self.deny,
+        }
+    }
+}
+
+/// A number of bytes as text: "512MiB".
+fn size<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    let text = String::deserialize(from)?;
+    let bad = || {
+        D::Error::custom(format!(
+            "{text:?} is no size: write a number and KiB, MiB or GiB, as in \"512MiB\""
+        ))
+    };
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let unit: u64 = match unit.trim_start() {
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(bad()),
+    };
+    number
+        .parse()
+        .ok()
+        .and_then(|number: u64| number.checked_mul(unit))
+        .ok_or_else(bad)
+}
+
+fn uuids<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<[u8; 16]>, D::Error> {
+    let texts = Vec::<String>::deserialize(from)?;
+    let uuid = |text: String| {
+        uuid(&text).ok_or_else(|| {
+            D::Error::custom(format!(
+                "{text:?} is no UUID: write it as \"8aaaf200-2450-11e4-abe2-0002a5d5c51b\""
+            ))
+        })
+    };
+    texts.into_iter().map(uuid).collect()
+}
+
+/// The 8-4-4-4-12 form of RFC 4122.
+fn uuid(text: &str) -> Option<[u8; 16]> {
+    let groups: Vec<_> = text.split('-').collect();
+    if groups.iter().map(|group| group.len()).ne([8, 4, 4, 4, 12]) {
+        return None;
+    }
+    let digits = groups.concat();
+    let hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let number = u128::from_str_radix(&digits, 16).ok().filter(|_| hex)?;
+    Some(number.to_be_bytes())
+}

@@ -1,0 +1,69 @@
+//! Writing the blob that `blob` reads.
+
+use crate::{Conduit, Dialect, Guest, OnCrash, Tee, VERSION};
+use vm_fdt::FdtWriter;
+
+/// Writes guests that passed [`crate::check`].
+pub(super) fn blob(guests: &[Guest]) -> Vec<u8> {
+    // A checked name is a valid node name and checked text has no NUL: all that can fail here.
+    write(guests).expect("checked guests can be written")
+}
+
+fn write(guests: &[Guest]) -> Result<Vec<u8>, vm_fdt::Error> {
+    let mut tree = FdtWriter::new()?;
+    let root = tree.begin_node("")?;
+    tree.property_u32("version", VERSION)?;
+    for guest in guests {
+        write_guest(&mut tree, guest)?;
+    }
+    tree.end_node(root)?;
+    tree.finish()
+}
+
+fn write_guest(tree: &mut FdtWriter, guest: &Guest) -> Result<(), vm_fdt::Error> {
+    let node = tree.begin_node(guest.name)?;
+    tree.property_u32("vcpus", guest.vcpus)?;
+    tree.property("cpus", guest.cpus)?;
+    tree.property_u64("memory", guest.memory)?;
+    tree.property_string("kernel", guest.kernel)?;
+    if let Some(initrd) = guest.initrd {
+        tree.property_string("initrd", initrd)?;
+    }
+    tree.property_string("bootargs", guest.bootargs)?;
+    tree.property_string(
+        "conduit",
+        match guest.conduit {
+            Conduit::Smc => "smc",
+            Conduit::Hvc => "hvc",
+        },
+    )?;
+    tree.property_string(
+        "on-crash",
+        match guest.on_crash {
+            OnCrash::Stop => "stop",
+            OnCrash::Restart => "restart",
+        },
+    )?;
+    if let Some(tee) = &guest.tee {
+        write_tee(tree, tee)?;
+    }
+    tree.end_node(node)
+}
+
+fn write_tee(tree: &mut FdtWriter, tee: &Tee) -> Result<(), vm_fdt::Error> {
+    let node = tree.begin_node("tee")?;
+    tree.property_string(
+        "dialect",
+        match tee.dialect {
+            Dialect::Modern => "modern",
+            Dialect::Classic => "classic",
+        },
+    )?;
+    tree.property_u32("notifications", tee.notifications.into())?;
+    tree.property_u32("max-calls", tee.max_calls)?;
+    tree.property_u32("max-buffers", tee.max_buffers)?;
+    tree.property_u64("max-shared", tee.max_shared)?;
+    tree.property("allow", tee.allow.as_flattened())?;
+    tree.property("deny", tee.deny.as_flattened())?;
+    tree.end_node(node)
+}

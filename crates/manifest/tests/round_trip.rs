@@ -1,0 +1,100 @@
+//! TOML → blob → reader.
+use manifest::archive::Archive;
+use manifest::host::{bundle, compile};
+use manifest::{Conduit, Dialect, Guest, MEMBER, Manifest, OnCrash, Tee};
+
+const FULL: &str = r#"
+version = 1
+[[guest]]
+name = "linux"
+vcpus = 2
+cpus = [0, 2]
+memory = "512MiB"
+kernel = "out/Image"
+initrd = "out/initrd.gz"
+bootargs = "console=ttyAMA0"
+conduit = "hvc"
+on-crash = "restart"
+[guest.tee]
+dialect = "classic"
+notifications = false
+max-calls = 3
+max-buffers = 7
+max-shared = "1GiB"
+allow = ["8aaaf200-2450-11e4-abe2-0002a5d5c51b"]
+
+[[guest]]
+name = "bare-1"
+vcpus = 1
+memory = "2 MiB"
+kernel = "out/Image"
+tee = { enabled = false }
+"#;
+
+const UUID: [[u8; 16]; 1] = [[
+    0x8a, 0xaa, 0xf2, 0x00, 0x24, 0x50, 0x11, 0xe4, 0xab, 0xe2, 0x00, 0x02, 0xa5, 0xd5, 0xc5, 0x1b,
+]];
+
+#[test]
+fn every_key_arrives() {
+    let compiled = compile(FULL).unwrap();
+    assert_eq!(compiled.files, ["out/Image", "out/initrd.gz"]);
+    let manifest = Manifest::parse(&compiled.blob).unwrap();
+    let linux = Guest {
+        name: "linux",
+        vcpus: 2,
+        cpus: &[0, 2],
+        memory: 512 << 20,
+        kernel: "out/Image",
+        initrd: Some("out/initrd.gz"),
+        bootargs: "console=ttyAMA0",
+        conduit: Conduit::Hvc,
+        on_crash: OnCrash::Restart,
+        tee: Some(Tee {
+            dialect: Dialect::Classic,
+            notifications: false,
+            max_calls: 3,
+            max_buffers: 7,
+            max_shared: 1 << 30,
+            allow: &UUID,
+            deny: &[],
+        }),
+    };
+    let bare = Guest {
+        name: "bare-1",
+        vcpus: 1,
+        cpus: &[],
+        memory: 2 << 20,
+        initrd: None,
+        bootargs: "",
+        conduit: Conduit::Smc,
+        on_crash: OnCrash::Stop,
+        tee: None,
+        ..linux
+    };
+    assert_eq!(manifest.guests(), [linux, bare]);
+}
+
+#[test]
+fn a_bundle_holds_the_manifest_first_and_each_file_once() {
+    let read = |name: &str| Ok(name.repeat(1000).into_bytes());
+    let bytes = bundle(FULL, read, Vec::new()).unwrap();
+    let archive = Archive::new(&bytes).unwrap();
+    let names: Vec<_> = archive
+        .members()
+        .map(|m| m.name)
+        .filter(|n| *n != ".padding")
+        .collect();
+    assert_eq!(names, [MEMBER, "out/Image", "out/initrd.gz"]);
+    assert_eq!(
+        archive.find("out/Image").unwrap(),
+        "out/Image".repeat(1000).as_bytes()
+    );
+    Manifest::parse(archive.find(MEMBER).unwrap()).unwrap();
+    for member in archive.members().filter(|m| m.name != ".padding") {
+        assert_eq!(
+            (member.data.as_ptr() as usize - bytes.as_ptr() as usize) % 4096,
+            0
+        );
+    }
+}
