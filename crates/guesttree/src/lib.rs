@@ -1,3 +1,141 @@
-//! To be written.
+//! Writes the device tree that a guest is started with.
+//!
+//! It describes the virtual platform of [`addr::platform`] and nothing of the board: a guest
+//! finds every address in it that it may use. Bindings are those of Linux's
+//! Documentation/devicetree/bindings, as the nodes' `compatible` names them.
 #![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+
+use addr::{Ipa, platform};
+use alloc::vec::Vec;
+use core::fmt;
+use nodes::Nodes;
+
+mod nodes;
+#[cfg(test)]
+mod tests;
+
+/// What differs from guest to guest.
+#[derive(Clone, Copy, Debug)]
+pub struct GuestTree<'a> {
+    /// vCPUs, 1 to [`platform::MAX_VCPUS`]; each one's MPIDR affinity is its number in Aff0.
+    pub vcpus: u8,
+    /// RAM as (start, bytes), at least one.
+    pub ram: &'a [(Ipa, u64)],
+    /// /chosen bootargs.
+    pub bootargs: &'a str,
+    /// The initrd's first byte and the one behind its last.
+    pub initrd: Option<(Ipa, Ipa)>,
+    /// Entropy for the guest's random numbers: without, a Linux guest initialises its
+    /// generator over and over on every system call.
+    pub rng_seed: [u8; 64],
+    /// Entropy for the place of a Linux kernel in virtual memory; without, it stays put.
+    pub kaslr_seed: Option<u64>,
+    /// The interrupt controller.
+    pub gic: GicVersion,
+    /// How the guest calls PSCI and OP-TEE.
+    pub conduit: Conduit,
+    /// OP-TEE, if it is for this guest.
+    pub tee: Option<Tee>,
+    /// Hz of the generic timer, where CNTFRQ_EL0 is not to be believed.
+    pub timer_frequency: Option<u32>,
+}
+
+/// The virtual interrupt controller.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum GicVersion {
+    /// GICv2: distributor and CPU interface.
+    V2,
+    /// GICv3: distributor and redistributors.
+    V3,
+}
+
+/// The instruction that calls firmware.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Conduit {
+    /// SMC.
+    Smc,
+    /// HVC.
+    Hvc,
+}
+
+/// The /firmware/optee node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Tee {
+    /// The SPI of asynchronous notifications, edge-triggered, if they are offered.
+    pub interrupt: Option<u32>,
+}
+
+/// Why there is no tree.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Error {
+    /// No vCPU, or more than the platform has.
+    Vcpus,
+    /// No RAM, an empty region, or one that wraps.
+    Ram,
+    /// An interrupt that is no SPI of the platform.
+    Interrupt,
+    /// `bootargs` has a NUL.
+    Bootargs,
+    /// The writer failed: ours to mend.
+    Writer,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Vcpus => "the guest's tree: vCPUs must be 1 to 8",
+            Self::Ram => "the guest's tree: a region of RAM is empty or wraps, or there is none",
+            Self::Interrupt => "the guest's tree: OP-TEE's interrupt is no SPI of the platform",
+            Self::Bootargs => "the guest's tree: bootargs must not have a NUL",
+            Self::Writer => "the guest's tree could not be written",
+        })
+    }
+}
+
+impl core::error::Error for Error {}
+
+impl From<vm_fdt::Error> for Error {
+    fn from(_: vm_fdt::Error) -> Self {
+        Self::Writer
+    }
+}
+
+/// Writes the tree: a few KiB.
+pub fn build(guest: &GuestTree) -> Result<Vec<u8>, Error> {
+    check(guest)?;
+    let mut nodes = Nodes::new()?;
+    nodes.root(|nodes| {
+        nodes.chosen(guest)?;
+        nodes.cpus(guest.vcpus)?;
+        for (start, size) in guest.ram {
+            nodes.memory(*start, *size)?;
+        }
+        nodes.psci(guest.conduit)?;
+        nodes.timer(guest.timer_frequency)?;
+        nodes.gic(guest.gic, guest.vcpus)?;
+        nodes.uart()?;
+        guest
+            .tee
+            .map_or(Ok(()), |tee| nodes.firmware(guest.conduit, tee))
+    })?;
+    Ok(nodes.finish()?)
+}
+
+fn check(guest: &GuestTree) -> Result<(), Error> {
+    let sane = |(start, size): &(Ipa, u64)| *size > 0 && start.checked_add(*size).is_some();
+    let is_spi = |intid: u32| (32..platform::INTIDS as u32).contains(&intid);
+    if !(1..=platform::MAX_VCPUS).contains(&usize::from(guest.vcpus)) {
+        Err(Error::Vcpus)
+    } else if guest.ram.is_empty() || !guest.ram.iter().all(sane) {
+        Err(Error::Ram)
+    } else if !guest.tee.and_then(|tee| tee.interrupt).is_none_or(is_spi) {
+        Err(Error::Interrupt)
+    } else if guest.bootargs.contains('\0') {
+        Err(Error::Bootargs)
+    } else {
+        Ok(())
+    }
+}

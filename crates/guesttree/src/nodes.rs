@@ -1,0 +1,213 @@
+//! The tree's nodes.
+
+use crate::{Conduit, GicVersion, GuestTree, Tee};
+use addr::{Ipa, platform};
+use alloc::format;
+use alloc::vec::Vec;
+use vm_fdt::{Error, FdtWriter};
+
+const GIC_PHANDLE: u32 = 1;
+const CLOCK_PHANDLE: u32 = 2;
+
+/// The UART's clock. The virtual UART has no line speed; drivers want to divide it all the same.
+const UART_CLOCK: u32 = 24_000_000;
+
+const SPI: u32 = 0;
+const PPI: u32 = 1;
+const EDGE: u32 = 1;
+const LEVEL: u32 = 4;
+
+/// INTIDs of timers that a guest has no access to, but whose place in the list is fixed
+/// (Arm BSA, PPI assignments).
+const SECURE_TIMER_INTID: u32 = 29;
+const HYPERVISOR_TIMER_INTID: u32 = 26;
+
+type Result<T = ()> = core::result::Result<T, Error>;
+
+/// A tree being written.
+pub(crate) struct Nodes(FdtWriter);
+
+impl Nodes {
+    pub fn new() -> Result<Self> {
+        FdtWriter::new().map(Self)
+    }
+
+    pub fn finish(self) -> Result<Vec<u8>> {
+        self.0.finish()
+    }
+
+    /// Writes node `name` with what `content` adds.
+    fn node(&mut self, name: &str, content: impl FnOnce(&mut Self) -> Result) -> Result {
+        let node = self.0.begin_node(name)?;
+        content(self)?;
+        self.0.end_node(node)
+    }
+
+    pub fn root(&mut self, children: impl FnOnce(&mut Self) -> Result) -> Result {
+        self.node("", |nodes| {
+            nodes.text("compatible", "teevisor,virt")?;
+            nodes.text("model", "teevisor virtual platform")?;
+            nodes.cells("#address-cells", &[2])?;
+            nodes.cells("#size-cells", &[2])?;
+            nodes.cells("interrupt-parent", &[GIC_PHANDLE])?;
+            children(nodes)
+        })
+    }
+
+    pub fn chosen(&mut self, guest: &GuestTree) -> Result {
+        let uart = uart_name();
+        self.node("chosen", |nodes| {
+            nodes.text("stdout-path", &format!("/{uart}"))?;
+            nodes.text("bootargs", guest.bootargs)?;
+            nodes.0.property("rng-seed", &guest.rng_seed)?;
+            if let Some(seed) = guest.kaslr_seed {
+                nodes.0.property_u64("kaslr-seed", seed)?;
+            }
+            if let Some((start, end)) = guest.initrd {
+                nodes.0.property_u64("linux,initrd-start", start.0)?;
+                nodes.0.property_u64("linux,initrd-end", end.0)?;
+            }
+            Ok(())
+        })?;
+        self.node("aliases", |nodes| {
+            nodes.text("serial0", &format!("/{uart}"))
+        })
+    }
+
+    pub fn cpus(&mut self, vcpus: u8) -> Result {
+        self.node("cpus", |nodes| {
+            nodes.cells("#address-cells", &[1])?;
+            nodes.cells("#size-cells", &[0])?;
+            (0..u32::from(vcpus)).try_for_each(|number| nodes.cpu(number))
+        })
+    }
+
+    fn cpu(&mut self, number: u32) -> Result {
+        self.node(&format!("cpu@{number:x}"), |nodes| {
+            nodes.text("device_type", "cpu")?;
+            nodes.text("compatible", "arm,armv8")?;
+            nodes.text("enable-method", "psci")?;
+            nodes.cells("reg", &[number])
+        })
+    }
+
+    pub fn memory(&mut self, start: Ipa, size: u64) -> Result {
+        self.node(&format!("memory@{:x}", start.0), |nodes| {
+            nodes.text("device_type", "memory")?;
+            nodes.reg(&[(start, size)])
+        })
+    }
+
+    pub fn psci(&mut self, conduit: Conduit) -> Result {
+        self.node("psci", |nodes| {
+            nodes.texts("compatible", &["arm,psci-1.0", "arm,psci-0.2"])?;
+            nodes.method(conduit)
+        })
+    }
+
+    pub fn timer(&mut self, frequency: Option<u32>) -> Result {
+        let timers = [
+            SECURE_TIMER_INTID,
+            platform::PHYSICAL_TIMER_INTID,
+            platform::VIRTUAL_TIMER_INTID,
+            HYPERVISOR_TIMER_INTID,
+        ];
+        self.node("timer", |nodes| {
+            nodes.text("compatible", "arm,armv8-timer")?;
+            nodes.cells(
+                "interrupts",
+                timers.map(|intid| [PPI, intid - 16, LEVEL]).as_flattened(),
+            )?;
+            nodes.0.property_null("always-on")?;
+            frequency.map_or(Ok(()), |hz| nodes.cells("clock-frequency", &[hz]))
+        })
+    }
+
+    pub fn gic(&mut self, version: GicVersion, vcpus: u8) -> Result {
+        let distributor = (platform::GICD_BASE, platform::GICD_SIZE);
+        let redistributors = (
+            platform::GICR_BASE,
+            platform::GICR_STRIDE * u64::from(vcpus),
+        );
+        let cpu_interface = (platform::GICC_BASE, platform::GICC_SIZE);
+        let (compatible, second) = match version {
+            GicVersion::V2 => ("arm,cortex-a15-gic", cpu_interface),
+            GicVersion::V3 => ("arm,gic-v3", redistributors),
+        };
+        self.node(
+            &format!("interrupt-controller@{:x}", platform::GICD_BASE.0),
+            |nodes| {
+                nodes.text("compatible", compatible)?;
+                nodes.0.property_null("interrupt-controller")?;
+                nodes.cells("#interrupt-cells", &[3])?;
+                nodes.cells("#address-cells", &[0])?;
+                nodes.reg(&[distributor, second])?;
+                nodes.0.property_phandle(GIC_PHANDLE)
+            },
+        )
+    }
+
+    pub fn uart(&mut self) -> Result {
+        self.node("apb-pclk", |nodes| {
+            nodes.text("compatible", "fixed-clock")?;
+            nodes.cells("#clock-cells", &[0])?;
+            nodes.cells("clock-frequency", &[UART_CLOCK])?;
+            nodes.text("clock-output-names", "clk24mhz")?;
+            nodes.0.property_phandle(CLOCK_PHANDLE)
+        })?;
+        self.node(&uart_name(), |nodes| {
+            nodes.texts("compatible", &["arm,pl011", "arm,primecell"])?;
+            nodes.reg(&[(platform::UART_BASE, platform::UART_SIZE)])?;
+            nodes.cells("interrupts", &[SPI, platform::UART_INTID - 32, LEVEL])?;
+            nodes.cells("clocks", &[CLOCK_PHANDLE, CLOCK_PHANDLE])?;
+            nodes.texts("clock-names", &["uartclk", "apb_pclk"])
+        })
+    }
+
+    pub fn firmware(&mut self, conduit: Conduit, tee: Tee) -> Result {
+        self.node("firmware", |nodes| {
+            nodes.node("optee", |nodes| {
+                nodes.text("compatible", "linaro,optee-tz")?;
+                nodes.method(conduit)?;
+                // An interrupt that is checked to be an SPI is at least 32.
+                let specifier = tee.interrupt.map(|intid| [SPI, intid - 32, EDGE]);
+                specifier.map_or(Ok(()), |cells| nodes.cells("interrupts", &cells))
+            })
+        })
+    }
+
+    fn method(&mut self, conduit: Conduit) -> Result {
+        self.text(
+            "method",
+            match conduit {
+                Conduit::Smc => "smc",
+                Conduit::Hvc => "hvc",
+            },
+        )
+    }
+
+    fn text(&mut self, name: &str, value: &str) -> Result {
+        self.0.property_string(name, value)
+    }
+
+    fn texts(&mut self, name: &str, values: &[&str]) -> Result {
+        self.0
+            .property_string_list(name, values.iter().map(|&value| value.into()).collect())
+    }
+
+    fn cells(&mut self, name: &str, cells: &[u32]) -> Result {
+        self.0.property_array_u32(name, cells)
+    }
+
+    fn reg(&mut self, entries: &[(Ipa, u64)]) -> Result {
+        let cells: Vec<u64> = entries
+            .iter()
+            .flat_map(|(start, size)| [start.0, *size])
+            .collect();
+        self.0.property_array_u64("reg", &cells)
+    }
+}
+
+fn uart_name() -> alloc::string::String {
+    format!("pl011@{:x}", platform::UART_BASE.0)
+}

@@ -1,0 +1,275 @@
+use super::*;
+extern crate std;
+use fdt::Fdt;
+use proptest::prelude::*;
+use std::string::ToString;
+use std::vec;
+
+const RAM: (Ipa, u64) = (platform::RAM_BASE, 512 << 20);
+
+fn guest() -> GuestTree<'static> {
+    GuestTree {
+        vcpus: 2,
+        ram: &[RAM],
+        bootargs: "console=ttyAMA0 quiet",
+        initrd: Some((Ipa(0x4800_0000), Ipa(0x4870_1234))),
+        rng_seed: [0x5a; 64],
+        kaslr_seed: Some(0x0123_4567_89ab_cdef),
+        gic: GicVersion::V3,
+        conduit: Conduit::Smc,
+        tee: Some(Tee {
+            interrupt: Some(platform::OPTEE_INTID),
+        }),
+        timer_frequency: None,
+    }
+}
+
+/// The bytes of a property of the tree built for `guest`.
+fn property(guest: &GuestTree, path: &str, name: &str) -> Option<Vec<u8>> {
+    let blob = build(guest).unwrap();
+    let tree = Fdt::new_unaligned_fallible(&blob).unwrap();
+    let node = tree.find_node(path).unwrap()?;
+    node.raw_property(name)
+        .unwrap()
+        .map(|property| property.value.to_vec())
+}
+
+fn cells(values: &[u32]) -> Option<Vec<u8>> {
+    Some(
+        values
+            .iter()
+            .flat_map(|value| value.to_be_bytes())
+            .collect(),
+    )
+}
+
+fn text(value: &str) -> Option<Vec<u8>> {
+    Some([value.as_bytes(), b"\0"].concat())
+}
+
+#[test]
+fn the_platform_is_where_the_address_map_says() {
+    let guest = guest();
+    let gic = "/interrupt-controller@8000000";
+    assert_eq!(
+        property(&guest, gic, "reg"),
+        cells(&[0, 0x0800_0000, 0, 0x1_0000, 0, 0x080a_0000, 0, 0x4_0000])
+    );
+    assert_eq!(property(&guest, gic, "compatible"), text("arm,gic-v3"));
+    assert_eq!(
+        property(&guest, "/pl011@9000000", "reg"),
+        cells(&[0, 0x0900_0000, 0, 0x1000])
+    );
+    assert_eq!(
+        property(&guest, "/pl011@9000000", "interrupts"),
+        cells(&[0, 1, 4])
+    );
+    assert_eq!(
+        property(&guest, "/memory@40000000", "reg"),
+        cells(&[0, 0x4000_0000, 0, 0x2000_0000])
+    );
+    assert_eq!(
+        property(&guest, "/timer", "interrupts"),
+        cells(&[1, 13, 4, 1, 14, 4, 1, 11, 4, 1, 10, 4])
+    );
+}
+
+#[test]
+fn a_gicv2_has_a_cpu_interface() {
+    let guest = GuestTree {
+        gic: GicVersion::V2,
+        ..guest()
+    };
+    let gic = "/interrupt-controller@8000000";
+    assert_eq!(
+        property(&guest, gic, "reg"),
+        cells(&[0, 0x0800_0000, 0, 0x1_0000, 0, 0x0801_0000, 0, 0x2000])
+    );
+    assert_eq!(
+        property(&guest, gic, "compatible"),
+        text("arm,cortex-a15-gic")
+    );
+}
+
+#[test]
+fn the_tee_is_there_only_if_given() {
+    let guest = guest();
+    assert_eq!(
+        property(&guest, "/firmware/optee", "compatible"),
+        text("linaro,optee-tz")
+    );
+    assert_eq!(property(&guest, "/firmware/optee", "method"), text("smc"));
+    assert_eq!(
+        property(&guest, "/firmware/optee", "interrupts"),
+        cells(&[0, 2, 1])
+    );
+    let silent = GuestTree {
+        tee: Some(Tee { interrupt: None }),
+        ..guest
+    };
+    assert_eq!(property(&silent, "/firmware/optee", "interrupts"), None);
+    let without = GuestTree { tee: None, ..guest };
+    assert_eq!(property(&without, "/firmware", "compatible"), None);
+    assert_eq!(property(&without, "/firmware/optee", "compatible"), None);
+}
+
+#[test]
+fn both_calls_use_the_conduit() {
+    let guest = GuestTree {
+        conduit: Conduit::Hvc,
+        ..guest()
+    };
+    assert_eq!(property(&guest, "/psci", "method"), text("hvc"));
+    assert_eq!(property(&guest, "/firmware/optee", "method"), text("hvc"));
+}
+
+#[test]
+fn chosen_holds_what_the_guest_starts_with() {
+    let guest = guest();
+    let chosen = |name| property(&guest, "/chosen", name);
+    assert_eq!(chosen("bootargs"), text("console=ttyAMA0 quiet"));
+    assert_eq!(chosen("stdout-path"), text("/pl011@9000000"));
+    assert_eq!(chosen("linux,initrd-start"), cells(&[0, 0x4800_0000]));
+    assert_eq!(chosen("linux,initrd-end"), cells(&[0, 0x4870_1234]));
+    assert_eq!(chosen("rng-seed"), Some(vec![0x5a; 64]));
+    assert_eq!(chosen("kaslr-seed"), cells(&[0x0123_4567, 0x89ab_cdef]));
+    let plain = GuestTree {
+        initrd: None,
+        kaslr_seed: None,
+        ..guest
+    };
+    assert_eq!(property(&plain, "/chosen", "linux,initrd-start"), None);
+    assert_eq!(property(&plain, "/chosen", "kaslr-seed"), None);
+}
+
+#[test]
+fn a_wrong_timer_frequency_is_overridden() {
+    assert_eq!(property(&guest(), "/timer", "clock-frequency"), None);
+    let guest = GuestTree {
+        timer_frequency: Some(62_500_000),
+        ..guest()
+    };
+    assert_eq!(
+        property(&guest, "/timer", "clock-frequency"),
+        cells(&[62_500_000])
+    );
+}
+
+#[test]
+fn every_vcpu_is_started_by_psci() {
+    let guest = GuestTree {
+        vcpus: 8,
+        ..guest()
+    };
+    for number in 0..8 {
+        let cpu = std::format!("/cpus/cpu@{number}");
+        assert_eq!(property(&guest, &cpu, "reg"), cells(&[number]));
+        assert_eq!(property(&guest, &cpu, "enable-method"), text("psci"));
+    }
+    assert_eq!(property(&guest, "/cpus/cpu@8", "reg"), None);
+}
+
+#[test]
+fn phandles_lead_to_their_nodes() {
+    let guest = guest();
+    let phandle = property(&guest, "/interrupt-controller@8000000", "phandle");
+    assert_eq!(property(&guest, "/", "interrupt-parent"), phandle);
+    let clock = property(&guest, "/apb-pclk", "phandle").unwrap();
+    assert_eq!(
+        property(&guest, "/pl011@9000000", "clocks"),
+        Some(clock.repeat(2))
+    );
+}
+
+#[test]
+fn what_cannot_be_a_guest_is_refused() {
+    let wrong = [
+        (
+            GuestTree {
+                vcpus: 0,
+                ..guest()
+            },
+            Error::Vcpus,
+        ),
+        (
+            GuestTree {
+                vcpus: 9,
+                ..guest()
+            },
+            Error::Vcpus,
+        ),
+        (
+            GuestTree {
+                ram: &[],
+                ..guest()
+            },
+            Error::Ram,
+        ),
+        (
+            GuestTree {
+                ram: &[RAM, (Ipa(0), 0)],
+                ..guest()
+            },
+            Error::Ram,
+        ),
+        (
+            GuestTree {
+                ram: &[(Ipa(u64::MAX), 2)],
+                ..guest()
+            },
+            Error::Ram,
+        ),
+        (
+            GuestTree {
+                tee: Some(Tee {
+                    interrupt: Some(31),
+                }),
+                ..guest()
+            },
+            Error::Interrupt,
+        ),
+        (
+            GuestTree {
+                tee: Some(Tee {
+                    interrupt: Some(96),
+                }),
+                ..guest()
+            },
+            Error::Interrupt,
+        ),
+        (
+            GuestTree {
+                bootargs: "a\0b",
+                ..guest()
+            },
+            Error::Bootargs,
+        ),
+    ];
+    for (guest, error) in wrong {
+        assert_eq!(build(&guest), Err(error), "{error}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_guest_has_a_tree_or_an_error(
+        vcpus in any::<u8>(),
+        ram in prop::collection::vec((any::<u64>(), any::<u64>()), 0..5),
+        bootargs in any::<std::string::String>(),
+        interrupt in any::<Option<u32>>(),
+        v3 in any::<bool>(),
+    ) {
+        let ram: Vec<_> = ram.into_iter().map(|(start, size)| (Ipa(start), size)).collect();
+        let gic = if v3 { GicVersion::V3 } else { GicVersion::V2 };
+        let tee = Some(Tee { interrupt });
+        let guest = GuestTree { vcpus, ram: &ram, bootargs: &bootargs, gic, tee, ..guest() };
+        match build(&guest) {
+            Ok(blob) => {
+                let tree = Fdt::new_unaligned_fallible(&blob).unwrap();
+                let memory = tree.root().unwrap().memory().unwrap();
+                prop_assert!(memory.reg().unwrap().iter::<u64, u64>().next().is_some());
+            }
+            Err(error) => prop_assert!(error != Error::Writer, "{}", error.to_string()),
+        }
+    }
+}
