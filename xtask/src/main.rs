@@ -1,2 +1,126 @@
-//! To be written.
-fn main() {}
+//! The whole workflow of the project: `cargo xtask --help` lists it.
+//!
+//! Everything that is fetched or built outside cargo goes to target/cache, one folder a step,
+//! and is made again only when its inputs change.
+
+mod bundle;
+mod cache;
+mod check;
+mod command;
+mod console;
+mod cpio;
+mod fip;
+mod firmware;
+mod guest;
+mod host;
+mod image;
+mod lines;
+mod packages;
+mod qemu;
+mod run;
+mod session;
+mod sources;
+mod toolchain;
+mod ui;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use cache::Cache;
+use packages::Packages;
+use toolchain::Toolchain;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Builds, runs and tests teevisor")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Fetch and build everything that runs beside the hypervisor: firmware, OP-TEE, guests
+    Fetch {
+        /// Take the current versions of the packages
+        #[arg(long)]
+        refresh: bool,
+    },
+    /// Build the hypervisor's image
+    Build {
+        /// With debug assertions
+        #[arg(long)]
+        debug: bool,
+    },
+    /// Check a manifest and pack it with its guests' files
+    Bundle(bundle::Options),
+    /// Boot the hypervisor and its guests in QEMU
+    RunQemu(Box<run::Options>),
+    /// Check formatting, lints, layering and size budgets
+    Check,
+}
+
+fn main() -> ExitCode {
+    match command::handle_signals().and_then(|()| perform(Cli::parse().task)) {
+        Ok(code) => code,
+        Err(error) => {
+            ui::note(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(task: Task) -> Result<ExitCode> {
+    match task {
+        Task::Fetch { refresh } => fetch(refresh)?,
+        Task::Build { debug } => build(debug)?,
+        Task::Bundle(options) => bundle::write(&options)?,
+        Task::RunQemu(options) => return run::run(&options),
+        Task::Check => return check::run(),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn fetch(refresh: bool) -> Result<()> {
+    let cache = Cache::open()?;
+    host::ensure_tools(&cache)?;
+    if refresh {
+        packages::forget(&cache)?;
+    }
+    let packages = Packages::ensure(&cache)?;
+    for gic in [firmware::Gic::V2, firmware::Gic::V3] {
+        for optee in [
+            firmware::Optee::Virtualized,
+            firmware::Optee::Plain,
+            firmware::Optee::None,
+        ] {
+            firmware::flash(&cache, &packages, gic, optee)?;
+        }
+    }
+    let guests = guest::ensure(&cache, &packages)?;
+    print!("{}", packages.versions()?);
+    println!("{}", qemu::version()?);
+    println!("guests' files: {}", guests.display());
+    Ok(())
+}
+
+fn build(debug: bool) -> Result<()> {
+    let cache = Cache::open()?;
+    host::ensure_tools(&cache)?;
+    let toolchain = Toolchain::ensure(&cache)?;
+    drop(cache);
+    ui::note(&toolchain.describe());
+    let profile = if debug {
+        image::Profile::Debug
+    } else {
+        image::Profile::Release
+    };
+    let image = image::hypervisor(&toolchain, profile)?;
+    println!(
+        "{} ({} bytes)",
+        image.display(),
+        std::fs::metadata(&image)?.len()
+    );
+    Ok(())
+}

@@ -1,0 +1,210 @@
+//! The Linux guest: Debian's kernel, and an initial file system with busybox, OP-TEE's
+//! supplicant, xtest and its TAs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::cache::{self, Cache, Inputs};
+use crate::cpio::Archive;
+use crate::packages::Packages;
+
+/// Name of the kernel in the guests' folder.
+pub const KERNEL: &str = "linux";
+/// Name of the initial file system in the guests' folder.
+pub const INITRAMFS: &str = "initramfs.cpio";
+
+const LIBRARIES: &str = "usr/lib/aarch64-linux-gnu";
+const TAS: &str = "usr/lib/optee_armtz";
+
+const DIRECTORIES: [&str; 11] = [
+    "bin",
+    "sbin",
+    "usr",
+    "usr/bin",
+    "usr/sbin",
+    "usr/lib",
+    LIBRARIES,
+    TAS,
+    "usr/lib/modules",
+    "usr/lib/tee-supplicant",
+    "usr/lib/tee-supplicant/plugins",
+];
+
+/// Programs and libraries: path in the guest, path among the unpacked packages.
+const FILES: [(&str, &str); 12] = [
+    ("bin/busybox", "usr/bin/busybox"),
+    ("usr/bin/xtest", "usr/bin/xtest"),
+    ("usr/sbin/tee-supplicant", "usr/sbin/tee-supplicant"),
+    (
+        "usr/lib/ld-linux-aarch64.so.1",
+        "usr/lib/aarch64-linux-gnu/ld-linux-aarch64.so.1",
+    ),
+    (
+        "usr/lib/aarch64-linux-gnu/libc.so.6",
+        "usr/lib/aarch64-linux-gnu/libc.so.6",
+    ),
+    (
+        "usr/lib/aarch64-linux-gnu/libckteec.so.0",
+        "usr/lib/aarch64-linux-gnu/libckteec.so.0",
+    ),
+    (
+        "usr/lib/aarch64-linux-gnu/libcrypto.so.3",
+        "usr/lib/aarch64-linux-gnu/libcrypto.so.3",
+    ),
+    (
+        "usr/lib/aarch64-linux-gnu/libgcc_s.so.1",
+        "usr/lib/aarch64-linux-gnu/libgcc_s.so.1",
+    ),
+    (
+        "usr/lib/aarch64-linux-gnu/libm.so.6",
+        "usr/lib/aarch64-linux-gnu/libm.so.6",
+    ),
+    (
+        "usr/lib/aarch64-linux-gnu/libteec.so.2",
+        "usr/lib/aarch64-linux-gnu/libteec.so.2",
+    ),
+    (
+        "usr/lib/aarch64-linux-gnu/libz.so.1",
+        "usr/lib/aarch64-linux-gnu/libz.so.1",
+    ),
+    (
+        "usr/lib/aarch64-linux-gnu/libzstd.so.1",
+        "usr/lib/aarch64-linux-gnu/libzstd.so.1",
+    ),
+];
+
+/// Folders whose files all go in: folder in the guest, folder among the unpacked packages.
+const FOLDERS: [(&str, &str); 3] = [
+    (TAS, TAS),
+    (
+        TAS,
+        "usr/lib/optee-os-dev/vexpress-qemu_armv8a-virtualized/ta",
+    ),
+    (
+        "usr/lib/tee-supplicant/plugins",
+        "usr/lib/tee-supplicant/plugins",
+    ),
+];
+
+/// Kernel modules below `kernel/` in the modules' folder, without `.ko.xz`.
+const MODULES: [&str; 3] = [
+    "drivers/tee/tee",
+    "drivers/tee/optee/optee",
+    "drivers/char/hw_random/optee-rng",
+];
+
+/// The folder with [`KERNEL`] and [`INITRAMFS`].
+pub fn ensure(cache: &Cache, packages: &Packages) -> Result<PathBuf> {
+    let init = cache::workspace().join("qemu/guest-files/init");
+    let init = fs::read_to_string(&init).with_context(|| format!("{}", init.display()))?;
+    let inputs = Inputs::default()
+        .texts(["1", &init])
+        .texts(DIRECTORIES)
+        .texts(
+            FILES
+                .iter()
+                .chain(&FOLDERS)
+                .flat_map(|(to, from)| [*to, *from]),
+        )
+        .texts(MODULES)
+        .stamp(packages.dir())?;
+    cache.step("guest", inputs, |work| {
+        let root = packages.root();
+        fs::copy(kernel(&root)?, work.dir.join(KERNEL))?;
+        let archive = initramfs(&root, &init)?;
+        Ok(fs::write(work.dir.join(INITRAMFS), archive)?)
+    })
+}
+
+fn kernel(root: &Path) -> Result<PathBuf> {
+    let boot = root.join("boot");
+    let mut paths = list(&boot)?.into_iter();
+    let is_kernel = |p: &PathBuf| {
+        p.file_name()
+            .is_some_and(|n| n.as_encoded_bytes().starts_with(b"vmlinuz-"))
+    };
+    paths
+        .find(is_kernel)
+        .with_context(|| format!("no kernel in {}", boot.display()))
+}
+
+fn initramfs(root: &Path, init: &str) -> Result<Vec<u8>> {
+    let mut archive = Archive::default();
+    DIRECTORIES.iter().for_each(|dir| archive.directory(dir));
+    archive.symlink("lib", "usr/lib");
+    archive.file("init", 0o755, init.as_bytes());
+    for (to, from) in FILES {
+        archive.file(to, 0o755, &read(&root.join(from))?);
+    }
+    for (to, from) in FOLDERS {
+        for path in list(&root.join(from))? {
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            archive.file(&format!("{to}/{name}"), 0o644, &read(&path)?);
+        }
+    }
+    let modules = list(&root.join("usr/lib/modules"))?
+        .pop()
+        .context("the kernel has no modules")?;
+    for module in MODULES {
+        let name = module.rsplit('/').next().unwrap_or(module);
+        let content = unpack(&modules.join(format!("kernel/{module}.ko.xz")))?;
+        archive.file(&format!("usr/lib/modules/{name}.ko"), 0o644, &content);
+    }
+    Ok(archive.finish())
+}
+
+fn unpack(path: &Path) -> Result<Vec<u8>> {
+    let out = Command::new("xz")
+        .arg("-dc")
+        .arg(path)
+        .output()
+        .context("cannot start `xz`")?;
+    anyhow::ensure!(out.status.success(), "`xz -dc {}` failed", path.display());
+    Ok(out.stdout)
+}
+
+fn list(dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))?;
+    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    Ok(paths)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The kernel arguments by which the guest's init runs `command`.
+pub fn command_argument(command: &str) -> String {
+    let plain = |byte: &u8| (0x20..0x7f).contains(byte) && !b"\"%\\".contains(byte);
+    let encode = |byte: u8| match plain(&byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02x}"),
+    };
+    format!(
+        "guest.cmd=\"{}\"",
+        command.bytes().map(encode).collect::<String>()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_pass_as_they_are_but_for_what_the_init_decodes() {
+        assert_eq!(command_argument("xtest -l 0"), "guest.cmd=\"xtest -l 0\"");
+        assert_eq!(
+            command_argument(r#"echo "5%\n""#),
+            r#"guest.cmd="echo %225%25%5cn%22""#
+        );
+        assert_eq!(command_argument("a\nb"), "guest.cmd=\"a%0ab\"");
+    }
+}

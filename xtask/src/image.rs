@@ -1,0 +1,128 @@
+//! The hypervisor's image, and those of the small test guests.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::toolchain::{TARGET, Toolchain};
+use crate::{cache, command};
+
+/// How the hypervisor is compiled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Profile {
+    /// Optimised: what is shipped.
+    Release,
+    /// With debug assertions.
+    Debug,
+}
+
+impl Profile {
+    /// The name of its folder.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Debug => "debug",
+        }
+    }
+}
+
+/// Builds the hypervisor: the path of its flat image.
+pub fn hypervisor(toolchain: &Toolchain, profile: Profile) -> Result<PathBuf> {
+    build(toolchain, profile, "teevisor")?;
+    flatten(&elf(profile, "teevisor"))
+}
+
+/// Builds the test guests: a name and a flat image each.
+pub fn test_guests(toolchain: &Toolchain) -> Result<Vec<(String, PathBuf)>> {
+    let elves = build(toolchain, Profile::Release, "testguests")?;
+    let guest = |elf: &PathBuf| {
+        let name = elf
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        Ok((name, flatten(elf)?))
+    };
+    elves.iter().map(guest).collect()
+}
+
+/// Where cargo puts a program for the target.
+pub fn elf(profile: Profile, name: &str) -> PathBuf {
+    target_dir().join(TARGET).join(profile.name()).join(name)
+}
+
+/// Apart from the host's: another compiler may be at work there.
+pub fn target_dir() -> PathBuf {
+    cache::workspace().join("target/el2")
+}
+
+/// Builds a package for the target: the paths of its programs.
+fn build(toolchain: &Toolchain, profile: Profile, package: &str) -> Result<Vec<PathBuf>> {
+    let mut cargo = toolchain.cargo("build");
+    cargo.args([
+        "--package",
+        package,
+        "--message-format=json-render-diagnostics",
+    ]);
+    cargo
+        .arg("--target-dir")
+        .arg(target_dir())
+        .current_dir(cache::workspace());
+    if profile == Profile::Release {
+        cargo.arg("--release");
+    }
+    // cargo's own progress and diagnostics go to the terminal as they are.
+    cargo.stderr(std::process::Stdio::inherit());
+    let out = cargo.output().with_context(|| command::display(&cargo))?;
+    if !out.status.success() {
+        bail!(
+            "build of {package} failed: `{}` ended with {}",
+            command::display(&cargo),
+            out.status
+        );
+    }
+    Ok(executables(&String::from_utf8_lossy(&out.stdout)))
+}
+
+/// The programs named in cargo's JSON messages.
+fn executables(messages: &str) -> Vec<PathBuf> {
+    let parsed = messages
+        .lines()
+        .filter_map(|l| serde_json::from_str::<serde_json::Value>(l).ok());
+    let mut found: Vec<PathBuf> = parsed
+        .filter_map(|m| m["executable"].as_str().map(PathBuf::from))
+        .collect();
+    found.sort();
+    found
+}
+
+fn flatten(elf: &Path) -> Result<PathBuf> {
+    let image = elf.with_extension("bin");
+    let mut objcopy = Command::new("aarch64-linux-gnu-objcopy");
+    objcopy.args(["-O", "binary"]).arg(elf).arg(&image);
+    command::output(&mut objcopy)?;
+    anyhow::ensure!(
+        fs::metadata(&image)?.len() > 0,
+        "{} is empty",
+        image.display()
+    );
+    Ok(image)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found_in_cargos_messages() {
+        let messages = "{\"reason\":\"compiler-artifact\",\"executable\":null}\nnot json\n\
+                        {\"reason\":\"compiler-artifact\",\"executable\":\"/t/b\"}\n\
+                        {\"executable\":\"/t/a\"}\n{\"reason\":\"build-finished\"}";
+        assert_eq!(
+            executables(messages),
+            [PathBuf::from("/t/a"), PathBuf::from("/t/b")]
+        );
+    }
+}

@@ -1,0 +1,157 @@
+//! `cargo xtask run-qemu`: one command from sources to a guest's shell.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::bundle::{self, Changes, Conduit};
+use crate::cache::Cache;
+use crate::firmware::{self, Optee};
+use crate::guest;
+use crate::image::{self, Profile};
+use crate::packages::Packages;
+use crate::qemu::{Files, Machine};
+use crate::session::{self, Ended, Mode, Outcome, RunDir};
+use crate::toolchain::Toolchain;
+use crate::{host, ui};
+
+/// What a guest needs to say to Linux on the virtual platform.
+const BASELINE_ARGUMENTS: &str = "console=ttyAMA0 quiet";
+/// Exit code when the guest ended without reporting its command's status.
+const NO_REPORT: u8 = 125;
+/// Exit code when the time limit was reached, as of timeout(1).
+const TIME_LIMIT: u8 = 124;
+
+/// Arguments of `run-qemu`.
+#[derive(clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    machine: Machine,
+    /// Run a command in the guest and exit with its status, instead of giving its shell
+    #[arg(long, value_name = "COMMAND")]
+    guest_cmd: Option<String>,
+    /// Manifest of the guests [default: qemu/profiles/linux.toml]
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
+    /// Number of vCPUs of the first guest
+    #[arg(long, value_name = "N")]
+    vcpus: Option<u32>,
+    /// How the first guest calls PSCI and OP-TEE
+    #[arg(long, value_enum)]
+    conduit: Option<Conduit>,
+    /// Boot Linux without the hypervisor, on plain OP-TEE
+    #[arg(long, conflicts_with_all = ["manifest", "vcpus", "conduit", "debug"])]
+    no_hypervisor: bool,
+    /// Build with optimisation (the default)
+    #[arg(long, conflicts_with = "debug")]
+    release: bool,
+    /// Build with debug assertions
+    #[arg(long)]
+    debug: bool,
+    /// Keep the run's files here: console.log, tee.log, board.dtb, command
+    #[arg(long, value_name = "DIR")]
+    log: Option<PathBuf>,
+    /// End after this many seconds
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u64>,
+}
+
+/// Performs it.
+pub fn run(options: &Options) -> Result<ExitCode> {
+    let dir = RunDir::new("run-qemu", options.log.as_deref())?;
+    let (machine, files) = prepare(options, &dir)?;
+    let mode = if options.guest_cmd.is_some() {
+        Mode::Shown
+    } else {
+        Mode::Interactive
+    };
+    if mode == Mode::Interactive {
+        ui::note("Ctrl-C or Ctrl-A x ends QEMU; Ctrl-A c sends Ctrl-C to the guest");
+    }
+    if machine.gdb {
+        ui::note("waiting for a debugger: gdb-multiarch -ex 'target remote :1234'");
+    }
+    let limit = options.timeout.map(Duration::from_secs);
+    let outcome = session::run(&machine, &files, &dir, limit, mode)?;
+    Ok(exit_code(&outcome, mode))
+}
+
+fn exit_code(outcome: &Outcome, mode: Mode) -> ExitCode {
+    match (outcome.ended, outcome.statuses.iter().max()) {
+        (Ended::TimeLimit, _) => {
+            ui::note("the time limit was reached");
+            TIME_LIMIT.into()
+        }
+        (Ended::Quit, _) if mode == Mode::Interactive => ExitCode::SUCCESS,
+        (Ended::Quit, _) => 130.into(),
+        (Ended::Off, Some(status)) => u8::try_from(*status).unwrap_or(u8::MAX).into(),
+        (Ended::Off, None) if mode == Mode::Interactive => ExitCode::SUCCESS,
+        (Ended::Off, None) => {
+            ui::note("the machine went off without a guest's report of its exit status");
+            NO_REPORT.into()
+        }
+    }
+}
+
+fn prepare(options: &Options, dir: &RunDir) -> Result<(Machine, Files)> {
+    let cache = Cache::open()?;
+    host::ensure_tools(&cache)?;
+    let packages = Packages::ensure(&cache)?;
+    let guests = guest::ensure(&cache, &packages)?;
+    let mut machine = options.machine.clone();
+    if options.no_hypervisor && machine.optee == Optee::Virtualized {
+        // That build waits for a hypervisor to create guests.
+        machine.optee = Optee::Plain;
+    }
+    let flash = firmware::flash(&cache, &packages, machine.gic, machine.optee)?;
+    if options.no_hypervisor {
+        let files = baseline(flash, &guests, options.guest_cmd.as_deref());
+        return Ok((machine, files));
+    }
+    let toolchain = Toolchain::ensure(&cache)?;
+    drop(cache);
+    let profile = if options.debug {
+        Profile::Debug
+    } else {
+        Profile::Release
+    };
+    let bl33 = image::hypervisor(&toolchain, profile)?;
+    let initrd = dir.file("bundle");
+    let manifest = options
+        .manifest
+        .clone()
+        .unwrap_or_else(bundle::default_manifest);
+    let bytes = bundle::pack(&manifest, &guests, &changes(options))?;
+    std::fs::write(&initrd, bytes).with_context(|| format!("{}", initrd.display()))?;
+    Ok((
+        machine,
+        Files {
+            flash,
+            bl33,
+            initrd: Some(initrd),
+            bootargs: None,
+        },
+    ))
+}
+
+fn changes(options: &Options) -> Changes {
+    Changes {
+        vcpus: options.vcpus,
+        conduit: options.conduit,
+        command: options.guest_cmd.clone(),
+    }
+}
+
+/// Linux in the hypervisor's place.
+pub fn baseline(flash: PathBuf, guests: &Path, command: Option<&str>) -> Files {
+    let command = command.map(guest::command_argument);
+    let words = [Some(BASELINE_ARGUMENTS.to_owned()), command];
+    Files {
+        flash,
+        bl33: guests.join(guest::KERNEL),
+        initrd: Some(guests.join(guest::INITRAMFS)),
+        bootargs: Some(words.into_iter().flatten().collect::<Vec<_>>().join(" ")),
+    }
+}

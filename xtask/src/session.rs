@@ -1,0 +1,235 @@
+//! One run of a machine, from power-on until it is off, its time is over or the user ends it.
+
+use std::fs::{self, File};
+use std::io::{IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdin, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::termios::{self, OptionalActions, OutputModes, Termios};
+
+use crate::cache;
+use crate::command::{self, Guard};
+use crate::console::{Console, Key, Keys};
+use crate::qemu::{Files, Machine};
+
+/// Who reads the console.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// A person, who also types.
+    Interactive,
+    /// A person, or a program that takes standard output.
+    Shown,
+    /// Only xtask.
+    Captured,
+}
+
+/// Why a run ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ended {
+    /// The machine was powered off.
+    Off,
+    /// Its time was over.
+    TimeLimit,
+    /// The user ended it.
+    Quit,
+}
+
+/// What a run left.
+pub struct Outcome {
+    /// The console, line by line.
+    pub lines: Vec<String>,
+    /// Exit statuses that guests reported, in their order.
+    pub statuses: Vec<i32>,
+    /// Why it ended.
+    pub ended: Ended,
+}
+
+/// The folder of one run: device tree, console.log, tee.log, command.
+pub struct RunDir {
+    path: PathBuf,
+    kept: bool,
+}
+
+impl RunDir {
+    /// A folder of the user's choice, which stays; else one that goes with the value.
+    pub fn new(name: &str, kept: Option<&Path>) -> Result<Self> {
+        let own = || {
+            cache::workspace()
+                .join("target/run")
+                .join(format!("{name}-{}", std::process::id()))
+        };
+        let path = kept.map_or_else(own, Path::to_owned);
+        fs::create_dir_all(&path).with_context(|| format!("{}", path.display()))?;
+        Ok(Self {
+            path: path.canonicalize()?,
+            kept: kept.is_some(),
+        })
+    }
+
+    /// A file in it.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+impl Drop for RunDir {
+    fn drop(&mut self) {
+        if !self.kept {
+            // What cannot be removed is in the target folder, where cargo clean finds it.
+            let _ = cache::remove(&self.path);
+        }
+    }
+}
+
+enum Event {
+    Output(Vec<u8>),
+    Closed,
+    Quit,
+}
+
+/// Runs the machine; `limit` is wall time.
+pub fn run(
+    machine: &Machine,
+    files: &Files,
+    dir: &RunDir,
+    limit: Option<Duration>,
+    mode: Mode,
+) -> Result<Outcome> {
+    let mut qemu = machine.command(files, &dir.file("board.dtb"), &dir.file("tee.log"))?;
+    fs::write(dir.file("command"), command::display(&qemu) + "\n")?;
+    let input = if mode == Mode::Interactive {
+        Stdio::piped()
+    } else {
+        Stdio::null()
+    };
+    let errors = File::create(dir.file("qemu.log"))?;
+    qemu.stdin(input).stdout(Stdio::piped()).stderr(errors);
+    let mut child = Guard(qemu.spawn().context("cannot start QEMU")?);
+
+    let (sender, events) = mpsc::channel();
+    let output = child.0.stdout.take().context("QEMU's output")?;
+    spawn_reader(output, sender.clone());
+    let _raw = match child.0.stdin.take() {
+        Some(input) => Some(forward_keys(input, sender)?),
+        None => None,
+    };
+    let mut log = File::create(dir.file("console.log"))?;
+    let (console, ended) = watch(&events, limit, |bytes| {
+        log.write_all(bytes)?;
+        if mode != Mode::Captured {
+            let mut out = std::io::stdout().lock();
+            out.write_all(bytes)?;
+            out.flush()?;
+        }
+        Ok(())
+    })?;
+    if ended == Ended::Off {
+        let status = child.wait(|| ())?;
+        if !status.success() {
+            let text = fs::read_to_string(dir.file("qemu.log")).unwrap_or_default();
+            bail!("QEMU ended with {status}: {}", text.trim());
+        }
+    }
+    let statuses = console.statuses();
+    Ok(Outcome {
+        lines: console.finish(),
+        statuses,
+        ended,
+    })
+}
+
+fn watch(
+    events: &Receiver<Event>,
+    limit: Option<Duration>,
+    mut show: impl FnMut(&[u8]) -> Result<()>,
+) -> Result<(Console, Ended)> {
+    let start = Instant::now();
+    let mut console = Console::default();
+    let ended = loop {
+        match events.recv_timeout(Duration::from_millis(50)) {
+            Ok(Event::Output(bytes)) => {
+                show(&bytes)?;
+                console.feed(&bytes);
+            }
+            Ok(Event::Quit) => break Ended::Quit,
+            Ok(Event::Closed) | Err(RecvTimeoutError::Disconnected) => break Ended::Off,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if command::stopped() {
+            break Ended::Quit;
+        }
+        if limit.is_some_and(|limit| start.elapsed() > limit) {
+            break Ended::TimeLimit;
+        }
+    };
+    Ok((console, ended))
+}
+
+fn spawn_reader(mut output: impl Read + Send + 'static, events: Sender<Event>) {
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = output.read(&mut buffer) {
+            // The receiver is gone when the run has ended: so may this thread be.
+            if events
+                .send(Event::Output(buffer[..count].to_vec()))
+                .is_err()
+            {
+                return;
+            }
+        }
+        let _ = events.send(Event::Closed);
+    });
+}
+
+/// Sends what is typed to the machine. The terminal is raw until the returned value is dropped.
+fn forward_keys(mut input: ChildStdin, events: Sender<Event>) -> Result<RawTerminal> {
+    let raw = RawTerminal::new()?;
+    std::thread::spawn(move || {
+        let mut keys = Keys::default();
+        let mut byte = [0];
+        while let Ok(1) = std::io::stdin().read(&mut byte) {
+            let done = match keys.feed(byte[0]) {
+                Key::Send(key) => input.write_all(&[key]).is_err(),
+                Key::Nothing => false,
+                Key::Quit => events.send(Event::Quit).is_ok(),
+            };
+            if done {
+                return;
+            }
+        }
+        // Standard input has ended; the machine goes on until it powers off.
+        std::mem::forget(input);
+    });
+    Ok(raw)
+}
+
+/// A terminal that passes every key on, and is as it was before afterwards.
+struct RawTerminal(Option<Termios>);
+
+impl RawTerminal {
+    fn new() -> Result<Self> {
+        let stdin = std::io::stdin();
+        if !stdin.is_terminal() {
+            return Ok(Self(None));
+        }
+        let before = termios::tcgetattr(&stdin)?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        // A line feed alone still starts a line at its left end.
+        raw.output_modes |= OutputModes::OPOST | OutputModes::ONLCR;
+        termios::tcsetattr(&stdin, OptionalActions::Now, &raw)?;
+        Ok(Self(Some(before)))
+    }
+}
+
+impl Drop for RawTerminal {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            // Nothing better can be done for a terminal that is gone.
+            let _ = termios::tcsetattr(std::io::stdin(), OptionalActions::Flush, before);
+        }
+    }
+}
