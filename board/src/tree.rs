@@ -74,6 +74,7 @@ impl<'a> Tree<'a> {
             node: self.root,
             buses: ArrayVec::new(),
             interrupt_parent: None,
+            reachable: true,
         };
         place.interrupt_parent = place.cell("interrupt-parent");
         place
@@ -181,6 +182,8 @@ pub(crate) struct Place<'a> {
     /// The buses above the node, the root's first.
     buses: ArrayVec<Bus<'a>, MAX_DEPTH>,
     interrupt_parent: Option<u32>,
+    /// Whether the normal world may use all nodes above.
+    reachable: bool,
 }
 
 impl<'a> Place<'a> {
@@ -223,10 +226,10 @@ impl<'a> Place<'a> {
         self.strings("compatible").any(|name| names.contains(&name))
     }
 
-    /// Whether the normal world may use the node: `status` is absent or okay.
+    /// Whether the normal world may use the node: `status` is absent or okay, here and above.
     pub fn is_enabled(&self) -> bool {
-        self.string("status")
-            .is_none_or(|status| matches!(status, "okay" | "ok"))
+        let status = self.string("status");
+        self.reachable && status.is_none_or(|status| matches!(status, "okay" | "ok"))
     }
 
     /// Whether the secure world uses the node (Linux's arm/secure binding).
@@ -310,6 +313,7 @@ impl<'a> Place<'a> {
             .filter(|_| !deep)
             .map(|nodes| nodes.iter());
         let (inherited, name) = (self.interrupt_parent, self.name());
+        let reachable = self.is_enabled();
         core::iter::from_fn(move || {
             let node = nodes.as_mut()?.next()?;
             if node.is_err() {
@@ -320,6 +324,7 @@ impl<'a> Place<'a> {
                     node,
                     buses: buses.clone(),
                     interrupt_parent: inherited,
+                    reachable,
                 };
                 child.interrupt_parent = child.cell("interrupt-parent").or(inherited);
                 child
