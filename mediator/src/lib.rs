@@ -1,3 +1,90 @@
-//! To be written.
+//! The OP-TEE mediator: lets several guests share one OP-TEE that knows nothing of their
+//! address spaces and trusts nobody to keep to his own.
+//!
+//! It is sans-I/O. The kernel hands it a guest's trapped SMC or OP-TEE's answer and does what
+//! the returned [`Step`] says; the mediator never issues an SMC, and reaches guest RAM and
+//! shadow pages only through [`Memory`] and [`Frames`]. Every step is bounded. One [`Guest`] is
+//! one client of OP-TEE; the kernel holds its VM's lock during a step and releases it across
+//! the SMC, so several vCPUs are in flight at once.
+//!
+//! Towards OP-TEE there is one dialect: CALL_WITH_RPC_ARG on a private shadow page. Towards the
+//! guest there are two, see [`Dialect`]. Three rules carry the safety of it all:
+//!
+//! - what a guest or OP-TEE wrote is read once, into words of our own, and only words that
+//!   were understood are written to the other side;
+//! - a call releases what its own records say that it took, never what a message says;
+//! - the thread ids that a guest sees are ours: slot and generation, with bit 30 set, which
+//!   no thread of OP-TEE has. So a stale or foreign id finds nothing, and a call can wait at
+//!   the guest without a thread of OP-TEE's behind it.
+//!
+//! Numbers and structures are those of OP-TEE 4.5 to 4.10: see [`abi`].
 #![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod abi;
+mod buffers;
+mod call;
+mod config;
+mod guest;
+mod host;
+mod message;
+mod probe;
+mod rpc;
+mod shadow;
+mod walk;
+
+pub use config::{Config, Dialect, Limits, TaPolicy, Uuid};
+pub use guest::{Counters, CreateError, Guest, StillInside, Usage};
+pub use host::{Event, Frames, Memory, NotRam, Trace, What};
+pub use probe::{Optee, ProbeError, probe};
+
+/// x0–x7 of a call; only the low 32 bits of each mean something (SMC32).
+pub type Regs = [u64; 8];
+
+/// x0–x3 of an answer, zero-extended from 32 bits.
+pub type Results = [u64; 4];
+
+/// What the kernel does next.
+#[derive(Debug)]
+#[must_use]
+pub enum Step {
+    /// Put x0–x3 into the guest and let it run on; its other registers keep their values.
+    Reply(Results),
+    /// Release the VM's lock, make this SMC, take the lock again, and give x0–x3 of its answer
+    /// to [`Guest::on_secure`] together with the token.
+    Secure(Regs, Token),
+}
+
+/// Stands for one visit to the secure world. It can be used once.
+#[derive(Debug)]
+#[must_use]
+pub struct Token {
+    pub(crate) visit: Visit,
+    pub(crate) vcpu: addr::VcpuId,
+}
+
+/// What was sent to the secure world.
+#[derive(Debug)]
+pub(crate) enum Visit {
+    /// The call in this slot.
+    Call(usize),
+    /// A fast call.
+    Fast(u32),
+}
+
+/// An answer for the guest.
+pub(crate) fn reply(w0: u32, w1: u32, w2: u32, w3: u32) -> Step {
+    Step::Reply([w0, w1, w2, w3].map(u64::from))
+}
+
+/// An answer of a return code alone.
+pub(crate) fn code(w0: u32) -> Step {
+    reply(w0, 0, 0, 0)
+}
+
+/// A 64-bit value that travels as two 32-bit registers, high half first.
+pub(crate) fn pair(high: u64, low: u64) -> u64 {
+    (high & 0xFFFF_FFFF) << 32 | low & 0xFFFF_FFFF
+}

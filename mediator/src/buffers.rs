@@ -1,0 +1,368 @@
+//! The shared buffers of a guest: one record for each live cookie, found by hash.
+//!
+//! All room is laid out when the guest is made: records, hash buckets, and blocks of page
+//! numbers. Page numbers are kept for registered buffers alone, because CALL_WITH_REGD_ARG
+//! must find a message inside one.
+
+use alloc::boxed::Box;
+use alloc::vec;
+
+use crate::abi::tee;
+use crate::config::Limits;
+
+/// Number of a record.
+pub(crate) type BufferId = u16;
+
+const NONE: u16 = u16::MAX;
+const NO_BLOCK: u32 = u32::MAX;
+/// Pages in a block: 64 bytes, one cache line.
+const BLOCK: u32 = 16;
+
+/// What a live cookie stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    /// A REGISTER_SHM that OP-TEE has not answered yet.
+    Registering,
+    /// Registered: the only kind that messages may name.
+    Registered,
+    /// An UNREGISTER_SHM that OP-TEE has not answered yet.
+    Unregistering,
+    /// A page list in a message, for the length of its call.
+    Temporary,
+    /// What the guest gave for SHM_ALLOC.
+    Payload,
+    /// What a classic guest gave for its RPC argument.
+    RpcPage,
+}
+
+/// A record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Buffer {
+    pub cookie: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Pages charged to the quota.
+    pub pages: u32,
+    /// Offset of the first byte in the first page.
+    pub offset: u16,
+    pub kind: Kind,
+    /// The next record in the hash bucket, or in the free list.
+    next: BufferId,
+    first_block: u32,
+    last_block: u32,
+    stored: u32,
+}
+
+const EMPTY: Buffer = Buffer {
+    cookie: 0,
+    size: 0,
+    pages: 0,
+    offset: 0,
+    kind: Kind::Temporary,
+    next: NONE,
+    first_block: NO_BLOCK,
+    last_block: NO_BLOCK,
+    stored: 0,
+};
+
+pub(crate) struct Buffers {
+    records: Box<[Buffer]>,
+    /// Heads of the hash chains; a power of two of them.
+    buckets: Box<[BufferId]>,
+    free: BufferId,
+    live: u16,
+    pages_left: u32,
+    page_quota: u32,
+    blocks: Blocks,
+}
+
+impl Buffers {
+    pub fn new(limits: &Limits) -> Self {
+        let count = usize::from(limits.buffers);
+        let blocks = count + (limits.pages / BLOCK) as usize;
+        let mut buffers = Self {
+            records: vec![EMPTY; count].into(),
+            buckets: vec![NONE; count.next_power_of_two()].into(),
+            free: NONE,
+            live: 0,
+            pages_left: limits.pages,
+            page_quota: limits.pages,
+            blocks: Blocks::new(blocks),
+        };
+        buffers.clear();
+        buffers
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.buckets.fill(NONE);
+        self.free = NONE;
+        for (id, record) in self.records.iter_mut().enumerate().rev() {
+            *record = Buffer {
+                next: self.free,
+                ..EMPTY
+            };
+            self.free = id as BufferId;
+        }
+        self.live = 0;
+        self.pages_left = self.page_quota;
+        self.blocks.clear();
+    }
+
+    /// Live records.
+    pub fn live(&self) -> u16 {
+        self.live
+    }
+
+    /// Pages charged.
+    pub fn pages(&self) -> u32 {
+        self.page_quota - self.pages_left
+    }
+
+    fn bucket(&self, cookie: u64) -> usize {
+        let hash = cookie.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48;
+        hash as usize & (self.buckets.len() - 1)
+    }
+
+    /// The live record of `cookie`.
+    pub fn find(&self, cookie: u64) -> Option<BufferId> {
+        let mut at = *self.buckets.get(self.bucket(cookie))?;
+        while let Some(record) = self.records.get(usize::from(at)) {
+            if record.cookie == cookie {
+                return Some(at);
+            }
+            at = record.next;
+        }
+        None
+    }
+
+    /// The live record of `cookie` if it is of this kind.
+    pub fn find_kind(&self, cookie: u64, kind: Kind) -> Option<BufferId> {
+        self.find(cookie).filter(|&id| self.get(id).kind == kind)
+    }
+
+    pub fn get(&self, id: BufferId) -> &Buffer {
+        &self.records[usize::from(id)]
+    }
+
+    pub fn set_kind(&mut self, id: BufferId, kind: Kind) {
+        self.records[usize::from(id)].kind = kind;
+    }
+
+    /// A new record, charged to the quota; else the TEE result to refuse with.
+    pub fn insert(
+        &mut self,
+        cookie: u64,
+        size: u64,
+        offset: u16,
+        pages: u32,
+        kind: Kind,
+    ) -> Result<BufferId, u32> {
+        if cookie == 0 || self.find(cookie).is_some() {
+            return Err(tee::BAD_PARAMETERS);
+        }
+        let id = self.free;
+        let left = self
+            .pages_left
+            .checked_sub(pages)
+            .ok_or(tee::OUT_OF_MEMORY)?;
+        let bucket = self.bucket(cookie);
+        let record = self
+            .records
+            .get_mut(usize::from(id))
+            .ok_or(tee::OUT_OF_MEMORY)?;
+        let head = self.buckets.get_mut(bucket).ok_or(tee::OUT_OF_MEMORY)?;
+        self.free = record.next;
+        *record = Buffer {
+            cookie,
+            size,
+            pages,
+            offset,
+            kind,
+            next: *head,
+            ..EMPTY
+        };
+        *head = id;
+        self.pages_left = left;
+        self.live += 1;
+        Ok(id)
+    }
+
+    /// Ends a record and gives its quota back.
+    pub fn remove(&mut self, id: BufferId) {
+        let Buffer {
+            cookie,
+            pages,
+            next,
+            first_block,
+            last_block,
+            ..
+        } = *self.get(id);
+        let bucket = self.bucket(cookie);
+        if self.buckets[bucket] == id {
+            self.buckets[bucket] = next;
+        } else {
+            let mut at = self.buckets[bucket];
+            while let Some(record) = self.records.get_mut(usize::from(at)) {
+                at = record.next;
+                if at == id {
+                    record.next = next;
+                    break;
+                }
+            }
+        }
+        self.blocks.give_back(first_block, last_block);
+        self.records[usize::from(id)] = Buffer {
+            next: self.free,
+            ..EMPTY
+        };
+        self.free = id;
+        self.live -= 1;
+        self.pages_left += pages;
+    }
+
+    /// Notes the next page of a registered buffer.
+    #[inline]
+    pub fn push_page(&mut self, id: BufferId, page: u32) {
+        let record = &mut self.records[usize::from(id)];
+        let slot = record.stored % BLOCK;
+        if slot == 0 {
+            let block = self.blocks.take(record.last_block);
+            record.last_block = block;
+            if record.stored == 0 {
+                record.first_block = block;
+            }
+        }
+        record.stored += 1;
+        if let Some(block) = self.blocks.pages.get_mut(record.last_block as usize) {
+            block[slot as usize] = page;
+        }
+    }
+
+    /// Page number `n` of a registered buffer.
+    pub fn page(&self, id: BufferId, n: u64) -> Option<u32> {
+        let record = self.get(id);
+        if n >= u64::from(record.stored) {
+            return None;
+        }
+        let mut block = record.first_block;
+        for _ in 0..n / u64::from(BLOCK) {
+            block = *self.blocks.next.get(block as usize)?;
+        }
+        let pages = self.blocks.pages.get(block as usize)?;
+        Some(pages[(n % u64::from(BLOCK)) as usize])
+    }
+}
+
+/// Blocks of page numbers, chained per buffer. A buffer of n pages takes n/16 rounded up, so
+/// the quotas of buffers and pages bound them together and [`Blocks::take`] never runs dry.
+struct Blocks {
+    pages: Box<[[u32; BLOCK as usize]]>,
+    next: Box<[u32]>,
+    free: u32,
+    /// Blocks from here on were never used.
+    fresh: u32,
+}
+
+impl Blocks {
+    fn new(count: usize) -> Self {
+        Self {
+            pages: vec![[0; BLOCK as usize]; count].into(),
+            next: vec![NO_BLOCK; count].into(),
+            free: NO_BLOCK,
+            fresh: 0,
+        }
+    }
+
+    fn clear(&mut self) {
+        self.free = NO_BLOCK;
+        self.fresh = 0;
+    }
+
+    /// A block, linked behind `last`.
+    fn take(&mut self, last: u32) -> u32 {
+        let block = if let Some(next) = self.next.get(self.free as usize) {
+            core::mem::replace(&mut self.free, *next)
+        } else {
+            self.fresh += 1;
+            self.fresh - 1
+        };
+        if let Some(next) = self.next.get_mut(block as usize) {
+            *next = NO_BLOCK;
+        }
+        if let Some(next) = self.next.get_mut(last as usize) {
+            *next = block;
+        }
+        block
+    }
+
+    /// Frees a whole chain at once.
+    fn give_back(&mut self, first: u32, last: u32) {
+        if let Some(next) = self.next.get_mut(last as usize) {
+            *next = self.free;
+            self.free = first;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn small() -> Buffers {
+        Buffers::new(&Limits {
+            calls: 1,
+            buffers: 4,
+            pages: 64,
+            list_frames: 1,
+        })
+    }
+
+    #[test]
+    fn records_are_found_until_removed() {
+        let mut buffers = small();
+        let ids: Vec<_> = [0x10, 0x20, 0x30, 0x40]
+            .iter()
+            .map(|&c| buffers.insert(c, 4096, 0, 1, Kind::Registered).unwrap())
+            .collect();
+        assert_eq!(
+            buffers.insert(0x50, 1, 0, 1, Kind::Registered),
+            Err(tee::OUT_OF_MEMORY)
+        );
+        assert_eq!(
+            buffers.insert(0x20, 1, 0, 1, Kind::Payload),
+            Err(tee::BAD_PARAMETERS)
+        );
+        for (n, &id) in ids.iter().enumerate() {
+            assert_eq!(buffers.find(0x10 * (n as u64 + 1)), Some(id));
+        }
+        buffers.remove(ids[2]);
+        assert_eq!(buffers.find(0x30), None);
+        assert_eq!(buffers.find(0x40), Some(ids[3]));
+        assert_eq!((buffers.live(), buffers.pages()), (3, 3));
+    }
+
+    #[test]
+    fn blocks_are_used_again_and_never_run_dry() {
+        let mut buffers = small();
+        for round in 0..10_u32 {
+            let ids = [1, 2, 3, 4].map(|c| {
+                let id = buffers.insert(c, 0, 0, 16, Kind::Registered).unwrap();
+                (0..16).for_each(|n| buffers.push_page(id, round * 1000 + n));
+                id
+            });
+            for id in ids {
+                assert_eq!(buffers.page(id, 15), Some(round * 1000 + 15));
+                assert_eq!(buffers.page(id, 16), None);
+                buffers.remove(id);
+            }
+        }
+        assert!(buffers.blocks.fresh <= 8);
+        let id = buffers.insert(9, 0, 0, 64, Kind::Registered).unwrap();
+        (0..64).for_each(|n| buffers.push_page(id, n));
+        assert!((0..64).all(|n| buffers.page(id, u64::from(n)) == Some(n)));
+    }
+
+    use std::vec::Vec;
+    extern crate std;
+}

@@ -1,0 +1,614 @@
+//! A call: taking the guest's message over, entering OP-TEE, and giving the result back.
+
+use addr::{Ipa, PAGE_SIZE};
+
+use crate::abi::{HEADER_WORDS, PARAM_WORDS, RPC_ARG_BYTES, attr, cmd, func, ret, tee};
+use crate::buffers::{BufferId, Kind};
+use crate::config::{TaPolicy, Uuid};
+use crate::guest::{Context, Guest};
+use crate::host::{Frames, Memory, Trace, What};
+use crate::message::{MAX_PARAMS, MAX_WORDS, Shape, Window, high, low, pack, words};
+use crate::rpc::Request;
+use crate::shadow::Chain;
+use crate::walk::{List, Then, Walk};
+use crate::{Step, code, reply};
+
+/// Set in every thread id that a guest sees.
+const ID_TAG: u32 = 1 << 30;
+
+/// Where a call is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum State {
+    /// Nowhere: the slot is free.
+    Free,
+    /// In the secure world, on some CPU.
+    Secure,
+    /// At the guest, half-way through its page lists.
+    Lists(Then),
+    /// At the guest, because of an interrupt.
+    Interrupted,
+    /// At the guest, serving an RPC command.
+    Rpc,
+    /// At the guest, which was asked for the page of its RPC argument.
+    AskedPage,
+    /// At the guest, which was told to free the page that it gave and we refused.
+    RefusedPage,
+    /// At the guest, which was told to free the buffer that it gave for SHM_ALLOC and we
+    /// refused; OP-TEE then gets this result.
+    Discarding(u32),
+    /// Over; the guest frees the page of its RPC argument and then gets this code.
+    Finishing(u32),
+}
+
+/// A slot for a call. Its number is that of its shadow page.
+pub(crate) struct Call {
+    slot: u8,
+    generation: u16,
+    pub state: State,
+    /// OP-TEE's id of the thread, from its last return.
+    pub thread: u32,
+    pub command: u32,
+    /// Number of parameters.
+    count: u32,
+    shapes: [Shape; MAX_PARAMS],
+    /// The second word of the message: session and cancel id.
+    session: u64,
+    /// The guest's message.
+    window: Window,
+    /// The guest's RPC argument, as far as it has one.
+    pub home: Option<Window>,
+    /// The RPC argument is asked for by ALLOC, not behind the message.
+    pub classic: bool,
+    /// The page that ALLOC gave.
+    pub page: Option<BufferId>,
+    /// OP-TEE's current request.
+    pub request: Request,
+    /// Buffers that this call registers, unregisters, or brought along.
+    made: [BufferId; MAX_PARAMS],
+    made_count: u8,
+    /// Lists of the message.
+    chain: Chain,
+    /// The list of the last SHM_ALLOC answer.
+    pub reply_chain: Chain,
+    pub walk: Walk,
+}
+
+impl Call {
+    pub fn new(slot: usize) -> Self {
+        Self {
+            slot: slot as u8,
+            generation: 0,
+            state: State::Free,
+            thread: 0,
+            command: 0,
+            count: 0,
+            shapes: [Shape::NONE; MAX_PARAMS],
+            session: 0,
+            window: Window::at(Ipa(0)),
+            home: None,
+            classic: false,
+            page: None,
+            request: Request::NONE,
+            made: [0; MAX_PARAMS],
+            made_count: 0,
+            chain: Chain::EMPTY,
+            reply_chain: Chain::EMPTY,
+            walk: Walk::EMPTY,
+        }
+    }
+
+    /// The thread id that the guest knows.
+    pub fn id(&self) -> u32 {
+        ID_TAG | u32::from(self.generation) << 8 | u32::from(self.slot)
+    }
+
+    /// First word of the RPC argument in the shadow page.
+    pub fn rpc_word(&self) -> usize {
+        words(self.count as usize)
+    }
+
+    /// Frees the slot. The id that the guest knew is never valid again until the generations
+    /// have gone round. What the call held must be released before.
+    pub fn retire(&mut self) {
+        self.state = State::Free;
+        self.generation = self.generation.wrapping_add(1);
+        self.page = None;
+        self.home = None;
+        self.made_count = 0;
+        self.chain = Chain::EMPTY;
+        self.reply_chain = Chain::EMPTY;
+    }
+
+    fn made(&self) -> ([BufferId; MAX_PARAMS], usize) {
+        (self.made, usize::from(self.made_count))
+    }
+
+    fn make(&mut self, id: BufferId) {
+        if let Some(place) = self.made.get_mut(usize::from(self.made_count)) {
+            *place = id;
+            self.made_count += 1;
+        }
+    }
+}
+
+/// Why a message is not taken over: a code for w0, or a TEE result for the message.
+enum Refusal {
+    Code(u32),
+    Result(u32),
+}
+
+impl From<u32> for Refusal {
+    fn from(result: u32) -> Self {
+        Self::Result(result)
+    }
+}
+
+const BAD_ADDRESS: Refusal = Refusal::Code(ret::EBADADDR);
+const BAD_PARAMETERS: Refusal = Refusal::Result(tee::BAD_PARAMETERS);
+
+impl<T: Trace> Guest<T> {
+    /// A message inside a registered buffer, `offset` bytes from its start.
+    pub(crate) fn call_in_buffer<M: Memory, F: Frames>(
+        &mut self,
+        cookie: u64,
+        offset: u64,
+        cx: &mut Context<M, F>,
+    ) -> Step {
+        match self.window_in(cookie, offset) {
+            Some((window, room)) => self.begin(window, room, true, cx),
+            None => code(ret::EBADADDR),
+        }
+    }
+
+    /// Where byte `offset` of a registered buffer lies, and how many bytes follow in it.
+    fn window_in(&self, cookie: u64, offset: u64) -> Option<(Window, u64)> {
+        let id = self.buffers.find_kind(cookie, Kind::Registered)?;
+        let buffer = self.buffers.get(id);
+        let room = buffer.size.checked_sub(offset)?;
+        let at = offset + u64::from(buffer.offset);
+        if !at.is_multiple_of(8) {
+            return None;
+        }
+        let page = |n| Some(Ipa(u64::from(self.buffers.page(id, n)?) * PAGE_SIZE));
+        let first = page(at / PAGE_SIZE)?;
+        let second = page(at / PAGE_SIZE + 1).unwrap_or(Ipa(0));
+        Some((Window::split(first, at % PAGE_SIZE, second), room))
+    }
+
+    /// Takes a message over and enters OP-TEE with it. `room` bytes are the message's;
+    /// `beside` says that the RPC argument follows it.
+    pub(crate) fn begin<M: Memory, F: Frames>(
+        &mut self,
+        window: Window,
+        room: u64,
+        beside: bool,
+        cx: &mut Context<M, F>,
+    ) -> Step {
+        let slot = self.free.trailing_zeros() as usize;
+        if slot >= self.calls.len() {
+            self.counters.turned_away = self.counters.turned_away.wrapping_add(1);
+            return code(ret::ETHREAD_LIMIT);
+        }
+        self.free &= !(1 << slot);
+        self.counters.calls = self.counters.calls.wrapping_add(1);
+        let call = &mut self.calls[slot];
+        call.window = window;
+        call.classic = !beside;
+        call.walk.clear();
+        match self.take_over(slot, room, cx) {
+            Ok(()) => self.translate_call(slot, cx),
+            Err(refusal) => self.refuse(slot, refusal, cx),
+        }
+    }
+
+    /// Reads the message, checks it, and writes what OP-TEE may see of it to the shadow page.
+    fn take_over<M: Memory, F: Frames>(
+        &mut self,
+        slot: usize,
+        room: u64,
+        cx: &mut Context<M, F>,
+    ) -> Result<(), Refusal> {
+        let call = &mut self.calls[slot];
+        let mut message = [0; MAX_WORDS];
+        let rpc_bytes = if call.classic { 0 } else { RPC_ARG_BYTES };
+        let (header, _) = message.split_at_mut(HEADER_WORDS);
+        if room < 8 * HEADER_WORDS as u64 {
+            return Err(BAD_ADDRESS);
+        }
+        call.window
+            .read(cx.memory, 0, header)
+            .map_err(|_| BAD_ADDRESS)?;
+        call.command = low(header[0]);
+        call.session = header[1];
+        call.count = high(header[3]);
+        let count = call.count as usize;
+        if count > MAX_PARAMS {
+            return Err(BAD_PARAMETERS);
+        }
+        let len = words(count);
+        if room < 8 * len as u64 + rpc_bytes {
+            return Err(BAD_ADDRESS);
+        }
+        let params = &mut message[HEADER_WORDS..len];
+        call.window
+            .read(cx.memory, HEADER_WORDS, params)
+            .map_err(|_| BAD_ADDRESS)?;
+        call.home = (!call.classic).then(|| call.window.skip(len));
+        self.note(slot, cx.vcpu, What::Taken(self.calls[slot].command));
+        self.admit(slot, params)?;
+        for (n, param) in params
+            .as_chunks_mut::<PARAM_WORDS>()
+            .0
+            .iter_mut()
+            .enumerate()
+        {
+            self.take_param(slot, n, param)?;
+        }
+        // A result that OP-TEE never wrote must not look like success.
+        message[2] = pack(0, tee::COMMUNICATION);
+        message[3] = pack(0, count as u32);
+        cx.frames.write(slot, 0, &message[..len]);
+        self.take_frames(slot)
+    }
+
+    /// Whether the guest may give this command with these parameters.
+    fn admit(&self, slot: usize, params: &[u64]) -> Result<(), Refusal> {
+        let Call { command, count, .. } = self.calls[slot];
+        let fits = match command {
+            cmd::OPEN_SESSION => return self.admit_session(params),
+            cmd::INVOKE => true,
+            cmd::CLOSE_SESSION | cmd::CANCEL => count == 0,
+            cmd::REGISTER_SHM | cmd::UNREGISTER_SHM => count == 1,
+            cmd::DO_BOTTOM_HALF | cmd::STOP_ASYNC_NOTIF if self.offers_notifications() => {
+                count == 0
+            }
+            _ => return Err(Refusal::Code(ret::EBADCMD)),
+        };
+        if fits { Ok(()) } else { Err(BAD_PARAMETERS) }
+    }
+
+    /// The first two parameters of OPEN_SESSION name the application and the client.
+    fn admit_session(&self, params: &[u64]) -> Result<(), Refusal> {
+        const META_VALUE: u64 = attr::VALUE_IN | attr::META;
+        let [META_VALUE, a, b, _, META_VALUE, ..] = *params else {
+            return Err(BAD_PARAMETERS);
+        };
+        if self.config.policy == TaPolicy::Any {
+            return Ok(());
+        }
+        let uuid = u128::from(b) << 64 | u128::from(a);
+        if self.config.policy.allows(Uuid(uuid.to_le_bytes())) {
+            Ok(())
+        } else {
+            Err(Refusal::Result(tee::ACCESS_DENIED))
+        }
+    }
+
+    /// Checks one parameter and turns it into what OP-TEE may see.
+    fn take_param(
+        &mut self,
+        slot: usize,
+        n: usize,
+        param: &mut [u64; PARAM_WORDS],
+    ) -> Result<(), Refusal> {
+        let attributes = param[0];
+        let known = attr::TYPE | attr::META | attr::NONCONTIG | attr::CACHE;
+        let shape = Shape::of(attributes).ok_or(BAD_PARAMETERS)?;
+        let listed = attributes & attr::NONCONTIG != 0;
+        if attributes & !known != 0 || listed && !shape.is_address() {
+            return Err(BAD_PARAMETERS);
+        }
+        param[0] = attributes & (attr::TYPE | attr::META | attr::NONCONTIG);
+        self.calls[slot].shapes[n] = shape;
+        match self.calls[slot].command {
+            cmd::REGISTER_SHM if param[0] == attr::TMEM_OUT | attr::NONCONTIG => {
+                self.take_list(slot, n, param, Kind::Registering)
+            }
+            cmd::UNREGISTER_SHM if shape.is_registered() => self.take_unregister(slot, param),
+            cmd::REGISTER_SHM | cmd::UNREGISTER_SHM => Err(BAD_PARAMETERS),
+            _ if listed => self.take_list(slot, n, param, Kind::Temporary),
+            _ if shape.is_registered() => self.check_registered(param),
+            _ if shape.is_address() => take_null(param),
+            _ => {
+                if shape == Shape::NONE {
+                    *param = [param[0], 0, 0, 0];
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// A page list becomes a record and waits for its translation.
+    fn take_list(
+        &mut self,
+        slot: usize,
+        n: usize,
+        param: &mut [u64; PARAM_WORDS],
+        kind: Kind,
+    ) -> Result<(), Refusal> {
+        let target = words(n) + 1;
+        let list = self.record_list(target, param, kind)?;
+        let call = &mut self.calls[slot];
+        call.make(list.buffer);
+        call.walk.add(list);
+        param[1] = 0;
+        Ok(())
+    }
+
+    /// Makes the record of a page list whose shadow address goes to word `target`.
+    pub(crate) fn record_list(
+        &mut self,
+        target: usize,
+        &[_, pointer, size, cookie]: &[u64; PARAM_WORDS],
+        kind: Kind,
+    ) -> Result<List, u32> {
+        let offset = (pointer % PAGE_SIZE) as u16;
+        let end = size
+            .checked_add(offset.into())
+            .filter(|_| size > 0)
+            .ok_or(tee::BAD_PARAMETERS)?;
+        let left = u32::try_from(end.div_ceil(PAGE_SIZE)).map_err(|_| tee::OUT_OF_MEMORY)?;
+        let buffer = self.buffers.insert(cookie, size, offset, left, kind)?;
+        Ok(List {
+            target: target as u16,
+            offset,
+            buffer,
+            next: Ipa(pointer).page(),
+            left,
+        })
+    }
+
+    fn take_unregister(
+        &mut self,
+        slot: usize,
+        param: &mut [u64; PARAM_WORDS],
+    ) -> Result<(), Refusal> {
+        let id = self
+            .buffers
+            .find_kind(param[3], Kind::Registered)
+            .ok_or(BAD_PARAMETERS)?;
+        self.buffers.set_kind(id, Kind::Unregistering);
+        self.calls[slot].make(id);
+        (param[1], param[2]) = (0, 0);
+        Ok(())
+    }
+
+    /// Memory by cookie must lie inside a registered buffer.
+    fn check_registered(
+        &self,
+        &[_, offset, size, cookie]: &[u64; PARAM_WORDS],
+    ) -> Result<(), Refusal> {
+        let id = self
+            .buffers
+            .find_kind(cookie, Kind::Registered)
+            .ok_or(BAD_PARAMETERS)?;
+        match offset.checked_add(size) {
+            Some(end) if end <= self.buffers.get(id).size => Ok(()),
+            _ => Err(BAD_PARAMETERS),
+        }
+    }
+
+    /// Gives the lists their shadow frames. Too few for ever is out of memory; too few now
+    /// means that another call has them, and its end wakes who waits for a thread.
+    fn take_frames(&mut self, slot: usize) -> Result<(), Refusal> {
+        let call = &mut self.calls[slot];
+        let need = call.walk.frames();
+        if need == 0 {
+            return Ok(());
+        }
+        if need > self.lists.total() {
+            return Err(Refusal::Result(tee::OUT_OF_MEMORY));
+        }
+        call.chain = self
+            .lists
+            .take(need)
+            .ok_or(Refusal::Code(ret::ETHREAD_LIMIT))?;
+        call.walk.start(call.chain.head());
+        Ok(())
+    }
+
+    /// Translates the next part of the message's lists; at their end, enters OP-TEE.
+    pub(crate) fn translate_call<M: Memory, F: Frames>(
+        &mut self,
+        slot: usize,
+        cx: &mut Context<M, F>,
+    ) -> Step {
+        let call = &mut self.calls[slot];
+        match call
+            .walk
+            .run(slot, &mut self.buffers, &self.lists, cx.memory, cx.frames)
+        {
+            Ok(true) => self.enter(slot, cx),
+            Ok(false) => self.come_again(slot, Then::Call, cx),
+            Err(result) => self.refuse(slot, result.into(), cx),
+        }
+    }
+
+    fn enter<M: Memory, F: Frames>(&mut self, slot: usize, cx: &mut Context<M, F>) -> Step {
+        let message = cx.frames.pa(slot).0;
+        // w3 = 1: cached memory.
+        let regs = [func::CALL_WITH_RPC_ARG, high(message), low(message), 1];
+        self.send_call(slot, regs, cx.vcpu)
+    }
+
+    /// Lets the guest take its interrupts in the middle of a long list.
+    pub(crate) fn come_again<M, F>(
+        &mut self,
+        slot: usize,
+        then: Then,
+        cx: &mut Context<M, F>,
+    ) -> Step {
+        self.counters.chunks = self.counters.chunks.wrapping_add(1);
+        self.calls[slot].state = State::Lists(then);
+        self.note(slot, cx.vcpu, What::Chunk);
+        reply(ret::RPC_FOREIGN_INTR, 0, 0, self.calls[slot].id())
+    }
+
+    /// Turns a message away before OP-TEE has seen it.
+    fn refuse<M: Memory, F: Frames>(
+        &mut self,
+        slot: usize,
+        refusal: Refusal,
+        cx: &mut Context<M, F>,
+    ) -> Step {
+        let call = &self.calls[slot];
+        let w0 = match refusal {
+            Refusal::Code(w0) => w0,
+            Refusal::Result(result) => {
+                let tail = [pack(0, result), pack(tee::ORIGIN_COMMS, call.count)];
+                let written = call.window.write(cx.memory, 2, &tail);
+                self.note(slot, cx.vcpu, What::Refused(result));
+                if written.is_ok() {
+                    ret::OK
+                } else {
+                    ret::EBADADDR
+                }
+            }
+        };
+        match w0 {
+            ret::ETHREAD_LIMIT => {
+                self.counters.turned_away = self.counters.turned_away.wrapping_add(1)
+            }
+            _ => self.counters.refusals = self.counters.refusals.wrapping_add(1),
+        }
+        self.settle(slot, false);
+        self.end(slot, w0, cx)
+    }
+
+    /// OP-TEE came back from the call in `slot`.
+    pub(crate) fn call_returned<M: Memory, F: Frames>(
+        &mut self,
+        slot: usize,
+        [w0, w1, w2, w3]: [u32; 4],
+        cx: &mut Context<M, F>,
+    ) -> Step {
+        let call = &mut self.calls[slot];
+        let chain = core::mem::replace(&mut call.reply_chain, Chain::EMPTY);
+        self.lists.give_back(chain);
+        if w0 < ret::RPC_ALLOC || w0 == ret::UNKNOWN {
+            return self.complete(slot, w0, cx);
+        }
+        call.thread = w3;
+        match w0 {
+            ret::RPC_FOREIGN_INTR => self.interrupted(slot, cx),
+            ret::RPC_CMD => self.rpc_arrived(slot, w1 | w2, cx),
+            // OP-TEE has its RPC argument from us, so there is nothing to allocate: w1:w2 = 0
+            // says so. Of any other request nothing is known but that it must be resumed.
+            _ => self.resume_secure(slot, cx),
+        }
+    }
+
+    fn interrupted<M, F>(&mut self, slot: usize, cx: &mut Context<M, F>) -> Step {
+        self.counters.interrupts = self.counters.interrupts.wrapping_add(1);
+        self.calls[slot].state = State::Interrupted;
+        self.note(slot, cx.vcpu, What::Interrupted);
+        reply(ret::RPC_FOREIGN_INTR, 0, 0, self.calls[slot].id())
+    }
+
+    /// OP-TEE ended the call: its records are settled whatever becomes of the message.
+    fn complete<M: Memory, F: Frames>(
+        &mut self,
+        slot: usize,
+        w0: u32,
+        cx: &mut Context<M, F>,
+    ) -> Step {
+        let w0 = match w0 {
+            ret::OK => self.copy_back(slot, cx),
+            _ => {
+                self.settle(slot, false);
+                if w0 <= ret::ENOTAVAIL {
+                    w0
+                } else {
+                    ret::EBADCMD
+                }
+            }
+        };
+        self.finish(slot, w0, cx)
+    }
+
+    /// Gives result and outputs back to the guest, by the attributes that it had at entry.
+    fn copy_back<M: Memory, F: Frames>(&mut self, slot: usize, cx: &mut Context<M, F>) -> u32 {
+        let mut header = [0; 3];
+        cx.frames.read(slot, 1, &mut header);
+        let [session, result, origin] = [low(header[0]), high(header[1]), low(header[2])];
+        self.settle(slot, result == tee::SUCCESS);
+        let call = &self.calls[slot];
+        let session = match call.command {
+            cmd::OPEN_SESSION => pack(session, high(call.session)),
+            _ => call.session,
+        };
+        let header = [session, pack(0, result), pack(origin, call.count)];
+        let mut written = call.window.write(cx.memory, 1, &header);
+        if call.command <= cmd::INVOKE {
+            for (n, shape) in call.shapes.iter().take(call.count as usize).enumerate() {
+                let outputs = shape.outputs();
+                if !outputs.is_empty() {
+                    let mut param = [0; PARAM_WORDS];
+                    let out = &mut param[outputs.clone()];
+                    cx.frames.read(slot, words(n) + outputs.start, out);
+                    written =
+                        written.and(call.window.write(cx.memory, words(n) + outputs.start, out));
+                }
+            }
+        }
+        if written.is_ok() {
+            ret::OK
+        } else {
+            ret::EBADADDR
+        }
+    }
+
+    /// Brings the records in line with what OP-TEE did.
+    fn settle(&mut self, slot: usize, success: bool) {
+        let call = &mut self.calls[slot];
+        let (made, count) = call.made();
+        call.made_count = 0;
+        if call.command == cmd::STOP_ASYNC_NOTIF && success {
+            self.notified = false;
+        }
+        let keep = match call.command {
+            cmd::REGISTER_SHM => success,
+            cmd::UNREGISTER_SHM => !success,
+            _ => false,
+        };
+        for &id in made.iter().take(count) {
+            if keep {
+                self.buffers.set_kind(id, Kind::Registered);
+            } else {
+                self.buffers.remove(id);
+            }
+        }
+    }
+
+    /// Ends the call; a classic guest first gets the page of its RPC argument back.
+    fn finish<M, F>(&mut self, slot: usize, w0: u32, cx: &mut Context<M, F>) -> Step {
+        let Some(id) = self.calls[slot].page.take() else {
+            return self.end(slot, w0, cx);
+        };
+        let cookie = self.buffers.get(id).cookie;
+        self.buffers.remove(id);
+        self.free_rpc_page(slot, cookie, State::Finishing(w0), cx)
+    }
+
+    /// Frees the slot and answers.
+    pub(crate) fn end<M, F>(&mut self, slot: usize, w0: u32, cx: &mut Context<M, F>) -> Step {
+        self.note(slot, cx.vcpu, What::Ended(w0));
+        let call = &mut self.calls[slot];
+        let chains = [&mut call.chain, &mut call.reply_chain];
+        for chain in chains.map(|chain| core::mem::replace(chain, Chain::EMPTY)) {
+            self.lists.give_back(chain);
+        }
+        call.retire();
+        self.free |= 1 << slot;
+        code(w0)
+    }
+}
+
+/// Memory by address must be NULL: contiguous buffers are not offered to guests.
+fn take_null(param: &mut [u64; PARAM_WORDS]) -> Result<(), Refusal> {
+    if param[1] != 0 {
+        return Err(BAD_PARAMETERS);
+    }
+    param[3] = 0;
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! What one guest may do: its dialect, its quotas, the applications it may open.
+
+use alloc::boxed::Box;
+
+use crate::abi::LIST_ENTRIES;
+
+/// What a guest is told about RPC arguments.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Dialect {
+    /// RPC_ARG is offered; CALL_WITH_ARG works as well.
+    #[default]
+    Modern,
+    /// RPC_ARG is hidden: CALL_WITH_ARG alone, with ALLOC and FREE returns.
+    Classic,
+}
+
+/// Quotas of a guest. All memory they stand for is laid out when the guest is made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Calls under way at once, 1 to [`Limits::MAX_CALLS`].
+    pub calls: u16,
+    /// Shared buffers at once, of every kind, at most [`Limits::MAX_BUFFERS`].
+    pub buffers: u16,
+    /// Pages of 4 KiB in shared buffers at once, at most [`Limits::MAX_PAGES`].
+    pub pages: u32,
+    /// Shadow pages for page lists: one for every 511 pages of the largest buffer, and one more
+    /// for each list that is translated at the same time.
+    pub list_frames: u16,
+}
+
+impl Limits {
+    /// Most calls at once.
+    pub const MAX_CALLS: u16 = 64;
+    /// Most buffers at once.
+    pub const MAX_BUFFERS: u16 = 32_768;
+    /// Most shared pages at once: 8 GiB.
+    pub const MAX_PAGES: u32 = 1 << 21;
+    /// Most shadow pages for lists.
+    pub const MAX_LIST_FRAMES: u16 = 8_192;
+
+    /// Shadow pages that [`crate::Frames`] must hold.
+    pub fn frames(&self) -> usize {
+        let fitted = self.fitted();
+        usize::from(fitted.calls) + usize::from(fitted.list_frames)
+    }
+
+    /// The same quotas inside the bounds that the mediator's index types have.
+    pub(crate) fn fitted(&self) -> Self {
+        Self {
+            calls: self.calls.clamp(1, Self::MAX_CALLS),
+            buffers: self.buffers.min(Self::MAX_BUFFERS),
+            pages: self.pages.min(Self::MAX_PAGES),
+            list_frames: self.list_frames.min(Self::MAX_LIST_FRAMES),
+        }
+    }
+}
+
+impl Default for Limits {
+    /// 16 calls, 1,100 buffers, 128 MiB shared, any one buffer up to 64 MiB with room for the
+    /// lists of other calls.
+    fn default() -> Self {
+        let largest = 64 * 256_u16;
+        Self {
+            calls: 16,
+            buffers: 1_100,
+            pages: 128 * 256,
+            list_frames: largest.div_ceil(LIST_ENTRIES as u16) + 15,
+        }
+    }
+}
+
+/// UUID of a trusted application, in the order it is written.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Uuid(pub [u8; 16]);
+
+/// Which trusted applications a guest may open a session with. Sessions that one application
+/// opens with another stay inside OP-TEE and are not seen here.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum TaPolicy {
+    /// All.
+    #[default]
+    Any,
+    /// These alone.
+    Only(Box<[Uuid]>),
+    /// All but these.
+    Except(Box<[Uuid]>),
+}
+
+impl TaPolicy {
+    /// Whether `uuid` may be opened.
+    pub fn allows(&self, uuid: Uuid) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Only(list) => list.contains(&uuid),
+            Self::Except(list) => !list.contains(&uuid),
+        }
+    }
+}
+
+/// All about one guest.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Config {
+    /// The dialect it is offered.
+    pub dialect: Dialect,
+    /// Its quotas.
+    pub limits: Limits,
+    /// The applications it may open.
+    pub policy: TaPolicy,
+    /// Whether a virtual interrupt is wired for asynchronous notifications. They are offered
+    /// when OP-TEE has them too.
+    pub notifications: bool,
+}

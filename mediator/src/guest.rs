@@ -1,0 +1,409 @@
+//! One guest: its life, its fast calls, and the way of every other call to its handler.
+
+use alloc::boxed::Box;
+use core::fmt;
+use core::num::NonZeroU16;
+
+use addr::{Ipa, VcpuId};
+
+use crate::abi::{cap, func, ret};
+use crate::buffers::Buffers;
+use crate::call::{Call, State};
+use crate::config::{Config, Dialect};
+use crate::host::{Event, Frames, Memory, Trace, What};
+use crate::message::Window;
+use crate::probe::{Optee, uid};
+use crate::shadow::ListFrames;
+use crate::walk::Then;
+use crate::{Regs, Results, Step, Token, Visit, code, pair, reply};
+
+/// One client of OP-TEE. It is a value without any global state: the kernel keeps it under the
+/// lock of its VM.
+pub struct Guest<T = ()> {
+    pub(crate) optee: Optee,
+    client: u64,
+    pub(crate) config: Config,
+    /// OP-TEE knows the client.
+    admitted: bool,
+    pub(crate) calls: Box<[Call]>,
+    /// One bit for each free slot of `calls`.
+    pub(crate) free: u64,
+    /// Tokens that are out.
+    pub(crate) inside: u32,
+    pub(crate) buffers: Buffers,
+    pub(crate) lists: ListFrames,
+    pub(crate) notified: bool,
+    pub(crate) counters: Counters,
+    trace: T,
+}
+
+/// What a guest holds now. All zero for one that has no call and no buffer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Usage {
+    /// Calls under way, wherever they are.
+    pub calls: u32,
+    /// Visits to the secure world under way.
+    pub inside: u32,
+    /// Shared buffers.
+    pub buffers: u32,
+    /// Pages of 4 KiB in them.
+    pub pages: u32,
+    /// Shadow pages that hold page lists.
+    pub list_frames: u32,
+}
+
+/// What a guest has done since it was made. The counters wrap.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counters {
+    /// Messages taken over.
+    pub calls: u64,
+    /// Fast calls that went to OP-TEE.
+    pub fast: u64,
+    /// RPC commands handed to the guest.
+    pub rpcs: u64,
+    /// RPC commands answered here, not by the guest.
+    pub rpcs_answered: u64,
+    /// Interrupts that suspended a call.
+    pub interrupts: u64,
+    /// Page lists interrupted half-way.
+    pub chunks: u64,
+    /// Messages refused here.
+    pub refusals: u64,
+    /// Calls turned away because a quota of calls or list frames was used up.
+    pub turned_away: u64,
+}
+
+/// OP-TEE does not take the guest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CreateError {
+    /// It exists already.
+    Exists,
+    /// OP-TEE has no room: its guest slots or its memory are used up.
+    Full,
+    /// Another code.
+    Answer(u32),
+}
+
+impl fmt::Display for CreateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exists => f.write_str("OP-TEE knows this guest already"),
+            Self::Full => f.write_str("OP-TEE has no room for another guest"),
+            Self::Answer(code) => write!(f, "OP-TEE answers {code:#x}"),
+        }
+    }
+}
+
+impl core::error::Error for CreateError {}
+
+/// A vCPU of the guest is in the secure world.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StillInside;
+
+/// What a handler works with.
+pub(crate) struct Context<'a, M, F> {
+    pub vcpu: VcpuId,
+    pub memory: &'a M,
+    pub frames: &'a mut F,
+}
+
+impl<T: Trace> Guest<T> {
+    /// Lays out a guest whose id towards OP-TEE is `client`. No two guests may share one.
+    pub fn new(optee: &Optee, client: NonZeroU16, config: Config, trace: T) -> Self {
+        let limits = config.limits.fitted();
+        Self {
+            optee: *optee,
+            client: u64::from(client.get()),
+            config,
+            admitted: false,
+            calls: (0..usize::from(limits.calls)).map(Call::new).collect(),
+            free: u64::MAX >> (64 - limits.calls),
+            inside: 0,
+            buffers: Buffers::new(&limits),
+            lists: ListFrames::new(&limits),
+            notified: false,
+            counters: Counters::default(),
+            trace,
+        }
+    }
+
+    /// Announces the guest to OP-TEE by VM_CREATED, once before it runs. After an error it
+    /// must boot without a TEE; all it asks for is then an unknown function.
+    pub fn create(&mut self, smc: impl FnOnce(Regs) -> Results) -> Result<(), CreateError> {
+        if self.admitted {
+            return Err(CreateError::Exists);
+        }
+        match smc(self.life_call(func::VM_CREATED))[0] as u32 {
+            ret::OK => {
+                self.admitted = true;
+                Ok(())
+            }
+            ret::ENOTAVAIL => Err(CreateError::Full),
+            other => Err(CreateError::Answer(other)),
+        }
+    }
+
+    /// Takes the guest out of OP-TEE by VM_DESTROYED and forgets all that it held. Guest RAM
+    /// may be scrubbed or given away only after this returned `Ok`.
+    ///
+    /// Calls that wait at the guest vanish with their threads. While a vCPU is in the secure
+    /// world nothing is done.
+    pub fn destroy(&mut self, smc: impl FnOnce(Regs) -> Results) -> Result<(), StillInside> {
+        if self.inside > 0 {
+            return Err(StillInside);
+        }
+        if self.admitted {
+            smc(self.life_call(func::VM_DESTROYED));
+        }
+        self.admitted = false;
+        self.notified = false;
+        self.buffers.clear();
+        self.lists.clear();
+        for n in 0..self.calls.len() {
+            if self.calls[n].state != State::Free {
+                self.calls[n].retire();
+                self.free |= 1 << n;
+            }
+        }
+        Ok(())
+    }
+
+    /// VM_CREATED and VM_DESTROYED are the hypervisor's: w7 is 0.
+    fn life_call(&self, id: u32) -> Regs {
+        [u64::from(id), self.client, 0, 0, 0, 0, 0, 0]
+    }
+
+    /// Whether OP-TEE knows the guest, so that its device tree may name it.
+    pub fn has_tee(&self) -> bool {
+        self.admitted
+    }
+
+    /// Whether to inject the notification interrupt when the physical one comes.
+    pub fn wants_notifications(&self) -> bool {
+        self.notified
+    }
+
+    /// What the guest holds now.
+    pub fn usage(&self) -> Usage {
+        Usage {
+            calls: self.calls.len() as u32 - self.free.count_ones(),
+            inside: self.inside,
+            buffers: self.buffers.live().into(),
+            pages: self.buffers.pages(),
+            list_frames: self.lists.used().into(),
+        }
+    }
+
+    /// What the guest has done.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// The receiver of trace events.
+    pub fn trace(&self) -> &T {
+        &self.trace
+    }
+
+    /// A trapped call of the guest whose function id is in OP-TEE's ranges.
+    pub fn on_guest<M: Memory, F: Frames>(
+        &mut self,
+        vcpu: VcpuId,
+        regs: &Regs,
+        memory: &M,
+        frames: &mut F,
+    ) -> Step {
+        if !self.admitted {
+            return code(ret::UNKNOWN);
+        }
+        let cx = &mut Context {
+            vcpu,
+            memory,
+            frames,
+        };
+        let modern = self.config.dialect == Dialect::Modern;
+        match regs[0] as u32 {
+            func::CALL_WITH_ARG => self.call_at(pair(regs[1], regs[2]), false, cx),
+            func::CALL_WITH_RPC_ARG if modern => self.call_at(pair(regs[1], regs[2]), true, cx),
+            func::CALL_WITH_REGD_ARG if modern => {
+                self.call_in_buffer(pair(regs[1], regs[2]), regs[3] & 0xFFFF_FFFF, cx)
+            }
+            func::CALL_RETURN_FROM_RPC => self.resume(regs, cx),
+            id @ (func::ENABLE_ASYNC_NOTIF | func::GET_ASYNC_NOTIF_VALUE) => self.fast(id, vcpu),
+            id => self.emulate(id, regs[1] as u32),
+        }
+    }
+
+    /// The answer to a [`Step::Secure`].
+    pub fn on_secure<M: Memory, F: Frames>(
+        &mut self,
+        token: Token,
+        results: Results,
+        memory: &M,
+        frames: &mut F,
+    ) -> Step {
+        self.inside = self.inside.saturating_sub(1);
+        let cx = &mut Context {
+            vcpu: token.vcpu,
+            memory,
+            frames,
+        };
+        match token.visit {
+            Visit::Call(slot) => self.call_returned(slot, results.map(|x| x as u32), cx),
+            Visit::Fast(id) => self.fast_returned(id, results.map(|x| x as u32)),
+        }
+    }
+
+    /// A message in a page of its own.
+    fn call_at<M: Memory, F: Frames>(
+        &mut self,
+        at: u64,
+        beside: bool,
+        cx: &mut Context<M, F>,
+    ) -> Step {
+        if !Ipa(at).is_aligned(addr::PAGE_SIZE) {
+            return code(ret::EBADADDR);
+        }
+        self.begin(Window::at(Ipa(at)), addr::PAGE_SIZE, beside, cx)
+    }
+
+    fn resume<M: Memory, F: Frames>(&mut self, regs: &Regs, cx: &mut Context<M, F>) -> Step {
+        let id = regs[3] as u32;
+        let slot = (id & 0xff) as usize;
+        let Some(call) = self.calls.get(slot).filter(|call| call.id() == id) else {
+            return code(ret::ERESUME);
+        };
+        match call.state {
+            State::Free | State::Secure => code(ret::ERESUME),
+            State::Lists(Then::Call) => self.translate_call(slot, cx),
+            State::Lists(Then::Reply) => self.translate_reply(slot, cx),
+            State::Interrupted => self.resume_secure(slot, cx),
+            State::Rpc => self.rpc_served(slot, pair(regs[1], regs[2]), cx),
+            State::AskedPage => {
+                self.rpc_page_given(slot, pair(regs[1], regs[2]), pair(regs[4], regs[5]), cx)
+            }
+            State::RefusedPage => self.rpc_command(slot, cx),
+            State::Discarding(result) => self.answer_rpc(slot, result, cx),
+            State::Finishing(w0) => self.end(slot, w0, cx),
+        }
+    }
+
+    /// What is answered from what the probe learnt, without OP-TEE.
+    fn emulate(&mut self, id: u32, w1: u32) -> Step {
+        let optee = &self.optee;
+        match id {
+            func::CALLS_COUNT => code(optee.calls_count),
+            func::CALLS_UID => Step::Reply(uid().map(u64::from)),
+            func::CALLS_REVISION => {
+                let [major, minor] = optee.calls_revision;
+                reply(major, minor, 0, 0)
+            }
+            func::GET_OS_UUID => Step::Reply(optee.os_uuid.map(u64::from)),
+            func::GET_OS_REVISION => {
+                let [major, minor, commit] = optee.os_revision;
+                reply(major, minor, commit, 0)
+            }
+            func::GET_THREAD_COUNT => match optee.threads {
+                Some(count) => reply(ret::OK, count, 0, 0),
+                None => code(ret::UNKNOWN),
+            },
+            func::EXCHANGE_CAPABILITIES => self.capabilities(w1),
+            // OP-TEE caches nothing of the guest's: it never holds an RPC argument of his.
+            func::ENABLE_SHM_CACHE => code(ret::OK),
+            func::DISABLE_SHM_CACHE | func::GET_SHM_CONFIG => code(ret::ENOTAVAIL),
+            _ => code(ret::UNKNOWN),
+        }
+    }
+
+    /// The only capability of a normal world is UNIPROCESSOR; OP-TEE refuses any other.
+    fn capabilities(&self, normal: u32) -> Step {
+        let modern = self.config.dialect == Dialect::Modern;
+        let mut offered = cap::DYNAMIC_SHM | cap::MEMREF_NULL | cap::RPMB_PROBE;
+        offered |= if modern { cap::RPC_ARG } else { 0 };
+        offered |= if self.offers_notifications() {
+            cap::ASYNC_NOTIF
+        } else {
+            0
+        };
+        let offered = offered & self.optee.capabilities;
+        if normal & !1 != 0 {
+            return reply(ret::ENOTAVAIL, offered, 0, 0);
+        }
+        let max = if self.offers_notifications() {
+            self.optee.max_notification
+        } else {
+            0
+        };
+        reply(
+            ret::OK,
+            offered,
+            max,
+            if modern { self.optee.rpc_params } else { 0 },
+        )
+    }
+
+    /// Whether both sides can do asynchronous notifications.
+    pub(crate) fn offers_notifications(&self) -> bool {
+        self.config.notifications && self.optee.capabilities & cap::ASYNC_NOTIF != 0
+    }
+
+    fn fast(&mut self, id: u32, vcpu: VcpuId) -> Step {
+        let allowed = match id {
+            func::ENABLE_ASYNC_NOTIF => self.offers_notifications(),
+            _ => self.notified,
+        };
+        if !allowed {
+            return code(ret::ENOTAVAIL);
+        }
+        self.counters.fast = self.counters.fast.wrapping_add(1);
+        self.trace.event(Event {
+            vcpu,
+            call: 0,
+            what: What::Fast(id),
+        });
+        let regs = [u64::from(id), 0, 0, 0, 0, 0, 0, self.client];
+        self.send(regs, Visit::Fast(id), vcpu)
+    }
+
+    fn fast_returned(&mut self, id: u32, [w0, value, flags, _]: [u32; 4]) -> Step {
+        if w0 != ret::OK {
+            return code(ret::ENOTAVAIL);
+        }
+        if id == func::ENABLE_ASYNC_NOTIF {
+            self.notified = true;
+            return code(ret::OK);
+        }
+        reply(ret::OK, value, flags & 3, 0)
+    }
+
+    /// A visit to the secure world.
+    pub(crate) fn send(&mut self, regs: Regs, visit: Visit, vcpu: VcpuId) -> Step {
+        self.inside += 1;
+        Step::Secure(regs, Token { visit, vcpu })
+    }
+
+    /// The call in `slot` goes to OP-TEE with these registers and the guest's client id.
+    pub(crate) fn send_call(
+        &mut self,
+        slot: usize,
+        [w0, w1, w2, w3]: [u32; 4],
+        vcpu: VcpuId,
+    ) -> Step {
+        self.calls[slot].state = State::Secure;
+        self.note(slot, vcpu, What::Secure);
+        let [w0, w1, w2, w3] = [w0, w1, w2, w3].map(u64::from);
+        self.send(
+            [w0, w1, w2, w3, 0, 0, 0, self.client],
+            Visit::Call(slot),
+            vcpu,
+        )
+    }
+
+    #[inline]
+    pub(crate) fn note(&mut self, slot: usize, vcpu: VcpuId, what: What) {
+        self.trace.event(Event {
+            vcpu,
+            call: self.calls[slot].id(),
+            what,
+        });
+    }
+}

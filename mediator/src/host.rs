@@ -1,0 +1,83 @@
+//! What the kernel lends to the mediator: guest RAM, shadow pages, a trace.
+
+use addr::{Ipa, Pa, VcpuId};
+
+/// The range is not wholly inside the guest's own normal RAM.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NotRam;
+
+/// RAM of one guest. Nothing else is reachable through it: no device, no other guest's page,
+/// no secure memory. The guest may write to it at any moment, on every vCPU.
+pub trait Memory {
+    /// Copies little-endian words from an address that is a multiple of 8. Each word is read
+    /// from memory exactly once.
+    fn read(&self, from: Ipa, words: &mut [u64]) -> Result<(), NotRam>;
+
+    /// Copies little-endian words to an address that is a multiple of 8.
+    fn write(&self, to: Ipa, words: &[u64]) -> Result<(), NotRam>;
+
+    /// Where the 4 KiB page at `page` lies. The answer holds until the guest is destroyed:
+    /// guest RAM is a few fixed runs, so this is arithmetic.
+    fn translate(&self, page: Ipa) -> Option<Pa>;
+}
+
+/// The shadow pages of one guest: [`crate::Limits::frames`] pages of 4 KiB in ordinary DRAM,
+/// mapped Normal write-back inner-shareable. OP-TEE reads and writes them, so they are reached
+/// by copy alone.
+pub trait Frames {
+    /// Where frame `frame` lies.
+    fn pa(&self, frame: usize) -> Pa;
+
+    /// Copies words out of `frame`, from its word number `word` on.
+    fn read(&self, frame: usize, word: usize, words: &mut [u64]);
+
+    /// Copies words into `frame`, from its word number `word` on.
+    fn write(&mut self, frame: usize, word: usize, words: &[u64]);
+}
+
+/// One transition of the mediator.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Event {
+    /// The vCPU that trapped.
+    pub vcpu: VcpuId,
+    /// The thread id under which the guest knows the call; 0 for a fast call.
+    pub call: u32,
+    /// What happened.
+    pub what: What,
+}
+
+/// What happened in an [`Event`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum What {
+    /// A fast call went to OP-TEE.
+    Fast(u32),
+    /// A message with this command was taken over from the guest.
+    Taken(u32),
+    /// The call entered the secure world, or went back to it.
+    Secure,
+    /// OP-TEE suspended the call for an interrupt.
+    Interrupted,
+    /// A part of a page list was translated; the guest was asked to come again.
+    Chunk,
+    /// OP-TEE's RPC command went to the guest.
+    Rpc(u32),
+    /// OP-TEE's RPC was answered here with this result.
+    RpcAnswered(u32),
+    /// The guest was asked for the page of an RPC argument, or to free it.
+    RpcPage,
+    /// The guest's request was refused with this TEE result.
+    Refused(u32),
+    /// The call ended with this value of w0.
+    Ended(u32),
+}
+
+/// Receives every transition. `()` ignores them at no cost.
+pub trait Trace {
+    /// Called under the VM's lock: store, do not print.
+    fn event(&mut self, event: Event);
+}
+
+impl Trace for () {
+    #[inline(always)]
+    fn event(&mut self, _: Event) {}
+}

@@ -1,0 +1,195 @@
+//! Messages as words: `struct optee_msg_arg` and `struct optee_msg_param` of `optee_msg.h`.
+//!
+//! ```text
+//! word 0  cmd        func         word 4n+4  attr
+//! word 1  session    cancel_id    word 4n+5  a · buf_ptr · offs
+//! word 2  pad        ret          word 4n+6  b · size
+//! word 3  ret_origin num_params   word 4n+7  c · shm_ref
+//! ```
+//! Two fields share a 64-bit word, the first one in its low half.
+
+use addr::{Ipa, PAGE_SIZE};
+
+use crate::abi::{HEADER_WORDS, PARAM_WORDS, attr};
+use crate::host::{Memory, NotRam};
+
+/// Most parameters of a message: two META ones of OPEN_SESSION and the four of GlobalPlatform.
+/// OP-TEE answers more with BAD_PARAMETERS whatever the command.
+pub(crate) const MAX_PARAMS: usize = 6;
+/// Words of the longest message.
+pub(crate) const MAX_WORDS: usize = words(MAX_PARAMS);
+
+/// Words of a message with this many parameters.
+pub(crate) const fn words(params: usize) -> usize {
+    HEADER_WORDS + PARAM_WORDS * params
+}
+
+pub(crate) const fn low(word: u64) -> u32 {
+    word as u32
+}
+
+pub(crate) const fn high(word: u64) -> u32 {
+    (word >> 32) as u32
+}
+
+pub(crate) const fn pack(low: u32, high: u32) -> u64 {
+    (high as u64) << 32 | low as u64
+}
+
+/// Type of a parameter, known to be one of OP-TEE's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Shape(u8);
+
+impl Shape {
+    pub const NONE: Self = Self(0);
+
+    /// The type in an attribute word, if it is known.
+    pub fn of(word: u64) -> Option<Self> {
+        let kind = (word & attr::TYPE) as u8;
+        matches!(kind, 0..=3 | 5..=7 | 9..=0xb).then_some(Self(kind))
+    }
+
+    /// Whether the receiver of the message writes to it.
+    pub fn is_output(self) -> bool {
+        self.0 & 2 != 0
+    }
+
+    /// Whether the receiver of the message reads it.
+    pub fn is_input(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    pub fn is_value(self) -> bool {
+        self.0 != 0 && self.0 & 0xc == 0
+    }
+
+    /// Memory named by the cookie of a registered buffer.
+    pub fn is_registered(self) -> bool {
+        self.0 & 0xc == 4
+    }
+
+    /// Memory named by address.
+    pub fn is_address(self) -> bool {
+        self.0 & 0xc == 8
+    }
+
+    /// The words of the parameter that its receiver may change, counted from its attribute.
+    pub fn outputs(self) -> core::ops::Range<usize> {
+        match self {
+            _ if !self.is_output() => 0..0,
+            _ if self.is_value() => 1..4,
+            _ => 2..3,
+        }
+    }
+}
+
+/// Where a message lies in guest RAM: in one piece, or in two pages of a registered buffer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    first: Ipa,
+    /// Words in the first piece.
+    split: usize,
+    second: Ipa,
+}
+
+impl Window {
+    /// One piece from `at` on, which is a multiple of 8.
+    pub fn at(at: Ipa) -> Self {
+        Self {
+            first: at,
+            split: usize::MAX,
+            second: Ipa(0),
+        }
+    }
+
+    /// From the byte at `offset` of one page to its end, and on from the start of another.
+    pub fn split(first: Ipa, offset: u64, second: Ipa) -> Self {
+        let split = ((PAGE_SIZE - offset) / 8) as usize;
+        Self {
+            first: Ipa(first.0.wrapping_add(offset)),
+            split,
+            second,
+        }
+    }
+
+    /// The same window without its first words.
+    pub fn skip(self, words: usize) -> Self {
+        match self.split.checked_sub(words) {
+            Some(split) => Self {
+                first: place(self.first, words),
+                split,
+                ..self
+            },
+            None => Self::at(place(self.second, words - self.split)),
+        }
+    }
+
+    #[inline]
+    pub fn read<M: Memory>(
+        &self,
+        memory: &M,
+        word: usize,
+        words: &mut [u64],
+    ) -> Result<(), NotRam> {
+        let here = self.split.saturating_sub(word);
+        if words.len() <= here {
+            return memory.read(place(self.first, word), words);
+        }
+        let (head, tail) = words.split_at_mut(here);
+        if !head.is_empty() {
+            memory.read(place(self.first, word), head)?;
+        }
+        memory.read(place(self.second, word + here - self.split), tail)
+    }
+
+    #[inline]
+    pub fn write<M: Memory>(&self, memory: &M, word: usize, words: &[u64]) -> Result<(), NotRam> {
+        let here = self.split.saturating_sub(word);
+        if words.len() <= here {
+            return memory.write(place(self.first, word), words);
+        }
+        let (head, tail) = words.split_at(here);
+        if !head.is_empty() {
+            memory.write(place(self.first, word), head)?;
+        }
+        memory.write(place(self.second, word + here - self.split), tail)
+    }
+}
+
+/// An address that wraps ends up where no RAM is.
+fn place(base: Ipa, words: usize) -> Ipa {
+    Ipa(base.0.wrapping_add(words as u64 * 8))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_are_those_of_optee() {
+        let known: [u64; 10] = [0, 1, 2, 3, 5, 6, 7, 9, 0xa, 0xb];
+        for kind in 0..=0xff {
+            assert_eq!(
+                Shape::of(kind).is_some(),
+                known.contains(&kind),
+                "{kind:#x}"
+            );
+        }
+        assert_eq!(Shape(3).outputs(), 1..4);
+        assert_eq!(Shape(6).outputs(), 2..3);
+        assert_eq!(Shape(9).outputs(), 0..0);
+        assert!(!Shape::NONE.is_value() && !Shape::NONE.is_output());
+    }
+
+    #[test]
+    fn a_window_skips_across_its_split() {
+        let window = Window::split(Ipa(0x1000), 4096 - 32, Ipa(0x9000));
+        let beside = window.skip(4);
+        assert_eq!(
+            (beside.first, beside.split, beside.second),
+            (Ipa(0x2000), 0, Ipa(0x9000))
+        );
+        let behind = window.skip(6);
+        assert_eq!((behind.first, behind.split), (Ipa(0x9010), usize::MAX));
+    }
+}

@@ -1,0 +1,124 @@
+//! Finding OP-TEE at boot, once, with client id 0.
+
+use core::fmt;
+
+use crate::abi::{RPC_PARAMS, cap, func, ret};
+use crate::{Regs, Results};
+
+/// The UID of OP-TEE's API: 384fb3e0-e7f8-11e3-af63-0002a5d5c51b.
+const UID: [u32; 4] = [0x384f_b3e0, 0xe7f8_11e3, 0xaf63_0002, 0xa5d5_c51b];
+
+/// The OP-TEE that was found: what guests are told about it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Optee {
+    pub(crate) calls_count: u32,
+    pub(crate) calls_revision: [u32; 2],
+    pub(crate) os_uuid: [u32; 4],
+    pub(crate) os_revision: [u32; 3],
+    pub(crate) threads: Option<u32>,
+    pub(crate) capabilities: u32,
+    pub(crate) max_notification: u32,
+    pub(crate) rpc_params: u32,
+}
+
+impl Optee {
+    /// Major and minor version and the first digits of the commit.
+    pub fn os_revision(&self) -> [u32; 3] {
+        self.os_revision
+    }
+
+    /// Threads of each guest, if OP-TEE says.
+    pub fn threads(&self) -> Option<u32> {
+        self.threads
+    }
+
+    /// Capability bits of [`cap`], unfiltered.
+    pub fn capabilities(&self) -> u32 {
+        self.capabilities
+    }
+}
+
+/// Why the guests get no TEE.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ProbeError {
+    /// Nobody answered, or not with OP-TEE's UID.
+    NotOptee,
+    /// The API has another major revision than 2.
+    Revision(u32),
+    /// OP-TEE refused the exchange of capabilities with this code.
+    Exchange(u32),
+    /// OP-TEE lacks these capabilities, bits of [`cap`].
+    Lacks(u32),
+    /// OP-TEE's RPC argument has another number of parameters than the mediator lays out.
+    RpcParams(u32),
+}
+
+impl fmt::Display for ProbeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::NotOptee => f.write_str("the firmware does not answer as OP-TEE"),
+            Self::Revision(major) => write!(f, "OP-TEE's API has revision {major}, not 2"),
+            Self::Exchange(code) => write!(f, "OP-TEE answers {code:#x} about its capabilities"),
+            Self::Lacks(bits) => {
+                f.write_str("OP-TEE is built without")?;
+                let names = [
+                    (cap::VIRTUALIZATION, " virtualization"),
+                    (cap::DYNAMIC_SHM, " dynamic shared memory"),
+                    (cap::RPC_ARG, " RPC arguments from the caller"),
+                ];
+                let lacking = names.iter().filter(|(bit, _)| bits & bit != 0);
+                lacking.enumerate().try_for_each(|(n, (_, name))| {
+                    f.write_str(if n > 0 { "," } else { "" })?;
+                    f.write_str(name)
+                })
+            }
+            Self::RpcParams(n) => write!(f, "OP-TEE's RPC argument has {n} parameters"),
+        }
+    }
+}
+
+impl core::error::Error for ProbeError {}
+
+/// Asks OP-TEE who it is; `smc` makes one call with x0–x7 and gives back x0–x3.
+///
+/// All calls are fast ones that OP-TEE allows the hypervisor itself (client id 0, which is
+/// what w7 = 0 says).
+pub fn probe(mut smc: impl FnMut(Regs) -> Results) -> Result<Optee, ProbeError> {
+    let mut ask = |id: u32| smc([u64::from(id), 0, 0, 0, 0, 0, 0, 0]).map(|x| x as u32);
+    if ask(func::CALLS_UID) != UID {
+        return Err(ProbeError::NotOptee);
+    }
+    let [major, minor, ..] = ask(func::CALLS_REVISION);
+    if major != 2 {
+        return Err(ProbeError::Revision(major));
+    }
+    let [status, capabilities, max_notification, params] = ask(func::EXCHANGE_CAPABILITIES);
+    if status != ret::OK {
+        return Err(ProbeError::Exchange(status));
+    }
+    let lacks = (cap::DYNAMIC_SHM | cap::RPC_ARG | cap::VIRTUALIZATION) & !capabilities;
+    if lacks != 0 {
+        return Err(ProbeError::Lacks(lacks));
+    }
+    let rpc_params = params & 0xff;
+    if rpc_params == 0 || rpc_params as usize > RPC_PARAMS {
+        return Err(ProbeError::RpcParams(rpc_params));
+    }
+    let [os_major, os_minor, commit, _] = ask(func::GET_OS_REVISION);
+    let [count_status, threads, ..] = ask(func::GET_THREAD_COUNT);
+    Ok(Optee {
+        calls_count: ask(func::CALLS_COUNT)[0],
+        calls_revision: [major, minor],
+        os_uuid: ask(func::GET_OS_UUID),
+        os_revision: [os_major, os_minor, commit],
+        threads: (count_status == ret::OK).then_some(threads),
+        capabilities,
+        max_notification,
+        rpc_params,
+    })
+}
+
+/// The UID as a guest's CALLS_UID gets it.
+pub(crate) const fn uid() -> [u32; 4] {
+    UID
+}

@@ -1,0 +1,430 @@
+//! RPC: what OP-TEE asks of the guest in the middle of a call.
+
+use addr::{Ipa, PAGE_SIZE};
+
+use crate::abi::{HEADER_WORDS, PARAM_WORDS, RPC_ARG_BYTES, RPC_PARAMS, attr, func, ret, rpc, tee};
+use crate::buffers::Kind;
+use crate::call::State;
+use crate::guest::{Context, Guest};
+use crate::host::{Frames, Memory, Trace, What};
+use crate::message::{Shape, Window, high, low, pack, words};
+use crate::walk::Then;
+use crate::{Step, reply};
+
+const RPC_WORDS: usize = words(RPC_PARAMS);
+
+/// What OP-TEE asks for, as it was when we read it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request {
+    command: u32,
+    count: usize,
+    shapes: [Shape; RPC_PARAMS],
+    /// SHM_ALLOC: type of the buffer.
+    kind: u64,
+    /// SHM_ALLOC: least size in bytes.
+    size: u64,
+}
+
+impl Request {
+    pub const NONE: Self = Self {
+        command: 0,
+        count: 0,
+        shapes: [Shape::NONE; RPC_PARAMS],
+        kind: 0,
+        size: 0,
+    };
+}
+
+impl<T: Trace> Guest<T> {
+    /// OP-TEE sent a command. A classic guest may have to give a page for it first.
+    pub(crate) fn rpc_arrived<M: Memory, F: Frames>(
+        &mut self,
+        slot: usize,
+        cookie: u32,
+        cx: &mut Context<M, F>,
+    ) -> Step {
+        if cookie != 0 {
+            // The argument is in a buffer that we never gave.
+            return self.answer_rpc(slot, tee::BAD_PARAMETERS, cx);
+        }
+        let call = &mut self.calls[slot];
+        if call.classic && call.home.is_none() {
+            call.state = State::AskedPage;
+            self.note(slot, cx.vcpu, What::RpcPage);
+            return reply(
+                ret::RPC_ALLOC,
+                RPC_ARG_BYTES as u32,
+                0,
+                self.calls[slot].id(),
+            );
+        }
+        self.rpc_command(slot, cx)
+    }
+
+    /// Reads OP-TEE's command and hands it to the guest, if it is one a guest may see.
+    pub(crate) fn rpc_command<M: Memory, F: Frames>(
+        &mut self,
+        slot: usize,
+        cx: &mut Context<M, F>,
+    ) -> Step {
+        let mut message = [0; RPC_WORDS];
+        let len = match self.take_request(slot, &mut message, cx) {
+            Ok(len) => len,
+            Err(result) => return self.answer_rpc(slot, result, cx),
+        };
+        self.deliver(slot, &message[..len], State::Rpc, tee::OUT_OF_MEMORY, cx)
+    }
+
+    /// Writes a command to the guest's RPC argument. If that cannot be, OP-TEE gets `failure`.
+    fn deliver<M: Memory, F: Frames>(
+        &mut self,
+        slot: usize,
+        message: &[u64],
+        state: State,
+        failure: u32,
+        cx: &mut Context<M, F>,
+    ) -> Step {
+        let call = &mut self.calls[slot];
+        let written = call
+            .home
+            .is_some_and(|home| home.write(cx.memory, 0, message).is_ok());
+        if !written {
+            return self.answer_rpc(slot, failure, cx);
+        }
+        call.state = state;
+        let cookie = call.page.map_or(0, |id| self.buffers.get(id).cookie);
+        self.counters.rpcs = self.counters.rpcs.wrapping_add(1);
+        self.note(slot, cx.vcpu, What::Rpc(low(message[0])));
+        reply(
+            ret::RPC_CMD,
+            high(cookie),
+            low(cookie),
+            self.calls[slot].id(),
+        )
+    }
+
+    /// Reads OP-TEE's request once and makes the message for the guest of what is understood.
+    fn take_request<M: Memory, F: Frames>(
+        &mut self,
+        slot: usize,
+        message: &mut [u64; RPC_WORDS],
+        cx: &mut Context<M, F>,
+    ) -> Result<usize, u32> {
+        let word = self.calls[slot].rpc_word();
+        cx.frames.read(slot, word, &mut message[..HEADER_WORDS]);
+        let command = low(message[0]);
+        let count = high(message[3]) as usize;
+        if count > RPC_PARAMS {
+            return Err(tee::BAD_PARAMETERS);
+        }
+        let len = words(count);
+        cx.frames
+            .read(slot, word + HEADER_WORDS, &mut message[HEADER_WORDS..len]);
+        let mut request = Request {
+            command,
+            count,
+            ..Request::NONE
+        };
+        let params = message[HEADER_WORDS..len].as_chunks_mut::<PARAM_WORDS>().0;
+        for (param, shape) in params.iter_mut().zip(&mut request.shapes) {
+            *shape = self.check_request_param(param)?;
+        }
+        match command {
+            rpc::SHM_ALLOC | rpc::SHM_FREE => {
+                let &mut [[attr::VALUE_IN, kind, value, _]] = params else {
+                    return Err(tee::BAD_PARAMETERS);
+                };
+                (request.kind, request.size) = (kind, value);
+                if command == rpc::SHM_FREE {
+                    self.forget_payload(value)?;
+                }
+            }
+            rpc::LOAD_TA..=rpc::SUSPEND
+            | rpc::GPROF..=rpc::PLUGIN
+            | rpc::I2C..=rpc::RPMB_FRAMES => {}
+            _ => return Err(tee::NOT_SUPPORTED),
+        }
+        self.calls[slot].request = request;
+        message[..HEADER_WORDS].copy_from_slice(&[
+            u64::from(command),
+            0,
+            pack(0, tee::GENERIC),
+            pack(0, count as u32),
+        ]);
+        Ok(len)
+    }
+
+    /// Checks a parameter of OP-TEE's and drops what the guest need not see.
+    fn check_request_param(&self, param: &mut [u64; PARAM_WORDS]) -> Result<Shape, u32> {
+        let [attributes, a, size, cookie] = *param;
+        let shape = Shape::of(attributes).filter(|_| attributes <= attr::TYPE);
+        let shape = shape.ok_or(tee::BAD_PARAMETERS)?;
+        if shape.is_address() {
+            // NULL; any other address is a physical one.
+            if a != 0 {
+                return Err(tee::BAD_PARAMETERS);
+            }
+            *param = [attributes, 0, size, 0];
+        } else if shape.is_registered() {
+            let id = self.buffers.find(cookie).ok_or(tee::BAD_PARAMETERS)?;
+            let buffer = self.buffers.get(id);
+            let known = matches!(buffer.kind, Kind::Payload | Kind::Registered);
+            let inside = a.checked_add(size).is_some_and(|end| end <= buffer.size);
+            if !known || !inside {
+                return Err(tee::BAD_PARAMETERS);
+            }
+        } else if !shape.is_input() {
+            *param = [attributes, 0, 0, 0];
+        }
+        Ok(shape)
+    }
+
+    /// OP-TEE gives an SHM_ALLOC buffer back. The guest may use its cookie again as soon as it
+    /// is told, so the record goes first.
+    fn forget_payload(&mut self, cookie: u64) -> Result<(), u32> {
+        let id = self
+            .buffers
+            .find_kind(cookie, Kind::Payload)
+            .ok_or(tee::BAD_PARAMETERS)?;
+        self.buffers.remove(id);
+        Ok(())
+    }
+
+    /// The guest has served the command. A classic one names its RPC argument by cookie.
+    pub(crate) fn rpc_served<M: Memory, F: Frames>(
+        &mut self,
+        slot: usize,
+        cookie: u64,
+        cx: &mut Context<M, F>,
+    ) -> Step {
+        let call = &self.calls[slot];
+        if call
+            .page
+            .is_some_and(|id| self.buffers.get(id).cookie != cookie)
+        {
+            return self.answer_rpc(slot, tee::BAD_PARAMETERS, cx);
+        }
+        let mut answer = [0; RPC_WORDS];
+        let answer = &mut answer[..words(call.request.count)];
+        // The command and the session words are ours to know.
+        let read = call
+            .home
+            .is_some_and(|home| home.read(cx.memory, 2, &mut answer[2..]).is_ok());
+        if !read {
+            return self.answer_rpc(slot, tee::COMMUNICATION, cx);
+        }
+        let result = high(answer[2]);
+        if call.request.command == rpc::SHM_ALLOC && result == tee::SUCCESS {
+            let param = answer[HEADER_WORDS..]
+                .first_chunk()
+                .copied()
+                .unwrap_or_default();
+            return self.payload_given(slot, param, cx);
+        }
+        for (n, shape) in call
+            .request
+            .shapes
+            .iter()
+            .take(call.request.count)
+            .enumerate()
+        {
+            let outputs = shape.outputs();
+            if !outputs.is_empty() && call.request.command != rpc::SHM_ALLOC {
+                let at = words(n);
+                let out = &answer[at + outputs.start..at + outputs.end];
+                cx.frames
+                    .write(slot, call.rpc_word() + at + outputs.start, out);
+            }
+        }
+        self.write_result(slot, result, cx);
+        self.resume_secure(slot, cx)
+    }
+
+    /// The guest's answer to SHM_ALLOC: a page list, or one page by address.
+    fn payload_given<M: Memory, F: Frames>(
+        &mut self,
+        slot: usize,
+        param: [u64; PARAM_WORDS],
+        cx: &mut Context<M, F>,
+    ) -> Step {
+        match self.take_payload(slot, param, cx) {
+            Ok(()) => self.translate_reply(slot, cx),
+            Err(result) => self.discard(slot, param[3], result, cx),
+        }
+    }
+
+    fn take_payload<M: Memory, F: Frames>(
+        &mut self,
+        slot: usize,
+        mut param: [u64; PARAM_WORDS],
+        cx: &mut Context<M, F>,
+    ) -> Result<(), u32> {
+        let call = &mut self.calls[slot];
+        let word = call.rpc_word();
+        call.walk.clear();
+        let [attributes, pointer, size, cookie] = param;
+        if size < call.request.size {
+            return Err(tee::BAD_PARAMETERS);
+        }
+        match attributes {
+            attr::TMEM_OUT
+                if pointer.is_multiple_of(PAGE_SIZE) && (1..=PAGE_SIZE).contains(&size) =>
+            {
+                let pa = cx
+                    .memory
+                    .translate(Ipa(pointer))
+                    .ok_or(tee::BAD_PARAMETERS)?;
+                self.buffers.insert(cookie, size, 0, 1, Kind::Payload)?;
+                param[1] = pa.0;
+            }
+            LISTED => {
+                let target = word + HEADER_WORDS + 1;
+                let list = self.record_list(target, &param, Kind::Payload)?;
+                let call = &mut self.calls[slot];
+                call.walk.add(list);
+                let Some(chain) = self.lists.take(call.walk.frames()) else {
+                    self.buffers.remove(list.buffer);
+                    return Err(tee::OUT_OF_MEMORY);
+                };
+                call.walk.start(chain.head());
+                call.reply_chain = chain;
+                param[1] = 0;
+            }
+            _ => return Err(tee::BAD_PARAMETERS),
+        }
+        cx.frames.write(slot, word + HEADER_WORDS, &param);
+        Ok(())
+    }
+
+    /// Translates the next part of the list for SHM_ALLOC; at its end, resumes OP-TEE.
+    pub(crate) fn translate_reply<M: Memory, F: Frames>(
+        &mut self,
+        slot: usize,
+        cx: &mut Context<M, F>,
+    ) -> Step {
+        let call = &mut self.calls[slot];
+        match call
+            .walk
+            .run(slot, &mut self.buffers, &self.lists, cx.memory, cx.frames)
+        {
+            Ok(true) => {
+                self.write_result(slot, tee::SUCCESS, cx);
+                self.resume_secure(slot, cx)
+            }
+            Ok(false) => self.come_again(slot, Then::Reply, cx),
+            Err(result) => {
+                let id = call.walk.buffer();
+                let cookie = self.buffers.get(id).cookie;
+                self.buffers.remove(id);
+                self.discard(slot, cookie, result, cx)
+            }
+        }
+    }
+
+    /// An SHM_ALLOC buffer was refused: the guest frees it, then OP-TEE gets `result`. A cookie
+    /// that still stands for something else is not freed.
+    fn discard<M: Memory, F: Frames>(
+        &mut self,
+        slot: usize,
+        cookie: u64,
+        result: u32,
+        cx: &mut Context<M, F>,
+    ) -> Step {
+        if cookie == 0 || self.buffers.find(cookie).is_some() {
+            return self.answer_rpc(slot, result, cx);
+        }
+        let kind = self.calls[slot].request.kind;
+        let message = [
+            u64::from(rpc::SHM_FREE),
+            0,
+            pack(0, tee::GENERIC),
+            pack(0, 1),
+            attr::VALUE_IN,
+            kind,
+            cookie,
+            0,
+        ];
+        self.deliver(slot, &message, State::Discarding(result), result, cx)
+    }
+
+    /// A classic guest's answer to ALLOC.
+    pub(crate) fn rpc_page_given<M: Memory, F: Frames>(
+        &mut self,
+        slot: usize,
+        at: u64,
+        cookie: u64,
+        cx: &mut Context<M, F>,
+    ) -> Step {
+        if at == 0 || cookie == 0 || self.buffers.find(cookie).is_some() {
+            // Nothing given, or a cookie that stands for something else: neither ours to use
+            // nor the guest's to free. Without a home the command fails.
+            return self.rpc_command(slot, cx);
+        }
+        let home = Window::at(Ipa(at));
+        let usable = at.is_multiple_of(8) && home.read(cx.memory, 0, &mut [0; RPC_WORDS]).is_ok();
+        let record = match usable {
+            true => self
+                .buffers
+                .insert(cookie, RPC_ARG_BYTES, 0, 1, Kind::RpcPage),
+            false => Err(tee::BAD_PARAMETERS),
+        };
+        match record {
+            Ok(id) => {
+                let call = &mut self.calls[slot];
+                (call.page, call.home) = (Some(id), Some(home));
+                self.rpc_command(slot, cx)
+            }
+            Err(_) => self.free_rpc_page(slot, cookie, State::RefusedPage, cx),
+        }
+    }
+
+    /// Tells a classic guest to free a page that it gave for its RPC argument.
+    pub(crate) fn free_rpc_page<M, F>(
+        &mut self,
+        slot: usize,
+        cookie: u64,
+        state: State,
+        cx: &mut Context<M, F>,
+    ) -> Step {
+        self.calls[slot].state = state;
+        self.note(slot, cx.vcpu, What::RpcPage);
+        reply(
+            ret::RPC_FREE,
+            high(cookie),
+            low(cookie),
+            self.calls[slot].id(),
+        )
+    }
+
+    /// Answers OP-TEE's command without the guest.
+    pub(crate) fn answer_rpc<M: Memory, F: Frames>(
+        &mut self,
+        slot: usize,
+        result: u32,
+        cx: &mut Context<M, F>,
+    ) -> Step {
+        self.counters.rpcs_answered = self.counters.rpcs_answered.wrapping_add(1);
+        self.note(slot, cx.vcpu, What::RpcAnswered(result));
+        self.write_result(slot, result, cx);
+        self.resume_secure(slot, cx)
+    }
+
+    fn write_result<M: Memory, F: Frames>(
+        &mut self,
+        slot: usize,
+        result: u32,
+        cx: &mut Context<M, F>,
+    ) {
+        let word = self.calls[slot].rpc_word() + 2;
+        cx.frames.write(slot, word, &[pack(0, result)]);
+    }
+
+    /// Lets OP-TEE's thread run on.
+    pub(crate) fn resume_secure<M, F>(&mut self, slot: usize, cx: &mut Context<M, F>) -> Step {
+        let thread = self.calls[slot].thread;
+        self.send_call(slot, [func::CALL_RETURN_FROM_RPC, 0, 0, thread], cx.vcpu)
+    }
+}
+
+/// Attributes of a page list in an answer to SHM_ALLOC.
+const LISTED: u64 = attr::TMEM_OUT | attr::NONCONTIG;
