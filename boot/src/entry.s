@@ -78,6 +78,7 @@ secondary_entry:
     b       .
 
 // x0 = TTBR0, x1 = TCR, x2 = MAIR, x3 = SCTLR. Clobbers x4.
+.global enable_mmu
 enable_mmu:
     ldr     x4, =SCTLR_OFF
     msr     sctlr_el2, x4

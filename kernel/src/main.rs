@@ -1,3 +1,72 @@
-//! To be written.
+//! teevisor's EL2 binary: the composition root.
+//!
+//! `boot` enters [`primary_main`] on one core. It moves onto EL2's own tables, reads the board from
+//! the device tree, starts the other cores, builds the guests of the bundle's manifest, and then
+//! each core serves the vCPU that is pinned to it.
 #![no_std]
 #![no_main]
+
+extern crate alloc;
+
+mod arch;
+mod console;
+mod heap;
+mod irq;
+mod memory;
+mod setup;
+mod smp;
+mod tee;
+mod trap;
+mod vm;
+
+use core::panic::PanicInfo;
+
+use addr::{Pa, PaRange};
+use arch::{cpu, firmware, mmio::Mmio};
+
+/// Entered by `boot` at EL2 with the MMU on; `tree` is x0 of the boot protocol.
+#[unsafe(no_mangle)]
+extern "C" fn primary_main(tree: u64, entry_ticks: u64) -> ! {
+    cpu::set_current(0);
+    heap::init();
+    console::init_log();
+    match setup::run(Pa(tree), entry_ticks) {
+        Ok(()) => smp::serve_core(0),
+        Err(error) => {
+            log::error!("{error}");
+            stop_board()
+        }
+    }
+}
+
+/// Entered by `boot` on a secondary core, on the final tables; `index` is the core's number.
+#[unsafe(no_mangle)]
+extern "C" fn secondary_main(index: u64) -> ! {
+    cpu::set_current(index as usize);
+    smp::secondary(index as usize)
+}
+
+/// Entered by `boot` at another exception level than EL2, with the MMU off.
+#[unsafe(no_mangle)]
+extern "C" fn wrong_exception_level(level: u64, tree: u64) -> ! {
+    // SAFETY: with the MMU off all memory is reachable.
+    let found = unsafe { setup::tree_at(Pa(tree)) }.and_then(board::console);
+    if let Some(console) = found {
+        let PaRange { start, size } = console.registers;
+        // SAFETY: the tree says that this is a UART, and nobody else runs.
+        console::write_bare(unsafe { Mmio::new(start.0, size) }, level);
+    }
+    cpu::park()
+}
+
+/// Powers the board off, or stops this core if the firmware can't.
+fn stop_board() -> ! {
+    firmware::system_off();
+    cpu::park()
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    console::last_words(format_args!("panic on core {}: {info}", cpu::current()));
+    stop_board()
+}

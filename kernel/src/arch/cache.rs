@@ -1,0 +1,49 @@
+//! Cache maintenance by address (DDI 0487 D7.5).
+
+use super::sysreg::{dsb, isb, read_sysreg};
+
+/// Bytes of the smallest data cache line.
+fn line() -> u64 {
+    4 << (read_sysreg!("ctr_el0") >> 16 & 0xf)
+}
+
+/// Cleans and invalidates `start..start + size` to the point of coherency, for observers without caches.
+pub fn clean_invalidate(start: u64, size: u64) {
+    let mut at = start & !(line() - 1);
+    while at < start + size {
+        // SAFETY: maintenance by address changes no memory as coherent observers see it.
+        unsafe { core::arch::asm!("dc civac, {}", in(reg) at, options(nostack, preserves_flags)) };
+        at += line();
+    }
+    dsb();
+}
+
+/// Makes code written by this core visible to instruction fetches of all cores.
+pub fn invalidate_instructions() {
+    dsb();
+    // SAFETY: as above.
+    unsafe { core::arch::asm!("ic ialluis", options(nostack, preserves_flags)) };
+    dsb();
+    isb();
+}
+
+/// Zeroes `start..start + size`, all mapped RAM that nobody else uses, down to the point of coherency.
+///
+/// # Safety
+/// The caller owns the range; both ends are page-aligned.
+pub unsafe fn zero(start: u64, size: u64) {
+    let dczid = read_sysreg!("dczid_el0");
+    if dczid & 1 << 4 != 0 {
+        // SAFETY: the caller's promise.
+        unsafe { (start as *mut u8).write_bytes(0, size as usize) };
+    } else {
+        let block = 4 << (dczid & 0xf);
+        let mut at = start;
+        while at < start + size {
+            // SAFETY: the caller's promise; a block is at most 2 KiB and divides a page.
+            unsafe { core::arch::asm!("dc zva, {}", in(reg) at, options(nostack, preserves_flags)) };
+            at += block;
+        }
+    }
+    clean_invalidate(start, size);
+}

@@ -1,0 +1,34 @@
+//! Calls to EL3 and the secure world by real SMC (SMCCC, DEN0028).
+
+use smccc::{Call, Smc};
+
+/// An SMC32 with all eight argument registers; the first four results, zero-extended.
+///
+/// SMCCC 1.1 onwards preserves x4–x17, and so do TF-A and OP-TEE for every call made here.
+#[inline]
+pub fn smc32(regs: &[u32; 8]) -> [u32; 4] {
+    let [function, args @ ..] = *regs;
+    let [r0, r1, r2, r3, ..] = Smc::call32(function, args);
+    [r0, r1, r2, r3]
+}
+
+/// Starts the core with affinity `mpidr` at `entry` with x0 = `context`.
+pub fn cpu_on(mpidr: u64, entry: u64, context: u64) -> Result<(), smccc::psci::Error> {
+    smccc::psci::cpu_on::<Smc>(mpidr, entry, context)
+}
+
+/// Powers the board off; returns if the firmware can't.
+pub fn system_off() {
+    let _ = smccc::psci::system_off::<Smc>();
+}
+
+/// What SMCCC_ARCH_FEATURES answers for the architecture call `id`; NOT_SUPPORTED from a firmware
+/// older than SMCCC 1.1.
+pub fn arch_feature(id: u32) -> i32 {
+    const NOT_SUPPORTED: i32 = -1;
+    let [version, ..] = smc32(&[0x8000_0000, 0, 0, 0, 0, 0, 0, 0]);
+    if (version as i32) < 0x1_0001 {
+        return NOT_SUPPORTED;
+    }
+    smc32(&[0x8000_0001, id, 0, 0, 0, 0, 0, 0])[0] as i32
+}

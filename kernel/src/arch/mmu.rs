@@ -1,0 +1,124 @@
+//! EL2's own stage-1 tables: everything identity-mapped, nothing both writable and executable.
+
+use aarch64_paging::{
+    Mapping,
+    descriptor::{El23Attributes as Attr, PhysicalAddress},
+    idmap::IdTranslation,
+    paging::{Constraints, El2, MemoryRegion},
+};
+use addr::PaRange;
+use boot::Layout;
+
+use super::sysreg::read_sysreg;
+
+/// Attribute 0 = Normal write-back, 1 = Device-nGnRE, as in boot's early tables.
+const MAIR: u64 = 0x04ff;
+/// MMU, caches, stack alignment check, write-implies-execute-never, and the RES1 bits (DDI 0487 D19.2.122).
+const SCTLR: u64 = 0x30c5_0830 | 1 | 1 << 2 | 1 << 3 | 1 << 12 | 1 << 19;
+/// 48-bit addresses: walks start at level 0.
+const ROOT_LEVEL: usize = 0;
+
+// USER_RES1 is AP[1], RES1 in a regime with one exception level.
+const COMMON: Attr = Attr::VALID.union(Attr::ACCESSED).union(Attr::USER_RES1);
+const NORMAL: Attr = COMMON.union(Attr::ATTRIBUTE_INDEX_0).union(Attr::INNER_SHAREABLE);
+const CODE: Attr = NORMAL.union(Attr::READ_ONLY);
+const CONSTANTS: Attr = CODE.union(Attr::XN);
+const DATA: Attr = NORMAL.union(Attr::XN);
+const DEVICE: Attr = COMMON.union(Attr::ATTRIBUTE_INDEX_1).union(Attr::XN);
+
+/// What a memory range is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Cacheable, read and write, never executed.
+    Ram,
+    /// Cacheable, read only: the device tree and the bundle.
+    Constant,
+    /// A device's registers.
+    Device,
+}
+
+/// The tables of EL2, shared by all cores.
+pub struct Tables(Mapping<IdTranslation<Attr>, El2>);
+
+/// A range that the tables can't hold: it overlaps another kind or lies beyond 48 bits.
+#[derive(Clone, Copy, Debug)]
+pub struct CannotMap(pub PaRange);
+
+impl Tables {
+    /// Tables that map this image: code, constants, data, and each stack above its guard page.
+    pub fn of_image(layout: &Layout) -> Self {
+        let mut tables = Self(Mapping::new(IdTranslation::new(), ROOT_LEVEL, El2));
+        tables.map_raw(layout.start, layout.text_end, CODE);
+        tables.map_raw(layout.text_end, layout.rodata_end, CONSTANTS);
+        tables.map_raw(layout.rodata_end, layout.data_end, DATA);
+        for core in 0..boot::MAX_CORES {
+            let (low, top) = layout.stack(core);
+            tables.map_raw(low, top, DATA);
+        }
+        tables
+    }
+
+    fn map_raw(&mut self, start: u64, end: u64, attributes: Attr) {
+        self.try_map(start, end, attributes).expect("the image fits in 48 bits");
+    }
+
+    fn try_map(&mut self, start: u64, end: u64, attributes: Attr) -> Result<(), aarch64_paging::MapError> {
+        self.0.map_range(
+            &MemoryRegion::new(start as usize, end as usize),
+            PhysicalAddress(start as usize & !(addr::PAGE_SIZE as usize - 1)),
+            attributes,
+            Constraints::NO_CONTIGUOUS_HINT,
+        )
+    }
+
+    /// Maps `range`, grown to whole pages. It must not be mapped yet.
+    pub fn map(&mut self, range: PaRange, kind: Kind) -> Result<(), CannotMap> {
+        let attributes = match kind {
+            Kind::Ram => DATA,
+            Kind::Constant => CONSTANTS,
+            Kind::Device => DEVICE,
+        };
+        self.try_map(range.start.0, range.end().0, attributes).map_err(|_| CannotMap(range))
+    }
+
+    /// Marks the tables as used by the hardware, so that later changes keep to break-before-make.
+    pub fn set_live(&self) {
+        self.0.mark_active();
+    }
+
+    /// The registers that make a core use these tables.
+    pub fn registers(&self) -> Registers {
+        let pa_range = (read_sysreg!("id_aa64mmfr0_el1") & 0xf).min(5);
+        // T0SZ = 16, write-back inner-shareable walks, 4 KiB granule; bits 31 and 23 are RES1.
+        let tcr = 16 | 1 << 8 | 1 << 10 | 3 << 12 | pa_range << 16 | 1 << 23 | 1 << 31;
+        Registers { ttbr0: self.0.root_address().0 as u64, tcr, mair: MAIR, sctlr: SCTLR }
+    }
+}
+
+/// Values for TTBR0_EL2, TCR_EL2, MAIR_EL2 and SCTLR_EL2.
+#[derive(Clone, Copy, Debug)]
+pub struct Registers {
+    /// TTBR0_EL2.
+    pub ttbr0: u64,
+    /// TCR_EL2.
+    pub tcr: u64,
+    /// MAIR_EL2.
+    pub mair: u64,
+    /// SCTLR_EL2.
+    pub sctlr: u64,
+}
+
+impl Registers {
+    /// Moves this core onto the tables, through a moment with the MMU off.
+    ///
+    /// # Safety
+    /// The tables map all code, data and stacks in use at their physical addresses and live for ever.
+    pub unsafe fn switch(&self) {
+        unsafe extern "C" {
+            fn enable_mmu(ttbr0: u64, tcr: u64, mair: u64, sctlr: u64);
+        }
+        super::sysreg::dsb();
+        // SAFETY: the caller's promise; `enable_mmu` keeps to the C calling convention and touches no memory.
+        unsafe { enable_mmu(self.ttbr0, self.tcr, self.mair, self.sctlr) }
+    }
+}

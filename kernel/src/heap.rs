@@ -1,0 +1,58 @@
+//! EL2's heap: used while booting and when guests are created, never on a guest's call.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::ptr::{NonNull, null_mut};
+
+use addr::PaRange;
+use buddy_system_allocator::Heap;
+use spin::Mutex;
+
+/// Bytes of the heap inside the image, enough for the tables that boot needs before it knows the
+/// board's memory.
+const BOOT_HEAP: usize = 128 * 1024;
+
+#[repr(C, align(4096))]
+struct BootHeap([u8; BOOT_HEAP]);
+
+static mut BOOT_MEMORY: BootHeap = BootHeap([0; BOOT_HEAP]);
+
+struct LockedHeap(Mutex<Heap<24>>);
+
+#[global_allocator]
+static HEAP: LockedHeap = LockedHeap(Mutex::new(Heap::new()));
+
+// SAFETY: the buddy allocator hands out disjoint blocks of memory that only it owns.
+unsafe impl GlobalAlloc for LockedHeap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        self.0.lock().alloc(layout).map_or(null_mut(), NonNull::as_ptr)
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        if let Some(block) = NonNull::new(block) {
+            // SAFETY: the caller's promise: `alloc` gave this block for this layout.
+            unsafe { self.0.lock().dealloc(block, layout) }
+        }
+    }
+}
+
+/// Gives the heap its first memory, once, at boot.
+pub fn init() {
+    let start = &raw mut BOOT_MEMORY as usize;
+    // SAFETY: called once; nothing else names this memory.
+    unsafe { HEAP.0.lock().init(start, BOOT_HEAP) }
+}
+
+/// Gives the heap more memory.
+///
+/// # Safety
+/// The range is mapped RAM that nobody else uses.
+pub unsafe fn add(range: PaRange) {
+    // SAFETY: the caller's promise.
+    unsafe { HEAP.0.lock().add_to_heap(range.start.0 as usize, range.end().0 as usize) }
+}
+
+/// Bytes in use, and bytes in all.
+pub fn usage() -> (usize, usize) {
+    let heap = HEAP.0.lock();
+    (heap.stats_alloc_actual(), heap.stats_total_bytes())
+}

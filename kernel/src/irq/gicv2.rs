@@ -1,0 +1,134 @@
+//! The physical GICv2 (IHI 0048B), with or without the security extension.
+
+use core::sync::atomic::{AtomicU8, Ordering};
+
+use addr::PaRange;
+use boot::MAX_CORES;
+
+use crate::arch::mmio::Mmio;
+
+use super::{Acknowledged, DEFAULT_PRIORITY, KICK, PRIVATE_ENABLED};
+
+mod gicd {
+    pub const CTLR: u64 = 0x0;
+    pub const TYPER: u64 = 0x4;
+    pub const IGROUPR: u64 = 0x80;
+    pub const ISENABLER: u64 = 0x100;
+    pub const ICENABLER: u64 = 0x180;
+    pub const IPRIORITYR: u64 = 0x400;
+    pub const ITARGETSR: u64 = 0x800;
+    pub const SGIR: u64 = 0xf00;
+    pub const SECURITY_EXTENSION: u32 = 1 << 10;
+}
+
+mod gicc {
+    pub const CTLR: u64 = 0x0;
+    pub const PMR: u64 = 0x4;
+    pub const BPR: u64 = 0x8;
+    pub const IAR: u64 = 0xc;
+    pub const EOIR: u64 = 0x10;
+    pub const DIR: u64 = 0x1000;
+    /// Enable, and EOImode: EOI only drops the priority.
+    pub const ENABLE: u32 = 1 | 1 << 9;
+}
+
+/// Distributor and banked CPU interface.
+pub struct GicV2 {
+    distributor: Mmio,
+    cpu_interface: Mmio,
+    /// The GIC's own number of each core, as a target mask.
+    masks: [AtomicU8; MAX_CORES],
+}
+
+impl GicV2 {
+    /// The GIC whose frames are mapped and owned by EL2.
+    ///
+    /// # Safety
+    /// As for [`Mmio::new`], for both frames.
+    pub unsafe fn new(distributor: PaRange, cpu_interface: PaRange) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe {
+            Self {
+                distributor: Mmio::new(distributor.start.0, distributor.size),
+                cpu_interface: Mmio::new(cpu_interface.start.0, cpu_interface.size),
+                masks: [const { AtomicU8::new(0) }; MAX_CORES],
+            }
+        }
+    }
+
+    /// The IGROUPR value that makes an interrupt ours: with the security extension all that
+    /// Non-secure state can touch is group 1 already; without, group 0 is what GICC_CTLR enables.
+    fn group(&self) -> u32 {
+        match self.distributor.read32(gicd::TYPER) & gicd::SECURITY_EXTENSION {
+            0 => 0,
+            _ => u32::MAX,
+        }
+    }
+
+    /// Every Non-secure SPI disabled.
+    pub fn init(&self) {
+        let d = &self.distributor;
+        d.write32(gicd::CTLR, 0);
+        let words = u64::from(d.read32(gicd::TYPER) & 0x1f);
+        for word in 1..=words {
+            d.write32(gicd::ICENABLER + 4 * word, u32::MAX);
+            d.write32(gicd::IGROUPR + 4 * word, self.group());
+        }
+        for word in 8..(words + 1) * 8 {
+            d.write32(gicd::IPRIORITYR + 4 * word, u32::from_ne_bytes([DEFAULT_PRIORITY; 4]));
+        }
+        d.write32(gicd::CTLR, 1);
+    }
+
+    /// Turns this core's banked interrupts and CPU interface on.
+    pub fn init_core(&self, index: usize) {
+        let d = &self.distributor;
+        d.write32(gicd::ICENABLER, 0xffff_0000);
+        d.write32(gicd::IGROUPR, self.group());
+        for word in 0..8 {
+            d.write32(gicd::IPRIORITYR + 4 * word, u32::from_ne_bytes([DEFAULT_PRIORITY; 4]));
+        }
+        d.write32(gicd::ISENABLER, PRIVATE_ENABLED);
+        // The banked ITARGETSR0 reads as this core's own mask; it is 0 on a single core.
+        let mask = (d.read32(gicd::ITARGETSR) & 0xff) as u8;
+        self.masks[index].store(mask.max(1), Ordering::Release);
+        let c = &self.cpu_interface;
+        c.write32(gicc::PMR, 0xff);
+        c.write32(gicc::BPR, 0);
+        c.write32(gicc::CTLR, gicc::ENABLE);
+    }
+
+    /// Enables the SPI `intid`, targeted at core `core`.
+    pub fn enable_spi(&self, intid: u32, core: usize, edge: bool) {
+        let d = &self.distributor;
+        let n = u64::from(intid);
+        super::gicv3::set_trigger(d, intid, edge);
+        d.write8(gicd::ITARGETSR + n, self.masks[core].load(Ordering::Acquire));
+        d.write32(gicd::ISENABLER + 4 * (n / 32), 1 << (n % 32));
+    }
+
+    /// Interrupts core `core` with the kick SGI.
+    pub fn kick(&self, core: usize) {
+        let mask = u32::from(self.masks[core].load(Ordering::Acquire));
+        // NSATT: with the security extension, Non-secure writes ignore it.
+        crate::arch::sysreg::dsb();
+        self.distributor.write32(gicd::SGIR, mask << 16 | KICK);
+    }
+
+    /// Acknowledges the most urgent pending interrupt.
+    pub fn acknowledge(&self) -> Option<Acknowledged> {
+        let value = self.cpu_interface.read32(gicc::IAR);
+        (value & 0x3ff < 1020).then_some(Acknowledged(value))
+    }
+
+    /// Drops the running priority; the interrupt stays active.
+    pub fn drop_priority(&self, interrupt: Acknowledged) {
+        self.cpu_interface.write32(gicc::EOIR, interrupt.0);
+    }
+
+    /// Deactivates an interrupt whose priority was dropped. For an SGI, `intid` holds the source
+    /// core in bits 12:10 as GICC_IAR gave it.
+    pub fn deactivate(&self, intid: u32) {
+        self.cpu_interface.write32(gicc::DIR, intid);
+    }
+}

@@ -1,0 +1,193 @@
+//! Physical interrupts: EL2 takes them all, keeps its own and hands the timers' to the guest.
+
+mod gicv2;
+mod gicv3;
+pub mod virt;
+
+use addr::platform::{PHYSICAL_TIMER_INTID, VIRTUAL_TIMER_INTID};
+use board::Board;
+use spin::Once;
+
+use crate::arch::mmio::Mmio;
+use crate::vm::{self, vcpu::VcpuContext};
+use crate::console;
+use gicv2::GicV2;
+use gicv3::GicV3;
+use virt::VirtualInterface;
+
+/// The SGI that makes a core look at its requests.
+const KICK: u32 = 0;
+/// Priority of every physical interrupt; Non-secure priorities are the lower half.
+const DEFAULT_PRIORITY: u8 = 0xa0;
+/// SGI 0, the maintenance interrupt (25) and the guest's timers (27, 30): the numbers are fixed
+/// by BSA (DEN0094, section "PPI assignments") and checked against the tree by [`init`].
+const PRIVATE_ENABLED: u32 = 1 << KICK | 1 << MAINTENANCE | 1 << VIRTUAL_TIMER_INTID | 1 << PHYSICAL_TIMER_INTID;
+const MAINTENANCE: u32 = 25;
+
+/// An acknowledged interrupt: what IAR returned.
+#[derive(Clone, Copy, Debug)]
+struct Acknowledged(u32);
+
+enum Driver {
+    V2(GicV2),
+    V3(GicV3),
+}
+
+/// The board's interrupt controller and the interrupts that EL2 wants from it.
+struct Controller {
+    driver: Driver,
+    gich: Option<Mmio>,
+    console: Option<u32>,
+    optee: Option<u32>,
+}
+
+static CONTROLLER: Once<Controller> = Once::new();
+
+macro_rules! each {
+    ($self:expr, $gic:ident => $call:expr) => {
+        match &$self.driver {
+            Driver::V2($gic) => $call,
+            Driver::V3($gic) => $call,
+        }
+    };
+}
+
+/// What is wrong with the board's interrupts.
+#[derive(Clone, Copy, Debug)]
+pub enum InitError {
+    /// A private interrupt is not where BSA puts it.
+    Ppi {
+        /// Whose interrupt.
+        what: &'static str,
+        /// The INTID in the tree.
+        found: u32,
+        /// The INTID that BSA has.
+        wanted: u32,
+    },
+}
+
+impl core::fmt::Display for InitError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Self::Ppi { what, found, wanted } = self;
+        write!(f, "the device tree gives INTID {found} to the {what}; only {wanted} is supported")
+    }
+}
+
+/// Sets the distributor up.
+///
+/// # Safety
+/// The GIC's frames are mapped as devices and EL2 owns them.
+pub unsafe fn init(board: &Board) -> Result<(), InitError> {
+    let maintenance = match &board.gic {
+        board::Gic::V2(gic) => gic.maintenance,
+        board::Gic::V3(gic) => gic.maintenance,
+    };
+    for (what, found, wanted) in [
+        ("GIC's maintenance interrupt", maintenance, MAINTENANCE),
+        ("virtual timer", board.timer.virtual_, VIRTUAL_TIMER_INTID),
+        ("physical timer", board.timer.physical, PHYSICAL_TIMER_INTID),
+    ] {
+        if found != wanted {
+            return Err(InitError::Ppi { what, found, wanted });
+        }
+    }
+    let controller = CONTROLLER.call_once(|| Controller {
+        // SAFETY: the caller's promise.
+        driver: unsafe { driver(&board.gic) },
+        gich: match &board.gic {
+            // SAFETY: the caller's promise.
+            board::Gic::V2(gic) => Some(unsafe { Mmio::new(gic.gich.start.0, gic.gich.size) }),
+            board::Gic::V3(_) => None,
+        },
+        console: board.console.and_then(|console| console.interrupt).map(|i| i.intid),
+        optee: board.optee.and_then(|optee| optee.interrupt).map(|i| i.intid),
+    });
+    each!(controller, gic => gic.init());
+    Ok(())
+}
+
+/// # Safety
+/// As for [`init`].
+unsafe fn driver(gic: &board::Gic) -> Driver {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match gic {
+            board::Gic::V2(gic) => Driver::V2(GicV2::new(gic.gicd, gic.gicc)),
+            board::Gic::V3(gic) => Driver::V3(GicV3::new(gic.gicd, gic.gicr.clone())),
+        }
+    }
+}
+
+fn controller() -> &'static Controller {
+    CONTROLLER.get().expect("interrupts are set up at boot")
+}
+
+/// Turns interrupts on for this core, number `index`. False if the GIC doesn't know the core.
+pub fn init_core(index: usize) -> bool {
+    match &controller().driver {
+        Driver::V2(gic) => {
+            gic.init_core(index);
+            true
+        }
+        Driver::V3(gic) => gic.init_core(index),
+    }
+}
+
+/// Routes EL2's own interrupts to this core, number `index`.
+pub fn enable_shared(index: usize, board: &Board) {
+    let own = [board.console.and_then(|c| c.interrupt), board.optee.and_then(|o| o.interrupt)];
+    for interrupt in own.into_iter().flatten() {
+        each!(controller(), gic => gic.enable_spi(interrupt.intid, index, interrupt.edge));
+    }
+}
+
+/// Makes core number `core` look at its requests.
+pub fn kick(core: usize) {
+    each!(controller(), gic => gic.kick(core));
+}
+
+/// The list registers of this core.
+pub fn virtual_interface() -> VirtualInterface {
+    match controller().gich {
+        Some(gich) => VirtualInterface::V2(gich),
+        None => VirtualInterface::V3,
+    }
+}
+
+/// Deactivates an interrupt of this core that a guest will not end any more.
+pub fn deactivate(intid: u32) {
+    each!(controller(), gic => gic.deactivate(intid));
+}
+
+/// Handles every pending interrupt of this core, which runs `vcpu` or nothing.
+pub fn service(mut vcpu: Option<&mut VcpuContext>) {
+    let controller = controller();
+    while let Some(interrupt) = each!(controller, gic => gic.acknowledge()) {
+        each!(controller, gic => gic.drop_priority(interrupt));
+        let intid = interrupt.0 & 0xff_ffff & 0x3ff;
+        match (intid, vcpu.as_deref_mut()) {
+            // The guest's own end of interrupt will deactivate it.
+            (VIRTUAL_TIMER_INTID | PHYSICAL_TIMER_INTID, Some(vcpu)) => vcpu.timer_fired(intid),
+            (MAINTENANCE, Some(vcpu)) => {
+                vcpu.refresh_interrupts();
+                deactivate(interrupt.0);
+            }
+            _ => {
+                own_interrupt(controller, intid);
+                deactivate(interrupt.0);
+            }
+        }
+    }
+}
+
+fn own_interrupt(controller: &Controller, intid: u32) {
+    if Some(intid) == controller.console {
+        while let Some(byte) = console::receive() {
+            if let Some(vm) = vm::all().first() {
+                vm.uart_receive(byte);
+            }
+        }
+    } else if Some(intid) == controller.optee {
+        vm::all().iter().for_each(vm::Vm::notify_from_tee);
+    }
+}

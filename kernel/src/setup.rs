@@ -1,0 +1,237 @@
+//! What the first core does once: from the device tree in x0 to guests that are ready to run.
+
+use core::fmt;
+
+use addr::{PAGE_SIZE, Pa, PaRange};
+use alloc::boxed::Box;
+use arrayvec::ArrayVec;
+use board::{Board, BoardError};
+use boot::Layout;
+use log::info;
+use manifest::{MEMBER, Manifest, ManifestError, archive::{Archive, ArchiveError}};
+use physmem::FreeMap;
+
+use crate::arch::{
+    mmio::Mmio,
+    mmu::{CannotMap, Kind, Tables},
+    timer,
+};
+use crate::vm::{self, create::{self, CreateError, Resources}, lifecycle};
+use crate::{console, heap, irq, smp, tee};
+
+/// Heap for what the guests need: tables, models, OP-TEE's shadow pages.
+const HEAP: u64 = 1 << 20;
+
+/// Why teevisor can't run here.
+#[derive(Debug)]
+pub enum SetupError {
+    /// x0 holds no device tree.
+    NoTree(Pa),
+    /// The device tree can't be used.
+    Board(BoardError),
+    /// Memory, the image or a device can't be mapped.
+    Map(CannotMap),
+    /// The memory map has too many pieces.
+    Memory(physmem::Error),
+    /// There is no room for EL2's heap.
+    Heap,
+    /// The interrupt controller can't be used.
+    Interrupts(irq::InitError),
+    /// The first core has no redistributor.
+    Redistributor,
+    /// The tree names no initrd.
+    NoBundle,
+    /// The bundle is damaged.
+    Archive(ArchiveError<'static>),
+    /// The bundle has no manifest.
+    NoManifest,
+    /// The manifest can't be used.
+    Manifest(ManifestError<'static>),
+    /// A guest can't be made.
+    Guest(&'static str, CreateError<'static>),
+}
+
+impl fmt::Display for SetupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoTree(at) => write!(
+                f,
+                "x0 = {at} is not a device tree: start teevisor by Linux's boot protocol \
+                 (TF-A: ARM_LINUX_KERNEL_AS_BL33=1)"
+            ),
+            Self::Board(error) => write!(f, "device tree: {error}"),
+            Self::Map(CannotMap(range)) => {
+                write!(f, "device tree: {:#x} bytes at {} can't be mapped", range.size, range.start)
+            }
+            Self::Memory(error) => write!(f, "device tree: {error}"),
+            Self::Heap => write!(f, "no {} KiB of free memory for the hypervisor itself", HEAP >> 10),
+            Self::Interrupts(error) => write!(f, "{error}"),
+            Self::Redistributor => f.write_str("the GIC has no redistributor for the boot core"),
+            Self::NoBundle => f.write_str(
+                "/chosen has no linux,initrd-start and -end: load the bundle as the initrd",
+            ),
+            Self::Archive(error) => write!(f, "bundle: {error}"),
+            Self::NoManifest => {
+                write!(f, "bundle: no {MEMBER}: make the bundle with `cargo xtask bundle`")
+            }
+            Self::Manifest(error) => write!(f, "bundle: {MEMBER}: {error}"),
+            Self::Guest(name, error) => write!(f, "guest {name}: {error}"),
+        }
+    }
+}
+
+macro_rules! from {
+    ($($error:ty => $variant:ident),* $(,)?) => {
+        $(impl From<$error> for SetupError {
+            fn from(error: $error) -> Self {
+                Self::$variant(error)
+            }
+        })*
+    };
+}
+from!(
+    BoardError => Board,
+    CannotMap => Map,
+    physmem::Error => Memory,
+    irq::InitError => Interrupts,
+    ArchiveError<'static> => Archive,
+    ManifestError<'static> => Manifest,
+);
+
+/// The device tree at `at`, if its header says that it is one.
+///
+/// # Safety
+/// If `at` is not 0, memory from there on is mapped as far as the header says, and stays as it is.
+pub unsafe fn tree_at(at: Pa) -> Option<&'static [u8]> {
+    if at.0 == 0 || !at.is_aligned(8) {
+        return None;
+    }
+    // SAFETY: the caller's promise for the first bytes, then for what they say.
+    unsafe {
+        let size = board::total_size(core::slice::from_raw_parts(at.0 as *const u8, 8))?;
+        Some(core::slice::from_raw_parts(at.0 as *const u8, size))
+    }
+}
+
+/// Makes the guests ready; their first vCPUs wait for their cores.
+pub fn run(tree: Pa, entry_ticks: u64) -> Result<(), SetupError> {
+    // SAFETY: boot maps up to 4 MiB from the tree on, more than `total_size` allows.
+    let blob = unsafe { tree_at(tree) }.ok_or(SetupError::NoTree(tree))?;
+    let tables = own_tables(tree, blob)?;
+    info!("version {}", env!("CARGO_PKG_VERSION"));
+    let board = Board::from_tree(blob, tree)?;
+    let mut memory = map_board(&board, tables)?;
+    // SAFETY: `map_board` has just mapped the GIC.
+    unsafe { irq::init(&board) }?;
+    if !smp::init_core(0) {
+        return Err(SetupError::Redistributor);
+    }
+    let bundle = bundle(&board, tables)?;
+    let manifest = bundle.find(MEMBER).ok_or(SetupError::NoManifest)?;
+    let manifest = &*Box::leak(Box::new(Manifest::parse(manifest)?));
+    let cores = smp::start_all(&board, tables);
+    info!(
+        "{}: {} MiB of RAM, {} cores, GICv{}",
+        board.model,
+        board.memory.iter().map(|range| range.size).sum::<u64>() >> 20,
+        cores.iter().flatten().count(),
+        if matches!(board.gic, board::Gic::V2(_)) { 2 } else { 3 }
+    );
+    let optee = tee::probe(&board);
+    let resources = Resources {
+        board: &board,
+        memory: &mut memory,
+        bundle: &bundle,
+        cores: &cores,
+        optee,
+    };
+    create::all(manifest, resources).map_err(|(name, error)| SetupError::Guest(name, error))?;
+    irq::enable_shared(0, &board);
+    console::enable_receive_interrupt();
+    start_guests(entry_ticks);
+    Ok(())
+}
+
+/// Moves onto EL2's own tables, which map the image, the tree and the console.
+fn own_tables(tree: Pa, blob: &[u8]) -> Result<&'static mut Tables, SetupError> {
+    let tables = Box::leak(Box::new(Tables::of_image(&Layout::get())));
+    if let Some(range) = PaRange::new(tree, blob.len() as u64) {
+        tables.map(range, Kind::Constant)?;
+    }
+    let found = board::console(blob);
+    if let Some(console) = found {
+        tables.map(console.registers, Kind::Device)?;
+    }
+    tables.set_live();
+    // SAFETY: all that runs now lies in the image, and the tables live for ever.
+    unsafe { tables.registers().switch() };
+    if let Some(console) = found {
+        let PaRange { start, size } = console.registers;
+        // SAFETY: the tree says that it is a UART; it is mapped as a device above.
+        console::set_uart(unsafe { Mmio::new(start.0, size) });
+    }
+    Ok(tables)
+}
+
+/// Maps all free memory and the GIC, and takes the heap.
+fn map_board(board: &Board, tables: &mut Tables) -> Result<FreeMap, SetupError> {
+    let layout = Layout::get();
+    let mut reserved: ArrayVec<PaRange, { board::MAX_RESERVED + 1 }> = board.reserved.iter().copied().collect();
+    reserved.extend(PaRange::new(Pa(layout.start), layout.end - layout.start));
+    let mut memory = FreeMap::new(&board.memory, &reserved)?;
+    for &range in memory.ranges() {
+        tables.map(range, Kind::Ram)?;
+    }
+    for frame in gic_frames(&board.gic) {
+        tables.map(frame, Kind::Device)?;
+    }
+    let heap = memory.allocate(HEAP, PAGE_SIZE).ok_or(SetupError::Heap)?;
+    // SAFETY: free RAM, mapped above, and taken out of the free map.
+    unsafe { heap::add(heap) };
+    Ok(memory)
+}
+
+fn gic_frames(gic: &board::Gic) -> ArrayVec<PaRange, { board::MAX_GICR_REGIONS + 1 }> {
+    match gic {
+        // GICV is the guests'.
+        board::Gic::V2(gic) => [gic.gicd, gic.gicc, gic.gich].into_iter().collect(),
+        board::Gic::V3(gic) => core::iter::once(gic.gicd).chain(gic.gicr.iter().copied()).collect(),
+    }
+}
+
+fn bundle(board: &Board, tables: &mut Tables) -> Result<Archive<'static>, SetupError> {
+    let range = board.bundle.ok_or(SetupError::NoBundle)?;
+    tables.map(range, Kind::Constant)?;
+    // SAFETY: mapped read-only above, and reserved: nothing writes it any more.
+    let bytes = unsafe { core::slice::from_raw_parts(range.start.0 as *const u8, range.size as usize) };
+    Ok(Archive::new(bytes)?)
+}
+
+fn start_guests(entry_ticks: u64) {
+    for vm in vm::all() {
+        info!(
+            "guest {}: {} vCPUs, {} MiB of RAM at {}, {}",
+            vm.name,
+            vm.vcpus.len(),
+            vm.ram.size() >> 20,
+            vm.ram.regions()[0].pa,
+            if vm.tee.is_some() { "OP-TEE" } else { "no OP-TEE" }
+        );
+    }
+    if vm::all().len() > 1 {
+        console::prefix_guests();
+    }
+    let before_images = timer::now();
+    vm::all().iter().for_each(lifecycle::start);
+    let (used, total) = heap::usage();
+    let layout = Layout::get();
+    info!(
+        "EL2 uses {} KiB of RAM ({} of {} KiB of heap in use); {} ticks from entry to the guests, {} of them for their images",
+        (layout.end - layout.start) / 1024 + HEAP / 1024,
+        used / 1024,
+        total / 1024,
+        timer::now() - entry_ticks,
+        timer::now() - before_images,
+    );
+    smp::release_all();
+}

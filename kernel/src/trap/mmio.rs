@@ -1,0 +1,131 @@
+//! Stage-2 aborts: accesses to the virtual platform's devices, and to nothing at all.
+
+use addr::{Ipa, VcpuId, platform};
+use vgic::Frame;
+
+use crate::arch::guest;
+use crate::vm::vcpu::{Flow, VcpuContext};
+
+/// Fields of the ISS of a data abort (DDI 0487 D19.2.37).
+#[derive(Clone, Copy)]
+struct DataAbort(u64);
+
+impl DataAbort {
+    fn has_syndrome(self) -> bool {
+        self.0 & 1 << 24 != 0
+    }
+    /// Bytes accessed: 1, 2, 4 or 8.
+    fn size(self) -> u8 {
+        1 << (self.0 >> 22 & 3)
+    }
+    fn sign_extends(self) -> bool {
+        self.0 & 1 << 21 != 0
+    }
+    fn register(self) -> usize {
+        (self.0 >> 16 & 0x1f) as usize
+    }
+    fn is_64_bit(self) -> bool {
+        self.0 & 1 << 15 != 0
+    }
+    fn is_cache_maintenance(self) -> bool {
+        self.0 & 1 << 8 != 0
+    }
+    fn is_table_walk(self) -> bool {
+        self.0 & 1 << 7 != 0
+    }
+    fn is_write(self) -> bool {
+        self.0 & 1 << 6 != 0
+    }
+    /// A translation, access flag or permission fault: HPFAR_EL2 is valid.
+    fn is_stage2_fault(self) -> bool {
+        matches!(self.0 & 0x3c, 0x04 | 0x08 | 0x0c)
+    }
+}
+
+/// The registers an access can reach.
+#[derive(Clone, Copy)]
+enum Device {
+    Gic(Frame, u64),
+    Uart(u64),
+}
+
+/// A load, store or cache maintenance instruction that stage 2 does not map.
+pub fn data_abort(vcpu: &mut VcpuContext, esr: u64) -> Flow {
+    let abort = DataAbort(esr);
+    if !abort.is_stage2_fault() || abort.is_table_walk() {
+        return external_abort(vcpu, esr);
+    }
+    let ipa = Ipa(guest::fault_page().0 | (guest::fault_address() & 0xfff));
+    match find(vcpu, ipa) {
+        // There is no cache line that could hold a device or nothing.
+        _ if abort.is_cache_maintenance() => {}
+        Some(device) if abort.has_syndrome() => emulate(vcpu, device, abort),
+        _ => return external_abort(vcpu, esr),
+    }
+    vcpu.regs.advance();
+    Flow::Run
+}
+
+fn find(vcpu: &VcpuContext, ipa: Ipa) -> Option<Device> {
+    let within = |base: Ipa, size: u64| {
+        let offset = ipa.0.wrapping_sub(base.0);
+        (offset < size).then_some(offset)
+    };
+    if let Some(offset) = within(platform::UART_BASE, platform::UART_SIZE) {
+        return Some(Device::Uart(offset));
+    }
+    if let Some(offset) = within(platform::GICD_BASE, platform::GICD_SIZE) {
+        return Some(Device::Gic(Frame::Dist, offset));
+    }
+    let redistributors = vcpu.vm.vcpus.len() as u64 * platform::GICR_STRIDE;
+    let offset = within(platform::GICR_BASE, redistributors).filter(|_| vcpu.vm.has_gicv3())?;
+    let owner = (offset / platform::GICR_STRIDE) as u8;
+    Some(Device::Gic(Frame::Redist(VcpuId(owner)), offset % platform::GICR_STRIDE))
+}
+
+fn emulate(vcpu: &mut VcpuContext, device: Device, abort: DataAbort) {
+    if abort.is_write() {
+        let value = vcpu.regs.get(abort.register()) & mask(abort.size());
+        match device {
+            Device::Gic(frame, offset) => vcpu.gic_write(frame, offset, abort.size(), value),
+            Device::Uart(offset) => vcpu.vm.uart_write(offset, abort.size(), value),
+        }
+    } else {
+        let value = match device {
+            Device::Gic(frame, offset) => vcpu.gic_read(frame, offset, abort.size()),
+            Device::Uart(offset) => vcpu.vm.uart_read(offset, abort.size()).into(),
+        };
+        vcpu.regs.set(abort.register(), extend(value, abort));
+    }
+}
+
+fn mask(size: u8) -> u64 {
+    u64::MAX >> (64 - 8 * u32::from(size))
+}
+
+/// The loaded value as the instruction wants it in its register.
+fn extend(value: u64, abort: DataAbort) -> u64 {
+    let unused = 64 - 8 * u32::from(abort.size());
+    let value = value & mask(abort.size());
+    if !abort.sign_extends() {
+        return value;
+    }
+    let wide = ((value << unused) as i64 >> unused) as u64;
+    if abort.is_64_bit() { wide } else { wide & 0xffff_ffff }
+}
+
+/// An instruction fetch from where there is no RAM.
+pub fn instruction_abort(vcpu: &mut VcpuContext, esr: u64) -> Flow {
+    external_abort(vcpu, esr)
+}
+
+/// Nothing answers at the address: a synchronous external abort, as a bus would raise it.
+fn external_abort(vcpu: &mut VcpuContext, esr: u64) -> Flow {
+    const KEPT: u64 = 0x3f << 26 | 1 << 25 | 1 << 10 | 1 << 8 | 1 << 6;
+    const EXTERNAL: u64 = 0x10;
+    const EXTERNAL_ON_WALK: u64 = 0x15;
+    let status = if DataAbort(esr).is_table_walk() { EXTERNAL_ON_WALK } else { EXTERNAL };
+    // The class is that of an abort from a lower exception level; `raise` corrects it for EL1.
+    guest::raise(&mut vcpu.regs, esr & KEPT | status, Some(guest::fault_address()));
+    Flow::Run
+}

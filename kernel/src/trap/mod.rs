@@ -1,0 +1,48 @@
+//! What a guest did that needs EL2: one arm per exception class (DDI 0487 D19.2.37, ESR_EL2.EC).
+
+mod mmio;
+mod smccc;
+mod sysreg;
+
+use crate::arch::guest;
+use crate::vm::vcpu::{Flow, VcpuContext};
+
+/// Exception classes that can come from a guest under our trap controls.
+mod class {
+    pub const WFX: u64 = 0x01;
+    pub const HVC64: u64 = 0x16;
+    pub const SMC64: u64 = 0x17;
+    pub const SYSTEM_REGISTER: u64 = 0x18;
+    pub const INSTRUCTION_ABORT: u64 = 0x20;
+    pub const DATA_ABORT: u64 = 0x24;
+}
+
+/// ESR_EL1 of an undefined instruction: class 0, 32-bit instruction.
+const UNDEFINED: u64 = 1 << 25;
+
+/// Handles the synchronous exception `esr` of the vCPU on this core.
+pub fn handle(vcpu: &mut VcpuContext, esr: u64) -> Flow {
+    match esr >> 26 & 0x3f {
+        // HVC has stepped past itself; SMC is trapped before it executes (D1.3.6).
+        class::HVC64 => smccc::call(vcpu, esr as u16),
+        class::SMC64 => {
+            vcpu.regs.advance();
+            smccc::call(vcpu, esr as u16)
+        }
+        class::DATA_ABORT => mmio::data_abort(vcpu, esr),
+        class::INSTRUCTION_ABORT => mmio::instruction_abort(vcpu, esr),
+        class::SYSTEM_REGISTER => sysreg::access(vcpu, esr),
+        class::WFX => {
+            vcpu.regs.advance();
+            Flow::Run
+        }
+        // What is left is a feature we hide or trap: to this guest it does not exist.
+        _ => undefined(vcpu),
+    }
+}
+
+/// The instruction does not exist for this guest.
+fn undefined(vcpu: &mut VcpuContext) -> Flow {
+    guest::raise(&mut vcpu.regs, UNDEFINED, None);
+    Flow::Run
+}

@@ -1,0 +1,74 @@
+//! HVC and SMC: both conduits answer alike (SMCCC, DEN0028).
+
+use addr::Ipa;
+use vpsci::{
+    Outcome,
+    smccc::{Function, Owner},
+};
+
+use crate::arch::{firmware, guest::GuestRegs};
+use crate::vm::{
+    lifecycle::{self, After},
+    vcpu::{Flow, Start, VcpuContext},
+};
+
+/// The call in the vCPU's registers, made with the immediate `imm16`.
+pub fn call(vcpu: &mut VcpuContext, imm16: u16) -> Flow {
+    let function = Function::new(vcpu.regs.x[0]);
+    if imm16 != 0 {
+        return answer(&mut vcpu.regs, function.not_supported());
+    }
+    if function.owner() == Owner::TrustedOs {
+        return crate::tee::call(vcpu);
+    }
+    let [x0, x1, x2, x3, ..] = vcpu.regs.x;
+    let ram = &vcpu.vm.ram;
+    let outcome = vcpu
+        .vm
+        .power
+        .lock()
+        .call(vcpu.id, [x0, x1, x2, x3], |ipa: Ipa| ram.locate(ipa).is_some());
+    act(vcpu, outcome)
+}
+
+/// Puts `x0` into the guest's x0; the other registers keep the caller's values.
+fn answer(regs: &mut GuestRegs, x0: u64) -> Flow {
+    regs.x[0] = x0;
+    Flow::Run
+}
+
+fn act(vcpu: &mut VcpuContext, outcome: Outcome) -> Flow {
+    match outcome {
+        Outcome::Return(x0) => answer(&mut vcpu.regs, x0),
+        Outcome::Firmware(_) => forward(&vcpu.regs),
+        Outcome::Standby => {
+            vcpu.wait_for_interrupt();
+            answer(&mut vcpu.regs, 0)
+        }
+        Outcome::PowerDownSuspend { entry, context_id } => {
+            vcpu.wait_for_interrupt();
+            vcpu.restart(Start { entry: entry.0, context: context_id });
+            Flow::Run
+        }
+        Outcome::CpuOn { target, entry, context_id } => {
+            vcpu.vm.start_vcpu(target, Start { entry: entry.0, context: context_id });
+            answer(&mut vcpu.regs, 0)
+        }
+        Outcome::CpuOff => Flow::PowerOff,
+        Outcome::SystemOff => stop(vcpu, After::Off),
+        Outcome::SystemReset => stop(vcpu, After::Restart),
+    }
+}
+
+fn stop(vcpu: &VcpuContext, after: After) -> Flow {
+    lifecycle::stop(vcpu.vm, after);
+    Flow::Run
+}
+
+/// A workaround call that the firmware has: its effect is on this core, all registers stay.
+fn forward(regs: &GuestRegs) -> Flow {
+    let mut args = [0; 8];
+    args.iter_mut().zip(regs.x).for_each(|(arg, x)| *arg = x as u32);
+    firmware::smc32(&args);
+    Flow::Run
+}

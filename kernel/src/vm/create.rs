@@ -1,0 +1,235 @@
+//! Building the guests that the manifest asks for.
+
+use core::fmt;
+
+use addr::{Ipa, PaRange, VmId, platform};
+use alloc::{boxed::Box, vec::Vec};
+use board::Board;
+use manifest::{Guest, Manifest, archive::Archive};
+use physmem::FreeMap;
+use spin::Mutex;
+use stage2::{GuestRam, MapError, RamRegion, Tables};
+use vgic::{Version, Vgic};
+use vpsci::{Vpsci, smccc::Workarounds};
+use vuart::Uart;
+
+use super::{
+    VMS, Vm,
+    images::{ImageError, Images, TreeSettings},
+    lifecycle::Life,
+    vcpu::Vcpu,
+};
+use crate::{
+    arch::{firmware, timer},
+    irq,
+    tee::{self, Tee},
+};
+
+/// What is there to make guests from.
+pub struct Resources<'a> {
+    /// The board.
+    pub board: &'a Board,
+    /// Free physical memory.
+    pub memory: &'a mut FreeMap,
+    /// The bundle.
+    pub bundle: &'a Archive<'static>,
+    /// For each position in the board's /cpus, the number of the core if it runs.
+    pub cores: &'a [Option<usize>],
+    /// OP-TEE, if guests can have it.
+    pub optee: Option<tee::Optee>,
+}
+
+/// Why a guest can't be made.
+#[derive(Clone, Copy, Debug)]
+pub enum CreateError<'a> {
+    /// The bundle has no member of this name.
+    Missing(&'a str),
+    /// The board has too little free memory.
+    Memory {
+        /// Bytes asked for.
+        wanted: u64,
+        /// Bytes free in all.
+        free: u64,
+    },
+    /// A core that the manifest names does not run or is taken.
+    Core(u8),
+    /// More vCPUs than free cores.
+    Cores {
+        /// vCPUs asked for.
+        wanted: u32,
+        /// Cores without a vCPU.
+        free: usize,
+    },
+    /// The images don't fit.
+    Images(ImageError),
+    /// The stage-2 tables can't hold the guest.
+    Map,
+}
+
+impl fmt::Display for CreateError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(name) => write!(f, "the bundle has no `{name}`: build it again with `cargo xtask bundle`"),
+            Self::Memory { wanted, free } => write!(
+                f,
+                "{} MiB of RAM asked for, {} MiB free on this board: lower `memory`",
+                wanted >> 20,
+                free >> 20
+            ),
+            Self::Core(core) => write!(f, "core {core} does not run or has a vCPU already: change `cpus`"),
+            Self::Cores { wanted, free } => {
+                write!(f, "{wanted} vCPUs asked for, {free} cores free: lower `vcpus`")
+            }
+            Self::Images(error) => write!(f, "{error}"),
+            Self::Map => f.write_str("its RAM does not fit the 39-bit guest address space: lower `memory`"),
+        }
+    }
+}
+
+impl From<MapError> for CreateError<'_> {
+    fn from(_: MapError) -> Self {
+        Self::Map
+    }
+}
+
+impl From<ImageError> for CreateError<'_> {
+    fn from(error: ImageError) -> Self {
+        Self::Images(error)
+    }
+}
+
+/// Makes every guest of the manifest, or names the first that can't be made, and why.
+pub fn all<'a>(
+    manifest: &'a Manifest<'static>,
+    mut resources: Resources<'_>,
+) -> Result<(), (&'a str, CreateError<'static>)> {
+    let mut taken = Vec::new();
+    let mut vms = Vec::new();
+    for (index, guest) in manifest.guests().iter().enumerate() {
+        let vm = one(VmId(index as u16), guest, &mut resources, &mut taken)
+            .map_err(|error| (guest.name, error))?;
+        vms.push(vm);
+    }
+    let boxed: Box<[Vm]> = vms.into();
+    VMS.call_once(|| boxed);
+    Ok(())
+}
+
+fn one(
+    id: VmId,
+    guest: &Guest<'static>,
+    resources: &mut Resources<'_>,
+    taken: &mut Vec<usize>,
+) -> Result<Vm, CreateError<'static>> {
+    let vcpus = assign(guest, resources.cores, taken)?;
+    let member = |name| resources.bundle.find(name).ok_or(CreateError::Missing(name));
+    let kernel = member(guest.kernel)?;
+    let initrd = guest.initrd.map(member).transpose()?;
+    let board = resources.board;
+    let gic_version = version(&board.gic);
+    let ram = allocate(guest.memory, resources.memory)?;
+    let mut tables = Tables::new();
+    tables.map_ram(&ram)?;
+    if let board::Gic::V2(gic) = &board.gic {
+        // The virtual CPU interface is hardware: it only reaches this core's list registers.
+        tables.map_device(platform::GICC_BASE, gic.gicv.start, platform::GICC_SIZE)?;
+    }
+    let tee = guest
+        .tee
+        .as_ref()
+        .and_then(|settings| Tee::new(id, guest.name, settings, resources.optee.as_ref(), vcpus.len()));
+    let settings = TreeSettings {
+        bootargs: guest.bootargs,
+        conduit: match guest.conduit {
+            manifest::Conduit::Smc => guesttree::Conduit::Smc,
+            manifest::Conduit::Hvc => guesttree::Conduit::Hvc,
+        },
+        gic: match gic_version {
+            Version::V2 => guesttree::GicVersion::V2,
+            Version::V3 => guesttree::GicVersion::V3,
+        },
+        tee: tee.as_ref().map(|tee| guesttree::Tee {
+            interrupt: tee.notifies().then_some(platform::OPTEE_INTID),
+        }),
+        timer_frequency: board.timer.frequency,
+    };
+    let images = Images::place(kernel, initrd, ram.size(), settings)?;
+    let workarounds = workarounds();
+    let count = vcpus.len();
+    Ok(Vm {
+        id,
+        name: guest.name.into(),
+        ram,
+        tables,
+        vcpus,
+        power: Mutex::new(Vpsci::new(count as u8, workarounds)),
+        gic: Mutex::new(Vgic::new(
+            gic_version,
+            count,
+            platform::INTIDS,
+            irq::virtual_interface().count(),
+        )),
+        uart: Mutex::new(Uart::new()),
+        tee,
+        life: Life::new(),
+        images,
+        gic_version,
+        workarounds,
+        counter_offset: timer::now(),
+    })
+}
+
+fn version(gic: &board::Gic) -> Version {
+    match gic {
+        board::Gic::V2(_) => Version::V2,
+        board::Gic::V3(_) => Version::V3,
+    }
+}
+
+/// Each vCPU's core: those the manifest names, else the first free ones.
+fn assign(
+    guest: &Guest<'_>,
+    cores: &[Option<usize>],
+    taken: &mut Vec<usize>,
+) -> Result<Vec<Vcpu>, CreateError<'static>> {
+    let wanted = guest.vcpus as usize;
+    let mut chosen = Vec::with_capacity(wanted);
+    if guest.cpus.is_empty() {
+        let free = cores.iter().flatten().copied().filter(|core| !taken.contains(core));
+        chosen.extend(free.take(wanted));
+    }
+    for &position in guest.cpus {
+        let core = cores.get(usize::from(position)).copied().flatten();
+        match core.filter(|core| !taken.contains(core) && !chosen.contains(core)) {
+            Some(core) => chosen.push(core),
+            None => return Err(CreateError::Core(position)),
+        }
+    }
+    if chosen.len() != wanted {
+        return Err(CreateError::Cores { wanted: guest.vcpus, free: chosen.len() });
+    }
+    taken.extend(&chosen);
+    Ok(chosen.into_iter().map(Vcpu::new).collect())
+}
+
+/// RAM for a guest: consecutive for the guest, in as few pieces as there can be.
+fn allocate(size: u64, memory: &mut FreeMap) -> Result<GuestRam, CreateError<'static>> {
+    let too_little = CreateError::Memory { wanted: size, free: memory.free_bytes() };
+    let ranges = memory.allocate_guest(size, physmem::MAX_GUEST_RANGES).ok_or(too_little)?;
+    let mut ram = GuestRam::new();
+    let mut ipa = platform::RAM_BASE;
+    for PaRange { start, size } in ranges {
+        ram.push(RamRegion { ipa, pa: start, size }).map_err(|_| too_little)?;
+        ipa = Ipa(ipa.0 + size);
+    }
+    Ok(ram)
+}
+
+/// What the firmware says of the speculation workarounds (SMCCC, DEN0028 7.5–7.7).
+fn workarounds() -> Workarounds {
+    Workarounds {
+        one: firmware::arch_feature(0x8000_8000),
+        two: firmware::arch_feature(0x8000_7fff),
+        three: firmware::arch_feature(0x8000_3fff),
+    }
+}

@@ -1,0 +1,154 @@
+//! A guest's kernel, initrd and device tree, and where they lie in its RAM.
+
+use core::fmt;
+
+use addr::{Ipa, PAGE_SIZE, platform};
+use alloc::vec::Vec;
+use guesttree::GuestTree;
+
+use super::Vm;
+use crate::arch::cache;
+use crate::memory;
+
+/// Block in which the kernel and the tree start: Linux's boot protocol wants 2 MiB for both.
+const ALIGNMENT: u64 = 2 << 20;
+
+/// What is laid into the guest's RAM each time it starts.
+pub struct Images {
+    /// The kernel's first instruction.
+    pub entry: Ipa,
+    /// The device tree.
+    pub tree: Ipa,
+    kernel: &'static [u8],
+    initrd: Option<(Ipa, &'static [u8])>,
+    /// What the tree says, but for the seeds.
+    pub settings: TreeSettings,
+}
+
+/// What a guest's tree says beyond its RAM, vCPUs and initrd.
+pub struct TreeSettings {
+    /// /chosen bootargs.
+    pub bootargs: &'static str,
+    /// SMC or HVC.
+    pub conduit: guesttree::Conduit,
+    /// The interrupt controller.
+    pub gic: guesttree::GicVersion,
+    /// OP-TEE, if the guest has it.
+    pub tee: Option<guesttree::Tee>,
+    /// The timer's frequency in Hz where the firmware did not set CNTFRQ_EL0.
+    pub timer_frequency: Option<u32>,
+}
+
+/// Why a guest's images can't be laid out.
+#[derive(Clone, Copy, Debug)]
+pub enum ImageError {
+    /// The kernel does not start with an arm64 Image header.
+    NotAnImage,
+    /// Kernel, initrd and tree need more than the guest's RAM.
+    TooLittleMemory {
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes there are.
+        have: u64,
+    },
+    /// The tree could not be written.
+    Tree(guesttree::Error),
+}
+
+impl fmt::Display for ImageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAnImage => {
+                f.write_str("the kernel is not an arm64 Image (compressed kernels must be unpacked)")
+            }
+            Self::TooLittleMemory { needed, have } => write!(
+                f,
+                "kernel, initrd and device tree need {} MiB and the guest has {} MiB: raise `memory`",
+                needed.div_ceil(1 << 20),
+                have >> 20
+            ),
+            Self::Tree(error) => write!(f, "cannot write the device tree: {error}"),
+        }
+    }
+}
+
+/// The arm64 Image header's text_offset and image_size (Linux, arch/arm64/booting.rst).
+fn header(kernel: &[u8]) -> Result<(u64, u64), ImageError> {
+    let word = |at: usize| -> Option<u64> {
+        Some(u64::from_le_bytes(kernel.get(at..at + 8)?.try_into().ok()?))
+    };
+    match (kernel.get(56..60), word(8), word(16)) {
+        (Some(b"ARM\x64"), Some(offset), Some(size)) => Ok((offset, size.max(kernel.len() as u64))),
+        _ => Err(ImageError::NotAnImage),
+    }
+}
+
+impl Images {
+    /// Places the images in `memory` bytes of RAM: the kernel at the bottom, the tree at the top,
+    /// the initrd below it.
+    pub fn place(
+        kernel: &'static [u8],
+        initrd: Option<&'static [u8]>,
+        memory: u64,
+        settings: TreeSettings,
+    ) -> Result<Self, ImageError> {
+        let (text_offset, kernel_size) = header(kernel)?;
+        let initrd_size = initrd.map_or(0, |initrd| initrd.len() as u64);
+        let needed = text_offset
+            .checked_add(kernel_size)
+            .and_then(|sum| sum.checked_add(initrd_size + ALIGNMENT + PAGE_SIZE))
+            .unwrap_or(u64::MAX);
+        if needed > memory {
+            return Err(ImageError::TooLittleMemory { needed, have: memory });
+        }
+        let tree = platform::RAM_BASE.0 + memory - ALIGNMENT;
+        Ok(Self {
+            entry: Ipa(platform::RAM_BASE.0 + text_offset),
+            tree: Ipa(tree),
+            kernel,
+            initrd: initrd.map(|initrd| (Ipa(tree - initrd_size).page(), initrd)),
+            settings,
+        })
+    }
+}
+
+/// Writes the images into the guest's RAM.
+pub fn lay_out(vm: &Vm) -> Result<(), ImageError> {
+    let images = &vm.images;
+    let tree = tree(vm).map_err(ImageError::Tree)?;
+    let fits = memory::write_stopped(&vm.ram, images.entry, images.kernel)
+        && images.initrd.is_none_or(|(at, initrd)| memory::write_stopped(&vm.ram, at, initrd))
+        && tree.len() as u64 <= ALIGNMENT
+        && memory::write_stopped(&vm.ram, images.tree, &tree);
+    if !fits {
+        return Err(ImageError::TooLittleMemory { needed: u64::MAX, have: vm.ram.size() });
+    }
+    cache::invalidate_instructions();
+    Ok(())
+}
+
+fn tree(vm: &Vm) -> Result<Vec<u8>, guesttree::Error> {
+    let settings = &vm.images.settings;
+    let seed = memory::seed(vm.id);
+    guesttree::build(&GuestTree {
+        vcpus: vm.vcpus.len() as u8,
+        ram: &[(platform::RAM_BASE, vm.ram.size())],
+        bootargs: settings.bootargs,
+        initrd: vm.images.initrd.map(|(at, initrd)| (at, Ipa(at.0 + initrd.len() as u64))),
+        kaslr_seed: Some(u64::from_le_bytes([
+            seed[56], seed[57], seed[58], seed[59], seed[60], seed[61], seed[62], seed[63],
+        ])),
+        rng_seed: seed,
+        gic: settings.gic,
+        conduit: settings.conduit,
+        tee: settings.tee,
+        timer_frequency: settings.timer_frequency,
+    })
+}
+
+/// Overwrites all of the guest's RAM with zeros.
+pub fn scrub(vm: &Vm) {
+    for region in vm.ram.regions() {
+        memory::zero(region);
+    }
+}

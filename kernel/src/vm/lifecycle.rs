@@ -1,0 +1,118 @@
+//! Starting, stopping and restarting a guest.
+//!
+//! A stop is asked for by raising the guest's epoch and kicking its cores. Each core leaves the
+//! guest, and the last one to have left ends it: only then does nothing of the guest run, at EL1
+//! or in the secure world, and its OP-TEE client and its memory can be given up.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use addr::VcpuId;
+use log::{error, info};
+use spin::Mutex;
+
+use super::{Vm, images, vcpu::Start};
+use crate::arch::firmware;
+
+/// What becomes of a guest once it has stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// It stays off.
+    Off,
+    /// It starts again as at boot.
+    Restart,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Running,
+    Stopping { after: After, cores_left: usize },
+    Off,
+}
+
+/// A guest's state, and the number of stops asked for so far.
+pub struct Life {
+    state: Mutex<State>,
+    epoch: AtomicU32,
+}
+
+impl Life {
+    /// A guest that has not started.
+    pub fn new() -> Self {
+        Self { state: Mutex::new(State::Off), epoch: AtomicU32::new(0) }
+    }
+
+    /// Changes each time the guest must be left.
+    #[inline]
+    pub fn epoch(&self) -> u32 {
+        self.epoch.load(Ordering::Acquire)
+    }
+}
+
+/// Lays out the guest's images and starts its first vCPU. The guest is stopped.
+pub fn start(vm: &Vm) {
+    if let Err(error) = images::lay_out(vm) {
+        error!("{}: {error}", vm.name);
+        return;
+    }
+    *vm.life.state.lock() = State::Running;
+    let context = vm.images.tree.0;
+    vm.start_vcpu(VcpuId(0), Start { entry: vm.images.entry.0, context });
+}
+
+/// Asks for the guest to be stopped; a stop under way goes on as it was asked for.
+pub fn stop(vm: &Vm, after: After) {
+    let mut state = vm.life.state.lock();
+    if let State::Running = *state {
+        *state = State::Stopping { after, cores_left: vm.vcpus.len() };
+        vm.life.epoch.fetch_add(1, Ordering::Release);
+        drop(state);
+        vm.vcpus.iter().for_each(|vcpu| crate::irq::kick(vcpu.core));
+    }
+}
+
+/// A core has left the guest after a stop was asked for.
+pub fn left(vm: &Vm) {
+    let mut state = vm.life.state.lock();
+    let State::Stopping { after, cores_left } = &mut *state else {
+        return;
+    };
+    *cores_left -= 1;
+    let after = *after;
+    if *cores_left == 0 {
+        drop(state);
+        end(vm, after);
+    }
+}
+
+/// Ends the guest, which no core runs any more.
+fn end(vm: &Vm, after: After) {
+    if let Some(tee) = &vm.tee {
+        tee.destroy();
+    }
+    vm.reset_devices();
+    images::scrub(vm);
+    *vm.life.state.lock() = State::Off;
+    match after {
+        After::Restart => {
+            info!("{}: restarted", vm.name);
+            if let Some(tee) = &vm.tee {
+                tee.create();
+            }
+            start(vm);
+        }
+        After::Off => {
+            info!("{}: off", vm.name);
+            power_off_if_last();
+        }
+    }
+}
+
+/// Powers the board off when no guest runs any more.
+pub fn power_off_if_last() {
+    let off = |vm: &Vm| matches!(*vm.life.state.lock(), State::Off);
+    if super::all().iter().all(off) {
+        info!("all guests are off: powering the board off");
+        firmware::system_off();
+        error!("the firmware cannot power the board off");
+    }
+}

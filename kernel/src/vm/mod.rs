@@ -1,0 +1,148 @@
+//! Guests: what each one is made of. How one is built is in `create`, how its vCPUs run in
+//! `vcpu`, how it starts and ends in `lifecycle`.
+//!
+//! Lock order within a guest: `life`, then `power`, `gic`, `uart`, the vCPUs' `start`, then the
+//! console. No lock is held while a vCPU runs or while OP-TEE is called.
+
+pub mod create;
+mod images;
+pub mod lifecycle;
+pub mod vcpu;
+
+use addr::{VcpuId, VmId, platform};
+use alloc::{boxed::Box, string::String, vec::Vec};
+use idregs::VirtualGic;
+use spin::{Mutex, Once};
+use stage2::{GuestRam, Tables};
+use vgic::{VcpuSet, Version, Vgic};
+use vpsci::Vpsci;
+use vuart::Uart;
+
+use crate::{arch::cpu, console, irq, tee::Tee};
+use images::Images;
+use lifecycle::Life;
+use vcpu::{Start, Vcpu};
+
+/// One guest. Everything that changes is behind a lock or atomic; a vCPU's registers live with
+/// the core that runs it.
+pub struct Vm {
+    /// Its number in the manifest's order.
+    pub id: VmId,
+    /// Its name in the manifest.
+    pub name: String,
+    /// Its RAM.
+    pub ram: GuestRam,
+    /// Its stage-2 tables.
+    pub tables: Tables,
+    /// Its vCPUs.
+    pub vcpus: Vec<Vcpu>,
+    /// The power state of its vCPUs.
+    pub power: Mutex<Vpsci>,
+    /// Its interrupt controller.
+    pub gic: Mutex<Vgic>,
+    uart: Mutex<Uart>,
+    /// Its OP-TEE, if it has one.
+    pub tee: Option<Tee>,
+    /// Whether it runs.
+    pub life: Life,
+    images: Images,
+    gic_version: Version,
+    workarounds: vpsci::smccc::Workarounds,
+    counter_offset: u64,
+}
+
+static VMS: Once<Box<[Vm]>> = Once::new();
+
+/// All guests; none before they are created.
+pub fn all() -> &'static [Vm] {
+    VMS.get().map_or(&[], |vms| vms)
+}
+
+/// The guest and vCPU that run on core number `core`.
+pub fn assigned_to(core: usize) -> Option<(&'static Vm, VcpuId)> {
+    all().iter().find_map(|vm| {
+        let index = vm.vcpus.iter().position(|vcpu| vcpu.core == core)?;
+        Some((vm, VcpuId(index as u8)))
+    })
+}
+
+impl Vm {
+    /// Whether the guest's interrupt controller is a GICv3.
+    pub fn has_gicv3(&self) -> bool {
+        self.gic_version == Version::V3
+    }
+
+    /// The interrupt controller as the identification registers tell it.
+    pub fn virtual_gic(&self) -> VirtualGic {
+        if self.has_gicv3() { VirtualGic::V3 } else { VirtualGic::V2 }
+    }
+
+    /// Lets vCPU `id` start on its core.
+    pub fn start_vcpu(&self, id: VcpuId, start: Start) {
+        if let Some(vcpu) = self.vcpus.get(usize::from(id.0)) {
+            *vcpu.start.lock() = Some(start);
+            irq::kick(vcpu.core);
+        }
+    }
+
+    /// Makes the vCPUs in `set` look at their interrupts again.
+    pub fn kick(&self, set: VcpuSet) {
+        for (index, vcpu) in self.vcpus.iter().enumerate() {
+            if set.contains(VcpuId(index as u8)) {
+                vcpu.mark_interrupts_changed();
+                if vcpu.core != cpu::current() {
+                    irq::kick(vcpu.core);
+                }
+            }
+        }
+    }
+
+    /// A guest's write to its UART.
+    pub fn uart_write(&self, offset: u64, size: u8, value: u64) {
+        let mut uart = self.uart.lock();
+        let effects = uart.write(offset, size, value);
+        drop(uart);
+        if let Some(byte) = effects.tx {
+            console::guest_output(self.id.0, &self.name, byte);
+        }
+        self.set_uart_line(effects.level);
+    }
+
+    /// A guest's read of its UART.
+    pub fn uart_read(&self, offset: u64, size: u8) -> u32 {
+        let (value, level) = self.uart.lock().read(offset, size);
+        self.set_uart_line(level);
+        value
+    }
+
+    /// A byte typed at the console for this guest; lost if its FIFO is full, as on a wire.
+    pub fn uart_receive(&self, byte: u8) {
+        let received = self.uart.lock().receive(byte);
+        if let Ok(level) = received {
+            self.set_uart_line(level);
+        }
+    }
+
+    fn set_uart_line(&self, level: bool) {
+        let set = self.gic.lock().set_level(VcpuId(0), platform::UART_INTID, level);
+        self.kick(set);
+    }
+
+    /// OP-TEE has notified: tell the guest if it asked for that.
+    pub fn notify_from_tee(&self) {
+        if self.tee.as_ref().is_some_and(Tee::wants_notifications) {
+            let set = self.gic.lock().pulse(VcpuId(0), platform::OPTEE_INTID);
+            self.kick(set);
+        }
+    }
+
+    /// Every virtual device as at power-on. No core runs the guest.
+    fn reset_devices(&self) {
+        self.gic.lock().reset();
+        self.uart.lock().reset();
+        *self.power.lock() = Vpsci::new(self.vcpus.len() as u8, self.workarounds);
+        for vcpu in &self.vcpus {
+            *vcpu.start.lock() = None;
+        }
+    }
+}
