@@ -30,6 +30,11 @@ impl Console {
         self.lines
     }
 
+    /// The whole lines so far.
+    pub fn lines(&self) -> &[String] {
+        &self.lines
+    }
+
     /// The statuses that guests' inits have reported so far.
     pub fn statuses(&self) -> Vec<i32> {
         self.lines.iter().filter_map(|line| status(line)).collect()

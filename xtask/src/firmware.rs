@@ -125,7 +125,8 @@ fn flags(gic: Gic, optee: Optee) -> Vec<String> {
         "CROSS_COMPILE=aarch64-linux-gnu-".into(),
         "PLAT=qemu".into(),
         "DEBUG=0".into(),
-        "LOG_LEVEL=40".into(),
+        // Notices and errors: the console is the guests'.
+        "LOG_LEVEL=20".into(),
         format!("SPD={}", optee.dispatcher()),
         format!("QEMU_USE_GIC_DRIVER=QEMU_GICV{}", gic.version()),
         // x0 = device tree at the entry of BL33, as Linux's boot protocol has it.

@@ -15,11 +15,13 @@ mod guest;
 mod host;
 mod image;
 mod lines;
+mod measure;
 mod packages;
 mod qemu;
 mod run;
 mod session;
 mod sources;
+mod test;
 mod toolchain;
 mod ui;
 
@@ -59,6 +61,10 @@ enum Task {
     RunQemu(Box<run::Options>),
     /// Check formatting, lints, layering and size budgets
     Check,
+    /// Run all checks and tests, on the host and in QEMU
+    Test(test::Options),
+    /// Print the image's size, EL2's memory and the instructions from entry to the first guest
+    Measure,
 }
 
 fn main() -> ExitCode {
@@ -78,6 +84,8 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Bundle(options) => bundle::write(&options)?,
         Task::RunQemu(options) => return run::run(&options),
         Task::Check => return check::run(),
+        Task::Test(options) => return test::run(&options),
+        Task::Measure => measure::run()?,
     }
     Ok(ExitCode::SUCCESS)
 }

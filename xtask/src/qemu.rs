@@ -37,6 +37,9 @@ pub struct Machine {
     /// Wait for a debugger on port 1234 of this machine
     #[arg(long)]
     pub gdb: bool,
+    /// Whether the cores have EL2; without it, TF-A enters its payload at EL1.
+    #[arg(skip = true)]
+    pub el2: bool,
 }
 
 impl Default for Machine {
@@ -49,6 +52,7 @@ impl Default for Machine {
             optee: Optee::Virtualized,
             icount: false,
             gdb: false,
+            el2: true,
         }
     }
 }
@@ -97,7 +101,9 @@ impl Machine {
 
     fn arguments(&self, machine_option: &str, flash: &Path) -> Vec<String> {
         let gic = self.gic.version();
-        let machine = format!("virt,secure=on,virtualization=on,gic-version={gic}{machine_option}");
+        let el2 = if self.el2 { "on" } else { "off" };
+        let machine =
+            format!("virt,secure=on,virtualization={el2},gic-version={gic}{machine_option}");
         let smp = self.smp.to_string();
         let flash = flash.display().to_string();
         let pairs = [

@@ -13,7 +13,7 @@ use crate::guest;
 use crate::image::{self, Profile};
 use crate::packages::Packages;
 use crate::qemu::{Files, Machine};
-use crate::session::{self, Ended, Mode, Outcome, RunDir};
+use crate::session::{self, Ended, Mode, Outcome, RunDir, Until};
 use crate::toolchain::Toolchain;
 use crate::{host, ui};
 
@@ -60,6 +60,7 @@ pub struct Options {
 
 /// Performs it.
 pub fn run(options: &Options) -> Result<ExitCode> {
+    session::remove_stale_runs()?;
     let dir = RunDir::new("run-qemu", options.log.as_deref())?;
     let (machine, files) = prepare(options, &dir)?;
     let mode = if options.guest_cmd.is_some() {
@@ -73,8 +74,11 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     if machine.gdb {
         ui::note("waiting for a debugger: gdb-multiarch -ex 'target remote :1234'");
     }
-    let limit = options.timeout.map(Duration::from_secs);
-    let outcome = session::run(&machine, &files, &dir, limit, mode)?;
+    let until = Until {
+        limit: options.timeout.map(Duration::from_secs),
+        enough: None,
+    };
+    let outcome = session::run(&machine, &files, &dir, &until, mode)?;
     Ok(exit_code(&outcome, mode))
 }
 
@@ -86,9 +90,9 @@ fn exit_code(outcome: &Outcome, mode: Mode) -> ExitCode {
         }
         (Ended::Quit, _) if mode == Mode::Interactive => ExitCode::SUCCESS,
         (Ended::Quit, _) => 130.into(),
-        (Ended::Off, Some(status)) => u8::try_from(*status).unwrap_or(u8::MAX).into(),
-        (Ended::Off, None) if mode == Mode::Interactive => ExitCode::SUCCESS,
-        (Ended::Off, None) => {
+        (_, Some(status)) => u8::try_from(*status).unwrap_or(u8::MAX).into(),
+        (_, None) if mode == Mode::Interactive => ExitCode::SUCCESS,
+        (_, None) => {
             ui::note("the machine went off without a guest's report of its exit status");
             NO_REPORT.into()
         }

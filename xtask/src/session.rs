@@ -33,6 +33,8 @@ pub enum Ended {
     Off,
     /// Its time was over.
     TimeLimit,
+    /// The console said all that was waited for.
+    Enough,
     /// The user ended it.
     Quit,
 }
@@ -56,11 +58,7 @@ pub struct RunDir {
 impl RunDir {
     /// A folder of the user's choice, which stays; else one that goes with the value.
     pub fn new(name: &str, kept: Option<&Path>) -> Result<Self> {
-        let own = || {
-            cache::workspace()
-                .join("target/run")
-                .join(format!("{name}-{}", std::process::id()))
-        };
+        let own = || runs().join(format!("{name}-{}", std::process::id()));
         let path = kept.map_or_else(own, Path::to_owned);
         fs::create_dir_all(&path).with_context(|| format!("{}", path.display()))?;
         Ok(Self {
@@ -69,10 +67,32 @@ impl RunDir {
         })
     }
 
+    /// Leaves the folder where it is.
+    pub fn keep(mut self) -> PathBuf {
+        self.kept = true;
+        self.path.clone()
+    }
+
     /// A file in it.
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
+}
+
+fn runs() -> PathBuf {
+    cache::workspace().join("target/run")
+}
+
+/// Removes the folders of runs whose xtask was killed before it could do so.
+pub fn remove_stale_runs() -> Result<()> {
+    for entry in fs::read_dir(runs()).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let process = name.rsplit('-').next().unwrap_or_default();
+        if !Path::new("/proc").join(process).exists() {
+            cache::remove(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 impl Drop for RunDir {
@@ -84,18 +104,30 @@ impl Drop for RunDir {
     }
 }
 
+/// Says of a console's whole lines whether they are all that was waited for.
+pub type Enough<'a> = &'a dyn Fn(&[String]) -> bool;
+
+/// When to end a machine that does not go off by itself.
+#[derive(Default)]
+pub struct Until<'a> {
+    /// Wall time.
+    pub limit: Option<Duration>,
+    /// What the console must say.
+    pub enough: Option<Enough<'a>>,
+}
+
 enum Event {
     Output(Vec<u8>),
     Closed,
     Quit,
 }
 
-/// Runs the machine; `limit` is wall time.
+/// Runs the machine.
 pub fn run(
     machine: &Machine,
     files: &Files,
     dir: &RunDir,
-    limit: Option<Duration>,
+    until: &Until,
     mode: Mode,
 ) -> Result<Outcome> {
     let mut qemu = machine.command(files, &dir.file("board.dtb"), &dir.file("tee.log"))?;
@@ -117,7 +149,7 @@ pub fn run(
         None => None,
     };
     let mut log = File::create(dir.file("console.log"))?;
-    let (console, ended) = watch(&events, limit, |bytes| {
+    let (console, ended) = watch(&events, until, |bytes| {
         log.write_all(bytes)?;
         if mode != Mode::Captured {
             let mut out = std::io::stdout().lock();
@@ -143,7 +175,7 @@ pub fn run(
 
 fn watch(
     events: &Receiver<Event>,
-    limit: Option<Duration>,
+    until: &Until,
     mut show: impl FnMut(&[u8]) -> Result<()>,
 ) -> Result<(Console, Ended)> {
     let start = Instant::now();
@@ -161,7 +193,10 @@ fn watch(
         if command::stopped() {
             break Ended::Quit;
         }
-        if limit.is_some_and(|limit| start.elapsed() > limit) {
+        if until.enough.is_some_and(|enough| enough(console.lines())) {
+            break Ended::Enough;
+        }
+        if until.limit.is_some_and(|limit| start.elapsed() > limit) {
             break Ended::TimeLimit;
         }
     };

@@ -1,0 +1,320 @@
+//! The runs in QEMU, as a table.
+
+use crate::bundle::Conduit;
+use crate::firmware::{Gic, Optee};
+use crate::image::Profile;
+use crate::qemu::Machine;
+
+/// One machine started once, and what its console must say.
+pub struct Case {
+    /// Its name, also of the folder of its logs.
+    pub name: &'static str,
+    /// Interrupt controller.
+    pub gic: Gic,
+    /// QEMU's name of the cores.
+    pub cpu: &'static str,
+    /// RAM, as QEMU writes it.
+    pub mem: &'static str,
+    /// Whether the cores have EL2.
+    pub el2: bool,
+    /// The secure world.
+    pub optee: Optee,
+    /// Build of the hypervisor.
+    pub profile: Profile,
+    /// vCPUs of the first guest, if not the manifest's number.
+    pub vcpus: Option<u32>,
+    /// Conduit of the first guest, if not the manifest's.
+    pub conduit: Option<Conduit>,
+    /// What is in the bundle.
+    pub boots: Boots,
+    /// Wall time after which it has failed.
+    pub seconds: u64,
+    /// All of this must hold.
+    pub expect: &'static [Expect],
+}
+
+/// What is in the bundle.
+#[derive(Clone, Copy)]
+pub enum Boots {
+    /// The default manifest's Linux, and the command that it runs.
+    Linux(&'static str),
+    /// A case of the bare-metal test guest.
+    TestGuest(&'static str),
+    /// The guests of a manifest.
+    Manifest(&'static str),
+    /// An archive whose manifest is not one.
+    DamagedManifest,
+    /// These bytes instead of a bundle.
+    Bytes(&'static [u8]),
+    /// The device tree names no initrd.
+    NoBundle,
+}
+
+impl Boots {
+    /// What Linux runs.
+    pub fn command(&self) -> Option<&'static str> {
+        match self {
+            Self::Linux(command) => Some(command),
+            _ => None,
+        }
+    }
+}
+
+/// Something that must hold of a run.
+pub enum Expect {
+    /// A line contains this.
+    Line(&'static str),
+    /// No line contains this.
+    Absent(&'static str),
+    /// What guests' inits reported, in order.
+    Statuses(&'static [i32]),
+    /// The machine is powered off.
+    Off,
+}
+use Expect::{Absent, Line, Off, Statuses};
+
+impl Case {
+    /// The machine.
+    pub fn machine(&self) -> Machine {
+        Machine {
+            gic: self.gic,
+            cpu: self.cpu.into(),
+            mem: self.mem.into(),
+            el2: self.el2,
+            optee: self.optee,
+            ..Machine::default()
+        }
+    }
+
+    /// Whether the run may end once the lines are there: the machine may go on for ever.
+    pub fn waits_for_lines_only(&self) -> bool {
+        let line = |expect: &Expect| matches!(expect, Line(_) | Absent(_));
+        self.expect.iter().all(line)
+    }
+}
+
+/// What a case is when it does not say otherwise.
+pub const BASE: Case = Case {
+    name: "",
+    gic: Gic::V3,
+    cpu: "cortex-a57",
+    mem: "2G",
+    el2: true,
+    optee: Optee::Virtualized,
+    profile: Profile::Release,
+    vcpus: None,
+    conduit: None,
+    boots: Boots::NoBundle,
+    seconds: 120,
+    expect: &[],
+};
+
+/// A few of xtest's cases: a pseudo TA, a TA from the guest's file system, shared memory.
+const SHORT: Boots = Boots::Linux("xtest -l 0 -t regression 1001 && xtest -l 0 -t regression 1004");
+const PANIC: Expect = Absent("teevisor: panic");
+const OK: Expect = Statuses(&[0]);
+
+/// One Linux guest boots and uses OP-TEE.
+const LINUX: Case = Case {
+    boots: SHORT,
+    expect: &[OK, Line("regression_1004 OK"), PANIC, Off],
+    ..BASE
+};
+/// Linux boots and finds no TEE.
+const NO_TEE: Case = Case {
+    boots: Boots::Linux("test ! -e /dev/tee0"),
+    expect: &[OK, Line("init: the device tree has no TEE"), PANIC, Off],
+    ..BASE
+};
+/// All of xtest's regression cases.
+const REGRESSION: Case = Case {
+    boots: Boots::Linux("xtest -l 0 -t regression"),
+    expect: &[OK, Line("108 test cases of which 0 failed"), PANIC, Off],
+    seconds: 1200,
+    ..BASE
+};
+/// The bare-metal guest's tests that every machine can run.
+const GUEST: Case = Case {
+    boots: Boots::TestGuest(""),
+    expect: &[Line(" passed, 0 failed"), Absent("FAILED"), PANIC, Off],
+    ..BASE
+};
+/// The hypervisor can't start: it says why and stops.
+const REFUSED: Case = Case {
+    seconds: 30,
+    ..BASE
+};
+
+const TWO_LINUX: &str = r#"
+version = 1
+[[guest]]
+name = "one"
+vcpus = 1
+memory = "256MiB"
+kernel = "linux"
+initrd = "initramfs.cpio"
+bootargs = "console=ttyAMA0 quiet guest.cmd=\"xtest -l 0 -t regression 1004\""
+[[guest]]
+name = "two"
+vcpus = 1
+memory = "256MiB"
+kernel = "linux"
+initrd = "initramfs.cpio"
+bootargs = "console=ttyAMA0 quiet guest.cmd=\"xtest -l 0 -t regression 1004\""
+"#;
+
+const TOO_LARGE: &str = r#"
+version = 1
+[[guest]]
+name = "giant"
+vcpus = 1
+memory = "8GiB"
+kernel = "testguest.bin"
+"#;
+
+/// All runs, the quick ones first.
+pub const CASES: &[Case] = &[
+    Case {
+        name: "refuses-no-bundle",
+        boots: Boots::NoBundle,
+        expect: &[
+            Line("teevisor: error: /chosen has no linux,initrd-start"),
+            PANIC,
+        ],
+        ..REFUSED
+    },
+    Case {
+        name: "refuses-damaged-bundle",
+        boots: Boots::Bytes(b"this is not an archive"),
+        expect: &[Line("teevisor: error: bundle: "), PANIC],
+        ..REFUSED
+    },
+    Case {
+        name: "refuses-damaged-manifest",
+        boots: Boots::DamagedManifest,
+        expect: &[Line("teevisor: error: bundle: manifest.dtb: "), PANIC],
+        ..REFUSED
+    },
+    Case {
+        name: "refuses-too-little-memory",
+        boots: Boots::Manifest(TOO_LARGE),
+        expect: &[Line("teevisor: error: guest giant: "), PANIC],
+        ..REFUSED
+    },
+    Case {
+        name: "refuses-el1",
+        el2: false,
+        boots: Boots::TestGuest(""),
+        expect: &[Line("teevisor: error: entered at EL1")],
+        ..REFUSED
+    },
+    Case {
+        name: "guest-gicv3",
+        ..GUEST
+    },
+    Case {
+        name: "guest-gicv2",
+        gic: Gic::V2,
+        ..GUEST
+    },
+    Case {
+        name: "guest-gicv3-debug",
+        profile: Profile::Debug,
+        ..GUEST
+    },
+    Case {
+        name: "guest-hvc",
+        conduit: Some(Conduit::Hvc),
+        ..GUEST
+    },
+    Case {
+        name: "guest-max",
+        cpu: "max",
+        ..GUEST
+    },
+    Case {
+        name: "linux-cortex-a53",
+        cpu: "cortex-a53",
+        ..LINUX
+    },
+    Case {
+        name: "linux-cortex-a57",
+        cpu: "cortex-a57",
+        ..LINUX
+    },
+    Case {
+        name: "linux-cortex-a72",
+        cpu: "cortex-a72",
+        ..LINUX
+    },
+    Case {
+        name: "linux-cortex-a76",
+        cpu: "cortex-a76",
+        ..LINUX
+    },
+    Case {
+        name: "linux-max",
+        cpu: "max",
+        ..LINUX
+    },
+    Case {
+        name: "linux-gicv2",
+        gic: Gic::V2,
+        ..LINUX
+    },
+    Case {
+        name: "linux-hvc",
+        conduit: Some(Conduit::Hvc),
+        ..LINUX
+    },
+    Case {
+        name: "linux-four-vcpus",
+        vcpus: Some(4),
+        ..LINUX
+    },
+    Case {
+        name: "linux-debug",
+        profile: Profile::Debug,
+        vcpus: Some(1),
+        ..LINUX
+    },
+    Case {
+        name: "linux-no-optee",
+        optee: Optee::None,
+        ..NO_TEE
+    },
+    Case {
+        name: "linux-plain-optee",
+        optee: Optee::Plain,
+        ..NO_TEE
+    },
+    Case {
+        name: "two-linux",
+        boots: Boots::Manifest(TWO_LINUX),
+        expect: &[
+            Statuses(&[0, 0]),
+            Line("one| regression_1004 OK"),
+            Line("two| regression_1004 OK"),
+            PANIC,
+            Off,
+        ],
+        ..BASE
+    },
+    Case {
+        name: "regression",
+        ..REGRESSION
+    },
+    Case {
+        name: "regression-gicv2",
+        gic: Gic::V2,
+        ..REGRESSION
+    },
+];
+
+/// The manifest of one case of the bare-metal test guest.
+pub fn test_guest_manifest(case: &str) -> String {
+    format!(
+        "version = 1\n[[guest]]\nname = \"test\"\nvcpus = 2\nmemory = \"16MiB\"\n\
+         kernel = \"testguest.bin\"\nbootargs = \"{case}\"\n"
+    )
+}

@@ -1,0 +1,356 @@
+//! `cargo xtask test`: the checks, the host's tests, and the runs in QEMU of [`cases`].
+
+mod cases;
+mod host;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::bundle::{self, Changes};
+use crate::cache::{self, Cache};
+use crate::firmware::{self, Gic, Optee};
+use crate::guest;
+use crate::image::{self, Profile};
+use crate::packages::Packages;
+use crate::qemu::{self, Files, Machine};
+use crate::session::{self, Ended, Mode, Outcome, RunDir, Until};
+use crate::toolchain::Toolchain;
+use crate::{check, command};
+use cases::{Boots, Case, Expect};
+
+/// Arguments of `test`.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Only the runs in QEMU whose name contains this
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+    /// Only what needs no QEMU
+    #[arg(long, conflicts_with = "only")]
+    host: bool,
+    /// Print the names of the runs in QEMU
+    #[arg(long)]
+    list: bool,
+}
+
+/// How many passed and which failed.
+#[derive(Default)]
+pub struct Tally {
+    passed: usize,
+    failed: Vec<String>,
+}
+
+impl Tally {
+    fn record(&mut self, name: &str, result: Result<String>, start: Instant) {
+        let seconds = start.elapsed().as_secs_f32();
+        match result {
+            Ok(detail) => {
+                self.passed += 1;
+                println!("PASS  {name} ({seconds:.1} s) {detail}");
+            }
+            Err(error) => {
+                println!("FAIL  {name} ({seconds:.1} s): {error:#}");
+                self.failed.push(name.to_owned());
+            }
+        }
+    }
+
+    fn run(&mut self, name: &str, test: impl FnOnce() -> Result<String>) -> Result<()> {
+        let start = Instant::now();
+        let result = test();
+        if command::stopped() {
+            bail!("interrupted");
+        }
+        self.record(name, result, start);
+        Ok(())
+    }
+}
+
+/// Performs the task.
+pub fn run(options: &Options) -> Result<ExitCode> {
+    if options.list {
+        cases::CASES
+            .iter()
+            .for_each(|case| println!("{}", case.name));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let cache = Cache::open()?;
+    crate::host::ensure_tools(&cache)?;
+    let toolchain = Toolchain::ensure(&cache)?;
+    drop(cache);
+    println!("{}\n{}", toolchain.describe(), qemu::version()?);
+    let mut tally = Tally::default();
+    if options.only.is_none() {
+        for (name, check) in check::checks(&toolchain) {
+            tally.run(name, check)?;
+        }
+        host::run(&mut tally)?;
+    }
+    if !options.host {
+        run_machines(
+            &toolchain,
+            options.only.as_deref().unwrap_or(""),
+            &mut tally,
+        )?;
+    }
+    Ok(conclude(&tally))
+}
+
+fn conclude(tally: &Tally) -> ExitCode {
+    tally
+        .failed
+        .iter()
+        .for_each(|name| println!("failed: {name}"));
+    println!("{} passed, {} failed", tally.passed, tally.failed.len());
+    match tally.failed.is_empty() && tally.passed > 0 {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}
+
+fn run_machines(toolchain: &Toolchain, filter: &str, tally: &mut Tally) -> Result<()> {
+    session::remove_stale_runs()?;
+    let bench = Bench::prepare(toolchain)?;
+    for case in cases::CASES
+        .iter()
+        .filter(|case| case.name.contains(filter))
+    {
+        tally.run(case.name, || bench.run(case))?;
+    }
+    Ok(())
+}
+
+/// Everything the runs have in common.
+struct Bench {
+    release: PathBuf,
+    debug: PathBuf,
+    guests: PathBuf,
+    flashes: Vec<((Gic, Optee), PathBuf)>,
+}
+
+impl Bench {
+    fn prepare(toolchain: &Toolchain) -> Result<Self> {
+        let cache = Cache::open()?;
+        let packages = Packages::ensure(&cache)?;
+        print!("{}", packages.versions()?);
+        let mut flashes = Vec::new();
+        for gic in [Gic::V2, Gic::V3] {
+            for optee in [Optee::Virtualized, Optee::Plain, Optee::None] {
+                flashes.push((
+                    (gic, optee),
+                    firmware::flash(&cache, &packages, gic, optee)?,
+                ));
+            }
+        }
+        let guests = guest::ensure(&cache, &packages)?;
+        drop(cache);
+        image::test_guests(toolchain)?;
+        Ok(Self {
+            release: image::hypervisor(toolchain, Profile::Release)?,
+            debug: image::hypervisor(toolchain, Profile::Debug)?,
+            guests,
+            flashes,
+        })
+    }
+
+    fn flash(&self, gic: Gic, optee: Optee) -> Result<PathBuf> {
+        let found = self.flashes.iter().find(|(key, _)| *key == (gic, optee));
+        found
+            .map(|(_, path)| path.clone())
+            .context("no such flash image")
+    }
+
+    fn run(&self, case: &Case) -> Result<String> {
+        let kept = cache::workspace().join("target/test-logs").join(case.name);
+        cache::remove(&kept)?;
+        let dir = RunDir::new("test", None)?;
+        let machine = case.machine();
+        let files = self.files(case, &machine, &dir)?;
+        let enough =
+            |lines: &[String]| case.waits_for_lines_only() && missing(case, lines).is_empty();
+        let until = Until {
+            limit: Some(Duration::from_secs(case.seconds)),
+            enough: Some(&enough),
+        };
+        let outcome = session::run(&machine, &files, &dir, &until, Mode::Captured)?;
+        let verdict = judge(case, &outcome);
+        if verdict.is_err() {
+            fs::create_dir_all(kept.parent().unwrap_or(&kept))?;
+            fs::rename(dir.keep(), &kept)?;
+        }
+        verdict.with_context(|| format!("logs in {}", kept.display()))
+    }
+
+    fn files(&self, case: &Case, machine: &Machine, dir: &RunDir) -> Result<Files> {
+        let flash = self.flash(machine.gic, machine.optee)?;
+        let bl33 = match case.profile {
+            Profile::Release => self.release.clone(),
+            Profile::Debug => self.debug.clone(),
+        };
+        let initrd = match self.bundle(case)? {
+            Some(bytes) => {
+                let path = dir.file("bundle");
+                fs::write(&path, bytes)?;
+                Some(path)
+            }
+            None => None,
+        };
+        Ok(Files {
+            flash,
+            bl33,
+            initrd,
+            bootargs: None,
+        })
+    }
+
+    fn bundle(&self, case: &Case) -> Result<Option<Vec<u8>>> {
+        let changes = Changes {
+            vcpus: case.vcpus,
+            conduit: case.conduit,
+            command: case.boots.command().map(str::to_owned),
+        };
+        let programs = image::elf(Profile::Release, "");
+        let folders = [self.guests.as_path(), programs.as_path()];
+        Ok(match case.boots {
+            Boots::Linux(_) => Some(bundle::pack(
+                &bundle::default_manifest(),
+                &self.guests,
+                &changes,
+            )?),
+            Boots::Manifest(text) => Some(bundle::pack_text(text, &folders, &changes)?),
+            Boots::TestGuest(name) => Some(bundle::pack_text(
+                &cases::test_guest_manifest(name),
+                &folders,
+                &changes,
+            )?),
+            Boots::DamagedManifest => Some(damaged_manifest()?),
+            Boots::Bytes(bytes) => Some(bytes.to_vec()),
+            Boots::NoBundle => None,
+        })
+    }
+}
+
+fn damaged_manifest() -> Result<Vec<u8>> {
+    let mut archive = manifest::host::Writer::new(Vec::new());
+    archive.member(
+        manifest::MEMBER,
+        b"version = 1: the source, not the compiled tree",
+    )?;
+    Ok(archive.finish()?)
+}
+
+/// The expected lines that are not there.
+fn missing(case: &Case, lines: &[String]) -> Vec<&'static str> {
+    let expected = case.expect.iter().filter_map(|expect| match expect {
+        Expect::Line(text) => Some(*text),
+        _ => None,
+    });
+    expected
+        .filter(|text| !lines.iter().any(|line| line.contains(text)))
+        .collect()
+}
+
+fn judge(case: &Case, outcome: &Outcome) -> Result<String> {
+    let mut wrong: Vec<String> = missing(case, &outcome.lines)
+        .iter()
+        .map(|text| format!("no line with {text:?}"))
+        .collect();
+    for expect in case.expect {
+        match expect {
+            Expect::Line(_) => {}
+            Expect::Absent(text) => {
+                let found = outcome.lines.iter().find(|line| line.contains(text));
+                wrong.extend(found.map(|line| format!("a line that must not be: {line:?}")));
+            }
+            Expect::Statuses(statuses) if outcome.statuses != *statuses => {
+                wrong.push(format!(
+                    "guests' exit statuses {:?}, not {statuses:?}",
+                    outcome.statuses
+                ));
+            }
+            Expect::Statuses(_) => {}
+            Expect::Off if outcome.ended != Ended::Off => {
+                wrong.push(format!("the machine did not go off: {:?}", outcome.ended));
+            }
+            Expect::Off => {}
+        }
+    }
+    if outcome.ended == Ended::TimeLimit && wrong.is_empty() {
+        wrong.push("the time limit was reached".into());
+    }
+    if !wrong.is_empty() {
+        let last = outcome
+            .lines
+            .iter()
+            .rev()
+            .find(|line| !line.trim().is_empty());
+        wrong.push(format!(
+            "the last line was {:?}",
+            last.map_or("", |line| line)
+        ));
+        bail!("{}", wrong.join("; "));
+    }
+    Ok(String::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(lines: &[&str], statuses: &[i32], ended: Ended) -> Outcome {
+        let lines = lines.iter().map(|line| (*line).to_owned()).collect();
+        Outcome {
+            lines,
+            statuses: statuses.to_vec(),
+            ended,
+        }
+    }
+
+    const CASE: Case = Case {
+        expect: &[
+            Expect::Line("good"),
+            Expect::Absent("panic"),
+            Expect::Statuses(&[0]),
+            Expect::Off,
+        ],
+        ..cases::BASE
+    };
+
+    #[test]
+    fn what_is_expected_passes() {
+        assert!(judge(&CASE, &outcome(&["all good"], &[0], Ended::Off)).is_ok());
+    }
+
+    #[test]
+    fn every_expectation_can_fail() {
+        let fails = |lines: &[&str], statuses: &[i32], ended, why: &str| {
+            let text = judge(&CASE, &outcome(lines, statuses, ended))
+                .unwrap_err()
+                .to_string();
+            assert!(text.contains(why), "{text}");
+        };
+        fails(&["bad"], &[0], Ended::Off, "no line with \"good\"");
+        fails(
+            &["good", "panicked"],
+            &[0],
+            Ended::Off,
+            "must not be: \"panicked\"",
+        );
+        fails(&["good"], &[1], Ended::Off, "exit statuses [1]");
+        fails(&["good"], &[], Ended::Off, "exit statuses []");
+        fails(&["good"], &[0], Ended::TimeLimit, "did not go off");
+    }
+
+    #[test]
+    fn time_limit_fails_a_case_that_waits_for_lines() {
+        let case = Case {
+            expect: &[Expect::Line("good")],
+            ..cases::BASE
+        };
+        assert!(judge(&case, &outcome(&["good"], &[], Ended::Enough)).is_ok());
+        assert!(judge(&case, &outcome(&["good"], &[], Ended::TimeLimit)).is_err());
+    }
+}
