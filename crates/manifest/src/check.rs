@@ -15,7 +15,8 @@ const MAX_MEMBER: usize = 255;
 /// COMMAND_LINE_SIZE of arm64 Linux, its end included.
 const MAX_BOOTARGS: usize = 2047;
 const CALLS: RangeInclusive<u32> = 1..=64;
-const BUFFERS: RangeInclusive<u32> = 1..=4096;
+const BUFFERS: RangeInclusive<u32> = 1..=32768;
+const MAX_SHARED: u64 = 8 << 30;
 const MAX_UUIDS: usize = 64;
 
 /// A rule that a manifest breaks.
@@ -140,12 +141,12 @@ fn check_tee(tee: &Tee) -> Result<(), Broken> {
     rule(
         BUFFERS.contains(&tee.max_buffers),
         "tee.max-buffers",
-        "must be from 1 to 4096",
+        "must be from 1 to 32768",
     )?;
     rule(
-        is_size(tee.max_shared, 4096, MAX_MEMORY),
+        is_size(tee.max_shared, 4096, MAX_SHARED),
         "tee.max-shared",
-        "must be a multiple of 4KiB, at least 4KiB",
+        "must be a multiple of 4KiB, at least 4KiB and at most 8GiB",
     )?;
     rule(
         tee.allow.len() <= MAX_UUIDS,

@@ -1,13 +1,14 @@
 //! Manifest and files to bundle.
 
-use super::{CompileError, Writer, compile};
+use super::images::{self, Files};
+use super::{CompileError, Writer, compile, source};
 use crate::MEMBER;
 use std::{fmt, io};
 
 /// Why there is no bundle.
 #[derive(Debug)]
 pub enum BundleError {
-    /// The manifest is wrong.
+    /// The manifest is wrong, or does not go with its files.
     Manifest(CompileError),
     /// A file that it names cannot be read.
     Read(String, io::Error),
@@ -28,20 +29,28 @@ impl fmt::Display for BundleError {
 impl std::error::Error for BundleError {}
 
 /// Writes the bundle of the manifest `text` to `to`; `read` gives the bytes of a file that
-/// the manifest names.
+/// the manifest names. Nothing is written unless all files are there and fit their guests.
 pub fn bundle<W: io::Write>(
     text: &str,
     mut read: impl FnMut(&str) -> io::Result<Vec<u8>>,
     to: W,
 ) -> Result<W, BundleError> {
     let compiled = compile(text).map_err(BundleError::Manifest)?;
-    let mut archive = Writer::new(to);
-    archive
-        .member(MEMBER, &compiled.blob)
-        .map_err(BundleError::Write)?;
+    let mut files = Files::new();
     for file in &compiled.files {
         let data = read(file).map_err(|error| BundleError::Read(file.clone(), error))?;
-        archive.member(file, &data).map_err(BundleError::Write)?;
+        files.insert(file.clone(), data);
     }
-    archive.finish().map_err(BundleError::Write)
+    let source = source::parse(text).map_err(BundleError::Manifest)?;
+    images::check(text, &source.guests(), &files).map_err(BundleError::Manifest)?;
+    write(&compiled.blob, &compiled.files, &files, to).map_err(BundleError::Write)
+}
+
+fn write<W: io::Write>(blob: &[u8], order: &[String], files: &Files, to: W) -> io::Result<W> {
+    let mut archive = Writer::new(to);
+    archive.member(MEMBER, blob)?;
+    for file in order {
+        archive.member(file, &files[file])?;
+    }
+    archive.finish()
 }

@@ -2,12 +2,15 @@
 
 mod bundle;
 mod cpio;
+mod images;
 mod source;
 mod writer;
 
 pub use bundle::{BundleError, bundle};
 pub use cpio::Writer;
 pub use source::CompileError;
+
+use crate::Guest;
 
 /// A manifest compiled.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,8 +24,15 @@ pub struct Compiled {
 /// Compiles a manifest, checked by the rules that EL2 applies.
 pub fn compile(text: &str) -> Result<Compiled, CompileError> {
     let source = source::parse(text)?;
-    let guests: Vec<_> = source.guests().collect();
-    crate::check(&guests).map_err(|problem| CompileError::at_key(text, &problem))?;
+    let guests = source.guests();
+    crate::check(&guests).map_err(|problem| CompileError::of_rule(text, &problem))?;
+    Ok(Compiled {
+        blob: writer::blob(&guests),
+        files: files(&guests),
+    })
+}
+
+fn files(guests: &[Guest]) -> Vec<String> {
     let mut files: Vec<String> = Vec::new();
     for file in guests
         .iter()
@@ -33,8 +43,5 @@ pub fn compile(text: &str) -> Result<Compiled, CompileError> {
             files.push(file.to_owned());
         }
     }
-    Ok(Compiled {
-        blob: writer::blob(&guests),
-        files,
-    })
+    files
 }

@@ -48,25 +48,28 @@ impl CompileError {
     }
 
     /// A broken rule, at the line of the key that breaks it.
-    pub(super) fn at_key(text: &str, problem: &Problem) -> Self {
-        let at = key_position(text, problem).unwrap_or(0);
-        Self::at_byte(text, at, problem.to_string())
+    pub(super) fn of_rule(text: &str, problem: &Problem) -> Self {
+        Self::at_key(text, problem.index, problem.key, problem.to_string())
+    }
+
+    /// At the line of a key of the `index`th guest.
+    pub(super) fn at_key(text: &str, index: usize, key: &str, message: String) -> Self {
+        let at = key_position(text, index, key).unwrap_or(0);
+        Self::at_byte(text, at, message)
     }
 }
 
-/// Where the value of the problem's key is, else where its table is.
-fn key_position(text: &str, problem: &Problem) -> Option<usize> {
+/// Where the value of a guest's key is, else where the table is that lacks it.
+fn key_position(text: &str, index: usize, key: &str) -> Option<usize> {
     let root = DeTable::parse(text).ok()?;
     let guests = root.get_ref().get("guest")?.get_ref().as_array()?;
-    let mut value = guests.get(problem.index)?;
-    for name in problem.key.split('.') {
-        match value.get_ref() {
-            DeValue::Table(table) => match table.get(name) {
-                Some(inner) => value = inner,
-                None => break,
-            },
-            _ => break,
-        }
+    let mut value = guests.get(index)?;
+    for name in key.split('.') {
+        let DeValue::Table(table) = value.get_ref() else {
+            break;
+        };
+        let Some(inner) = table.get(name) else { break };
+        value = inner;
     }
     Some(value.span().start)
 }
@@ -123,8 +126,8 @@ impl Default for TeeSource {
             dialect: Dialect::default(),
             notifications: true,
             max_calls: 16,
-            max_buffers: 256,
-            max_shared: 64 << 20,
+            max_buffers: 1100,
+            max_shared: 128 << 20,
             allow: Vec::new(),
             deny: Vec::new(),
         }
@@ -147,8 +150,8 @@ pub(super) fn parse(text: &str) -> Result<Source, CompileError> {
 }
 
 impl Source {
-    pub(super) fn guests(&self) -> impl Iterator<Item = Guest<'_>> {
-        self.guest.iter().map(GuestSource::guest)
+    pub(super) fn guests(&self) -> Vec<Guest<'_>> {
+        self.guest.iter().map(GuestSource::guest).collect()
     }
 }
 

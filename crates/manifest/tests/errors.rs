@@ -1,0 +1,352 @@
+//! What users are told, and where.
+use manifest::host::{BundleError, bundle, compile};
+
+const BASE: &str = r#"version = 1
+
+[[guest]]
+name = "a"
+vcpus = 1
+cpus = [0]
+memory = "64MiB"
+kernel = "Image"
+initrd = "initrd"
+bootargs = "quiet"
+
+[guest.tee]
+max-calls = 4
+"#;
+
+/// The error after `from` is replaced by `to` in a manifest that was good.
+fn after(from: &str, to: &str) -> String {
+    assert!(BASE.contains(from), "{from}");
+    compile(&BASE.replacen(from, to, 1))
+        .unwrap_err()
+        .to_string()
+}
+
+#[test]
+fn the_base_is_good() {
+    compile(BASE).unwrap();
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_line() {
+    let error = after("vcpus = 1", "vcpus = 1\ncores = 2");
+    assert!(
+        error.starts_with("manifest, line 6: unknown field `cores`, expected one of "),
+        "{error}"
+    );
+    assert!(
+        error.contains("`vcpus`") && error.ends_with("\n  cores = 2"),
+        "{error}"
+    );
+    let error = after("max-calls", "max_calls");
+    assert!(
+        error.starts_with("manifest, line 13: unknown field `max_calls`"),
+        "{error}"
+    );
+    let error = after("version = 1", "version = 1\nguests = 3");
+    assert!(
+        error.starts_with("manifest, line 2: unknown field `guests`"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_missing_key_is_named() {
+    for key in ["name", "vcpus", "memory", "kernel"] {
+        let line = BASE.lines().find(|line| line.starts_with(key)).unwrap();
+        let error = after(&format!("{line}\n"), "");
+        assert!(
+            error.starts_with("manifest, line 3: missing field"),
+            "{error}"
+        );
+        assert!(error.contains(key), "{error}");
+    }
+    assert!(after("version = 1", "").contains("missing field `version`"));
+}
+
+#[test]
+fn broken_rules_are_shown_with_their_line() {
+    let cases = [
+        (
+            "name = \"a\"",
+            "name = \"A\"",
+            4,
+            "guest A: name must be 1 to 31 of a-z, 0-9 and -, a letter first",
+        ),
+        (
+            "name = \"a\"",
+            "name = \"\"",
+            4,
+            "name must be 1 to 31 of a-z, 0-9 and -, a letter first",
+        ),
+        (
+            "vcpus = 1",
+            "vcpus = 0",
+            5,
+            "guest a: vcpus must be from 1 to 8",
+        ),
+        (
+            "vcpus = 1",
+            "vcpus = 9",
+            5,
+            "guest a: vcpus must be from 1 to 8",
+        ),
+        (
+            "cpus = [0]",
+            "cpus = [0, 1]",
+            6,
+            "guest a: cpus must have one core for each of the vcpus, or be left out",
+        ),
+        (
+            "cpus = [0]",
+            "cpus = [32]",
+            6,
+            "guest a: cpus must be from 0 to 31",
+        ),
+        (
+            "vcpus = 1\ncpus = [0]",
+            "vcpus = 2\ncpus = [3, 3]",
+            6,
+            "guest a: cpus must not name a core twice",
+        ),
+        (
+            "64MiB",
+            "63MiB",
+            7,
+            "guest a: memory must be a multiple of 2MiB, at least 2MiB and at most 1023GiB",
+        ),
+        (
+            "64MiB",
+            "0MiB",
+            7,
+            "guest a: memory must be a multiple of 2MiB, at least 2MiB and at most 1023GiB",
+        ),
+        (
+            "64MiB",
+            "1024GiB",
+            7,
+            "guest a: memory must be a multiple of 2MiB, at least 2MiB and at most 1023GiB",
+        ),
+        (
+            "\"Image\"",
+            "\"\"",
+            8,
+            "guest a: kernel must be the path of a file, at most 255 bytes",
+        ),
+        (
+            "\"Image\"",
+            "\"manifest.dtb\"",
+            8,
+            "guest a: kernel must be the path of a file, at most 255 bytes",
+        ),
+        (
+            "\"initrd\"",
+            "\"a\\u0000\"",
+            9,
+            "guest a: initrd must be the path of a file, at most 255 bytes",
+        ),
+        (
+            "\"quiet\"",
+            "\"a\\nb\"",
+            10,
+            "guest a: bootargs must be one line of at most 2047 bytes",
+        ),
+        (
+            "max-calls = 4",
+            "max-calls = 0",
+            13,
+            "guest a: tee.max-calls must be from 1 to 64",
+        ),
+        (
+            "max-calls = 4",
+            "max-buffers = 32769",
+            13,
+            "guest a: tee.max-buffers must be from 1 to 32768",
+        ),
+        (
+            "max-calls = 4",
+            "max-shared = \"1KiB\"",
+            13,
+            "guest a: tee.max-shared must be a multiple of 4KiB, at least 4KiB and at most 8GiB",
+        ),
+    ];
+    for (from, to, line, message) in cases {
+        let error = after(from, to);
+        let shown = BASE
+            .replacen(from, to, 1)
+            .lines()
+            .nth(line - 1)
+            .unwrap()
+            .to_owned();
+        assert_eq!(
+            error,
+            format!("manifest, line {line}: {message}\n  {shown}")
+        );
+    }
+}
+
+#[test]
+fn two_guests_may_not_share_a_name_or_a_core() {
+    let second = |name: &str, core: u8| {
+        let more = format!(
+            "[[guest]]\nname = \"{name}\"\nvcpus = 1\ncpus = [{core}]\nmemory = \"2MiB\"\nkernel = \"k\"\n"
+        );
+        compile(&format!("{BASE}{more}")).map_err(|error| error.to_string())
+    };
+    assert!(second("b", 1).is_ok());
+    assert_eq!(
+        second("a", 1).unwrap_err(),
+        "manifest, line 15: guest a: name is another guest's already\n  name = \"a\""
+    );
+    assert_eq!(
+        second("b", 0).unwrap_err(),
+        "manifest, line 17: guest b: cpus has a core that is another guest's already\n  cpus = [0]"
+    );
+}
+
+#[test]
+fn sizes_and_uuids_say_how_they_are_written() {
+    let error = after("64MiB", "64MB");
+    assert!(
+        error.starts_with(
+            "manifest, line 7: \"64MB\" is no size: write a number and KiB, MiB or GiB"
+        ),
+        "{error}"
+    );
+    for wrong in ["64", "", "MiB", "-1MiB", "99999999999GiB", "1.5GiB"] {
+        assert!(after("64MiB", wrong).contains("is no size"), "{wrong}");
+    }
+    let uuid = |text: &str| after("max-calls = 4", &format!("deny = [\"{text}\"]"));
+    for wrong in [
+        "",
+        "8aaaf200-2450-11e4-abe2-0002a5d5c51",
+        "8aaaf200245011e4abe20002a5d5c51b",
+        "+aaaf200-2450-11e4-abe2-0002a5d5c51b",
+    ] {
+        assert!(uuid(wrong).contains("is no UUID: write it as"), "{wrong}");
+    }
+}
+
+#[test]
+fn a_policy_has_one_list() {
+    let one = "\"8aaaf200-2450-11e4-abe2-0002a5d5c51b\"";
+    let error = after("max-calls = 4", &format!("allow = [{one}]\ndeny = [{one}]"));
+    assert!(
+        error.contains("line 14: guest a: tee.deny must be left out beside allow"),
+        "{error}"
+    );
+}
+
+#[test]
+fn wrong_types_and_choices_name_the_line() {
+    assert!(after("vcpus = 1", "vcpus = \"1\"").starts_with("manifest, line 5: invalid type"));
+    assert!(after("vcpus = 1", "vcpus = -1").starts_with("manifest, line 5: invalid value"));
+    let error = after("bootargs", "conduit = \"svc\"\nbootargs");
+    assert!(
+        error.starts_with("manifest, line 10: unknown variant `svc`, expected `smc` or `hvc`"),
+        "{error}"
+    );
+    let error = after("bootargs", "on-crash = \"ignore\"\nbootargs");
+    assert!(error.contains("expected `stop` or `restart`"), "{error}");
+    assert!(after("bootargs", "bootargs = = 1").starts_with("manifest, line 10: "));
+}
+
+#[test]
+fn another_version_and_no_guest_are_refused() {
+    assert_eq!(
+        after("version = 1", "version = 2"),
+        "manifest, line 1: version must be 1\n  version = 2"
+    );
+    let error = compile("version = 1\n").unwrap_err().to_string();
+    assert!(
+        error.starts_with("manifest, line 1: [[guest]] must be there 1 to 16 times"),
+        "{error}"
+    );
+    let many: String = (0..17)
+        .map(|n| {
+            format!("[[guest]]\nname = \"g{n}\"\nvcpus = 1\nmemory = \"2MiB\"\nkernel = \"k\"\n")
+        })
+        .collect();
+    let error = compile(&format!("version = 1\n{many}"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("[[guest]] must be there 1 to 16 times"),
+        "{error}"
+    );
+}
+
+/// An arm64 Image header that claims `size` bytes, in a file of `length`.
+fn image(size: u64, length: usize) -> Vec<u8> {
+    let mut image = vec![0; length];
+    image[16..24].copy_from_slice(&size.to_le_bytes());
+    image[56..60].copy_from_slice(b"ARM\x64");
+    image
+}
+
+fn bundled(kernel: &[u8], initrd: usize) -> String {
+    let read = |name: &str| {
+        Ok(if name == "Image" {
+            kernel.to_vec()
+        } else {
+            vec![0; initrd]
+        })
+    };
+    bundle(BASE, read, Vec::new()).map_or_else(|error| error.to_string(), |_| "bundled".into())
+}
+
+#[test]
+fn guests_need_an_image_and_room_for_it() {
+    const MIB: u64 = 1 << 20;
+    assert_eq!(bundled(&image(0, 64), 100), "bundled");
+    let room = 62 * MIB - 4096;
+    assert_eq!(bundled(&image(room, 64), 0), "bundled");
+    let memory = "manifest, line 7: guest a: memory must be at least 66MiB for its kernel and initrd\n  memory = \"64MiB\"";
+    assert_eq!(bundled(&image(room, 64), 1), memory);
+    assert_eq!(bundled(&image(0, 1000), room as usize), memory);
+    let mut far = image(room, 64);
+    far[8..16].copy_from_slice(&u64::MAX.to_le_bytes());
+    assert!(bundled(&far, 0).contains("uncompressed arm64 Image"));
+}
+
+#[test]
+fn other_kernels_say_what_they_are() {
+    let start = "manifest, line 8: guest a: kernel must be an uncompressed arm64 Image, but ";
+    let cases: [(&[u8], &str); 4] = [
+        (b"\x1f\x8b\x08", "it is compressed with gzip: unpack it"),
+        (
+            b"\x7fELF\x02",
+            "it is an ELF file: take arch/arm64/boot/Image",
+        ),
+        (
+            b"MZ\0\0zimg",
+            "it is a compressed EFI image: take arch/arm64/boot/Image",
+        ),
+        (b"", "it lacks that header"),
+    ];
+    for (kernel, why) in cases {
+        assert_eq!(
+            bundled(kernel, 0),
+            format!("{start}{why}\n  kernel = \"Image\"")
+        );
+    }
+}
+
+#[test]
+fn a_missing_file_is_named_and_nothing_is_written() {
+    let read = |name: &str| match name {
+        "Image" => Ok(image(0, 64)),
+        _ => Err(std::io::ErrorKind::NotFound.into()),
+    };
+    let mut out = Vec::new();
+    let error = bundle(BASE, read, &mut out).unwrap_err();
+    assert!(matches!(&error, BundleError::Read(name, _) if name == "initrd"));
+    assert!(
+        error
+            .to_string()
+            .starts_with("initrd, which the manifest names: ")
+    );
+    assert!(out.is_empty());
+}
