@@ -69,7 +69,7 @@ pub enum ArchiveProblem<'a> {
 
 impl fmt::Display for ArchiveError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "bundle, byte {}: ", self.at)?;
+        write!(f, "byte {}: ", self.at)?;
         match self.problem {
             ArchiveProblem::NoTrailer => {
                 f.write_str("it ends without its end mark: it was cut off")

@@ -36,7 +36,6 @@ pub enum ManifestError<'a> {
 
 impl fmt::Display for ManifestError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("manifest: ")?;
         match self {
             Self::Damaged => f.write_str("damaged or not compiled: make the bundle again"),
             Self::Version(found) => {

@@ -6,8 +6,8 @@ use core::ops::RangeInclusive;
 
 /// Unit of guest RAM: a stage-2 block.
 const GRANULE: u64 = 2 << 20;
-/// Most RAM of a guest: what 40 bits of intermediate physical address leave above 1 GiB.
-const MAX_MEMORY: u64 = (1 << 40) - (1 << 30);
+/// Most RAM of a guest: what 39 bits of intermediate physical address leave above 1 GiB.
+const MAX_MEMORY: u64 = (1 << 39) - (1 << 30);
 const VCPUS: RangeInclusive<u32> = 1..=8;
 const MAX_CORE: u8 = 31;
 const MAX_NAME: usize = 31;
@@ -88,7 +88,7 @@ fn check_guest(guest: &Guest, before: &[Guest]) -> Result<(), Broken> {
     rule(
         is_size(guest.memory, GRANULE, MAX_MEMORY),
         "memory",
-        "must be a multiple of 2MiB, at least 2MiB and at most 1023GiB",
+        "must be a multiple of 2MiB, at least 2MiB and at most 511GiB",
     )?;
     rule(
         is_member(guest.kernel),

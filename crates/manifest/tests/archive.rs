@@ -125,10 +125,10 @@ fn messages_tell_the_remedy() {
     let message = Archive::new(&cut[..200]).unwrap_err().to_string();
     assert_eq!(
         message,
-        "bundle, byte 0: member Image is cut off: 84 of 100 bytes are there"
+        "byte 0: member Image is cut off: 84 of 100 bytes are there"
     );
     let message = Archive::new(b"\xfd7zXZ\0").unwrap_err().to_string();
-    assert_eq!(message, "bundle, byte 0: compressed: give it uncompressed");
+    assert_eq!(message, "byte 0: compressed: give it uncompressed");
 }
 
 #[test]

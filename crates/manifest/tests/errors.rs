@@ -115,19 +115,19 @@ fn broken_rules_are_shown_with_their_line() {
             "64MiB",
             "63MiB",
             7,
-            "guest a: memory must be a multiple of 2MiB, at least 2MiB and at most 1023GiB",
+            "guest a: memory must be a multiple of 2MiB, at least 2MiB and at most 511GiB",
         ),
         (
             "64MiB",
             "0MiB",
             7,
-            "guest a: memory must be a multiple of 2MiB, at least 2MiB and at most 1023GiB",
+            "guest a: memory must be a multiple of 2MiB, at least 2MiB and at most 511GiB",
         ),
         (
             "64MiB",
-            "1024GiB",
+            "512GiB",
             7,
-            "guest a: memory must be a multiple of 2MiB, at least 2MiB and at most 1023GiB",
+            "guest a: memory must be a multiple of 2MiB, at least 2MiB and at most 511GiB",
         ),
         (
             "\"Image\"",

@@ -95,7 +95,7 @@ fn a_blob_by_another_hand_is_read() {
 fn every_rule_is_applied_again() {
     assert_eq!(
         guest_with("vcpus", &[0, 0, 0, 9]),
-        "manifest: guest a: vcpus must be from 1 to 8"
+        "guest a: vcpus must be from 1 to 8"
     );
     assert!(
         guest_with("memory", &[0, 0, 0, 0, 0, 0, 0x10, 0])
@@ -116,8 +116,7 @@ fn every_rule_is_applied_again() {
 
 #[test]
 fn values_of_the_wrong_form_are_refused() {
-    let malformed =
-        |key| format!("manifest: guest a: {key} is missing or malformed: make the bundle again");
+    let malformed = |key| format!("guest a: {key} is missing or malformed: make the bundle again");
     assert_eq!(guest_with("vcpus", &[1]), malformed("vcpus"));
     assert_eq!(guest_with("memory", &[0, 0, 0, 1]), malformed("memory"));
     assert_eq!(guest_with("kernel", b"Image"), malformed("kernel"));
@@ -142,11 +141,8 @@ fn values_of_the_wrong_form_are_refused() {
 
 #[test]
 fn an_unknown_key_is_never_passed_over() {
-    let message = |key| {
-        format!(
-            "manifest: guest a: unknown key {key}: make the bundle with this teevisor's own xtask"
-        )
-    };
+    let message =
+        |key| format!("guest a: unknown key {key}: make the bundle with this teevisor's own xtask");
     assert_eq!(
         guest_with("direct-map", &[0, 0, 0, 1]),
         message("direct-map")
