@@ -1,0 +1,100 @@
+//! The tests, one module for each group.
+
+use crate::outcome::{Outcome, Stop};
+use crate::rt::env;
+
+mod boot;
+mod fault;
+mod gic;
+mod id;
+mod optee;
+mod psci;
+mod reset;
+mod smc;
+mod timer;
+mod uart;
+
+/// A test's name and body.
+pub type Test = (&'static str, fn() -> Outcome);
+
+/// Tests that run together.
+pub struct Group {
+    /// What bootargs' `test=` calls it.
+    pub name: &'static str,
+    /// Whether it runs when bootargs name no group.
+    pub by_default: bool,
+    /// In the order they run.
+    pub tests: &'static [Test],
+}
+
+/// All groups.
+pub const GROUPS: &[Group] = &[
+    Group {
+        name: "boot",
+        by_default: true,
+        tests: boot::TESTS,
+    },
+    Group {
+        name: "psci",
+        by_default: true,
+        tests: psci::TESTS,
+    },
+    Group {
+        name: "gic",
+        by_default: true,
+        tests: gic::TESTS,
+    },
+    Group {
+        name: "timer",
+        by_default: true,
+        tests: timer::TESTS,
+    },
+    Group {
+        name: "uart",
+        by_default: true,
+        tests: uart::TESTS,
+    },
+    Group {
+        name: "fault",
+        by_default: true,
+        tests: fault::TESTS,
+    },
+    Group {
+        name: "smc",
+        by_default: true,
+        tests: smc::TESTS,
+    },
+    Group {
+        name: "id",
+        by_default: true,
+        tests: id::TESTS,
+    },
+    Group {
+        name: "optee",
+        by_default: true,
+        tests: optee::TESTS,
+    },
+    Group {
+        name: "reset",
+        by_default: false,
+        tests: reset::TESTS,
+    },
+];
+
+/// Skips a test that only a hypervisor can pass.
+fn needs_hypervisor() -> Outcome {
+    if env::is_bare() {
+        Err(Stop::Skipped("bare machine"))
+    } else {
+        Ok(())
+    }
+}
+
+/// Skips a test for which there must be a second vCPU.
+fn needs_second_vcpu() -> Outcome {
+    if env::get().vcpus < 2 {
+        Err(Stop::Skipped("one vCPU"))
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,3 @@
+//! placeholder
+use super::Test;
+pub const TESTS: &[Test] = &[];

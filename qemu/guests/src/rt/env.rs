@@ -1,0 +1,147 @@
+//! What the guest's device tree says about where it runs.
+
+use super::call::Conduit;
+use addr::platform::RAM_BASE;
+use fdt::{
+    Fdt,
+    helpers::FallibleNode,
+    parsing::{NoPanic, unaligned::UnalignedParser},
+};
+
+/// Where this guest runs.
+#[derive(Debug)]
+pub struct Env {
+    /// Address and bytes of the device tree.
+    pub tree: (u64, usize),
+    /// How many vCPUs there are.
+    pub vcpus: usize,
+    /// Start and bytes of the first run of RAM.
+    pub ram: (u64, u64),
+    /// GICv3, else GICv2.
+    pub gicv3: bool,
+    /// PSCI's method.
+    pub conduit: Conduit,
+    /// OP-TEE's method, if there is an OP-TEE.
+    pub tee: Option<Conduit>,
+    /// /chosen bootargs.
+    pub arguments: &'static str,
+}
+
+static ENV: spin::Once<Env> = spin::Once::new();
+
+/// The environment, which [`init`] has found.
+pub fn get() -> &'static Env {
+    ENV.get().expect("the environment is known")
+}
+
+type Parser = (UnalignedParser<'static>, NoPanic);
+type Tree = Fdt<'static, Parser>;
+type Node = FallibleNode<'static, Parser>;
+
+/// Reads the tree at `address`; `None` if something that every guest needs is not in it.
+pub fn init(address: u64) -> Option<&'static Env> {
+    let bytes = tree_bytes(address)?;
+    let tree = Fdt::new_unaligned_fallible(bytes).ok()?;
+    let env = Env {
+        tree: (address, bytes.len()),
+        vcpus: count_cpus(&tree)?,
+        ram: ram(&tree)?,
+        gicv3: is_gicv3(&tree)?,
+        conduit: method(&find(&tree, "/psci")?)?,
+        tee: find(&tree, "/firmware/optee").and_then(|node| method(&node)),
+        arguments: find(&tree, "/chosen")
+            .and_then(|node| text(&node, "bootargs"))
+            .unwrap_or(""),
+    };
+    Some(ENV.call_once(|| env))
+}
+
+/// The words of bootargs.
+pub fn words() -> impl Iterator<Item = &'static str> {
+    get().arguments.split_ascii_whitespace()
+}
+
+/// The value of bootargs' `key=value`.
+pub fn argument(key: &str) -> Option<&'static str> {
+    words().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+}
+
+/// `argument` as a number.
+pub fn number(key: &str) -> Option<u64> {
+    argument(key)?.parse().ok()
+}
+
+/// Whether this runs on a bare machine (bootargs say `bare`), to check the tests themselves.
+pub fn is_bare() -> bool {
+    words().any(|word| word == "bare")
+}
+
+fn tree_bytes(address: u64) -> Option<&'static [u8]> {
+    let word = |offset| {
+        // SAFETY: the loader put a tree here, in mapped RAM, and nothing writes to it.
+        u32::from_be(unsafe { ((address + offset) as *const u32).read() })
+    };
+    let aligned = address != 0 && address.is_multiple_of(8);
+    if !aligned || word(0) != 0xd00d_feed {
+        return None;
+    }
+    // SAFETY: as above; the header says how long it is.
+    Some(unsafe { core::slice::from_raw_parts(address as *const u8, word(4) as usize) })
+}
+
+fn find(tree: &Tree, path: &str) -> Option<Node> {
+    tree.find_node(path).ok()?.map(|node| node.fallible())
+}
+
+fn property(node: &Node, name: &str) -> Option<&'static [u8]> {
+    Some(node.raw_property(name).ok()??.value)
+}
+
+fn text(node: &Node, name: &str) -> Option<&'static str> {
+    core::str::from_utf8(property(node, name)?)
+        .ok()
+        .map(|text| text.trim_end_matches('\0'))
+}
+
+fn method(node: &Node) -> Option<Conduit> {
+    match text(node, "method")? {
+        "smc" => Some(Conduit::Smc),
+        "hvc" => Some(Conduit::Hvc),
+        _ => None,
+    }
+}
+
+fn all_nodes(tree: &Tree) -> impl Iterator<Item = Node> {
+    tree.all_nodes()
+        .into_iter()
+        .flat_map(|nodes| nodes.filter_map(|entry| entry.ok()))
+        .map(|(_, node)| node.fallible())
+}
+
+fn count_cpus(tree: &Tree) -> Option<usize> {
+    let cpus = all_nodes(tree)
+        .filter(|node| text(node, "device_type") == Some("cpu"))
+        .count();
+    (cpus > 0).then_some(cpus)
+}
+
+/// The tree has two cells for addresses and sizes at its root.
+fn ram(tree: &Tree) -> Option<(u64, u64)> {
+    let cell = |bytes: &[u8], n: usize| Some(u64::from_be_bytes(*bytes[n * 8..].first_chunk()?));
+    all_nodes(tree)
+        .filter(|node| text(node, "device_type") == Some("memory"))
+        .filter_map(|node| property(&node, "reg"))
+        .filter(|reg| reg.len() >= 16)
+        .filter_map(|reg| Some((cell(reg, 0)?, cell(reg, 1)?)))
+        .find(|&(start, _)| start == RAM_BASE.0)
+}
+
+fn is_gicv3(tree: &Tree) -> Option<bool> {
+    all_nodes(tree).find_map(
+        |node| match text(&node, "compatible")?.split('\0').next()? {
+            "arm,gic-v3" => Some(true),
+            "arm,gic-400" | "arm,cortex-a15-gic" => Some(false),
+            _ => None,
+        },
+    )
+}

@@ -1,0 +1,55 @@
+//! System registers by number: the instruction is made at run time.
+
+use super::{cpu, trap};
+use core::arch::asm;
+use core::cell::UnsafeCell;
+
+/// A system register's encoding: op0 (2 or 3), op1, CRn, CRm, op2.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sysreg(pub u32, pub u32, pub u32, pub u32, pub u32);
+
+const MSR: u32 = 0xd500_0000;
+const MRS: u32 = 0xd520_0000;
+const RET: u32 = 0xd65f_03c0;
+
+/// Room for two instructions of each vCPU, a cache line apart.
+#[repr(C, align(64))]
+struct Code(UnsafeCell<[u32; 16]>);
+
+// SAFETY: each vCPU uses its own.
+unsafe impl Sync for Code {}
+
+static CODE: [Code; cpu::MAX] = [const { Code(UnsafeCell::new([0; 16])) }; cpu::MAX];
+
+impl Sysreg {
+    fn instruction(self, base: u32) -> u32 {
+        base | self.0 << 19 | self.1 << 16 | self.2 << 12 | self.3 << 8 | self.4 << 5
+    }
+
+    /// MRS: the value, or the exception that the guest took.
+    pub fn read(self) -> Result<u64, trap::Exception> {
+        run(self.instruction(MRS), 0)
+    }
+
+    /// MSR of `value`.
+    pub fn write(self, value: u64) -> Result<(), trap::Exception> {
+        run(self.instruction(MSR), value).map(|_| ())
+    }
+}
+
+/// Runs `instruction` with x0 = `argument`; its x0.
+pub fn run(instruction: u32, argument: u64) -> Result<u64, trap::Exception> {
+    let code = CODE[cpu::me()].0.get();
+    // SAFETY: this vCPU's own buffer, made visible to its instruction fetches before it is called.
+    let function = unsafe {
+        (*code)[0] = instruction;
+        (*code)[1] = RET;
+        asm!("dc cvau, {0}", "dsb ish", "ic ivau, {0}", "dsb ish", "isb", in(reg) code);
+        core::mem::transmute::<*mut [u32; 16], extern "C" fn(u64) -> u64>(code)
+    };
+    let mut value = 0;
+    match trap::catch(|| value = function(argument)) {
+        None => Ok(value),
+        Some(exception) => Err(exception),
+    }
+}

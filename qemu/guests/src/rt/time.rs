@@ -1,0 +1,98 @@
+//! Time by the virtual counter. Nothing here knows of wall time: an emulator may be slow.
+
+use crate::{mrs, msr};
+
+/// The virtual counter.
+pub fn now() -> u64 {
+    msr_barrier();
+    mrs!("cntvct_el0")
+}
+
+/// Ticks a second.
+pub fn frequency() -> u64 {
+    mrs!("cntfrq_el0")
+}
+
+/// Ticks in so many milliseconds.
+pub fn ticks(milliseconds: u64) -> u64 {
+    frequency() * milliseconds / 1000
+}
+
+/// Waits for `done`, at most for a time that only a hang exceeds. Whether it came.
+pub fn eventually(mut done: impl FnMut() -> bool) -> bool {
+    let limit = now() + ticks(30_000);
+    loop {
+        if done() {
+            return true;
+        }
+        if now() > limit {
+            return false;
+        }
+        core::hint::spin_loop();
+    }
+}
+
+/// Lets so many milliseconds pass.
+pub fn pause(milliseconds: u64) {
+    let end = now() + ticks(milliseconds);
+    while now() < end {
+        core::hint::spin_loop();
+    }
+}
+
+fn msr_barrier() {
+    // SAFETY: a barrier, which keeps the counter from being read early.
+    unsafe { core::arch::asm!("isb", options(nostack, preserves_flags)) };
+}
+
+/// The EL1 timers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Timer {
+    /// CNTV_*, INTID 27.
+    Virtual,
+    /// CNTP_*, INTID 30.
+    Physical,
+}
+
+impl Timer {
+    /// Starts the timer: its condition holds once its counter reaches `deadline`.
+    pub fn start(self, deadline: u64) {
+        self.arm(deadline, 1);
+    }
+
+    /// Stops it.
+    pub fn stop(self) {
+        self.arm(u64::MAX, 0);
+    }
+
+    /// Writes its compare value, then its control register.
+    pub fn arm(self, deadline: u64, control: u64) {
+        match self {
+            Self::Virtual => {
+                msr!("cntv_cval_el0", deadline);
+                msr!("cntv_ctl_el0", control);
+            }
+            Self::Physical => {
+                msr!("cntp_cval_el0", deadline);
+                msr!("cntp_ctl_el0", control);
+            }
+        }
+    }
+
+    /// The control register: ENABLE, IMASK, ISTATUS.
+    pub fn control(self) -> u64 {
+        match self {
+            Self::Virtual => mrs!("cntv_ctl_el0"),
+            Self::Physical => mrs!("cntp_ctl_el0"),
+        }
+    }
+
+    /// Its counter.
+    pub fn counter(self) -> u64 {
+        msr_barrier();
+        match self {
+            Self::Virtual => mrs!("cntvct_el0"),
+            Self::Physical => mrs!("cntpct_el0"),
+        }
+    }
+}

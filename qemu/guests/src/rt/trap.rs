@@ -1,0 +1,189 @@
+//! Exceptions: interrupts go to the GIC's handler, synchronous ones to whoever expects them.
+
+use super::{call::psci, console, cpu, gic};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+/// The registers as entry.s stores them.
+#[repr(C)]
+pub struct Frame {
+    x: [u64; 31],
+    elr: u64,
+    spsr: u64,
+}
+
+/// A synchronous exception that was expected.
+#[derive(Clone, Copy, Debug)]
+pub struct Exception {
+    /// ESR_EL1.
+    pub esr: u64,
+    /// FAR_EL1.
+    pub far: u64,
+}
+
+/// ESR_EL1.EC of an UNDEFINED instruction (DDI 0487, D24.2, ESR_EL1).
+pub const EC_UNKNOWN: u64 = 0x00;
+/// SVC from AArch64.
+pub const EC_SVC: u64 = 0x15;
+/// SVC from AArch32.
+pub const EC_SVC32: u64 = 0x11;
+/// A trapped MRS or MSR.
+pub const EC_SYSREG: u64 = 0x18;
+const EC_INSTRUCTION_ABORT: u64 = 0x21;
+const EC_DATA_ABORT: u64 = 0x25;
+/// Fault status: synchronous external abort, not on a table walk.
+const EXTERNAL: u64 = 0x10;
+
+impl Exception {
+    /// The exception class.
+    pub fn class(self) -> u64 {
+        self.esr >> 26
+    }
+
+    /// Whether this is an UNDEFINED instruction.
+    pub fn is_undefined(self) -> bool {
+        self.class() == EC_UNKNOWN
+    }
+
+    /// Whether this is a synchronous external data abort at `address`, a write or not.
+    pub fn is_data_abort(self, address: u64, write: bool) -> bool {
+        self.class() == EC_DATA_ABORT
+            && self.esr & 0x3f == EXTERNAL
+            && (self.esr & 1 << 6 != 0) == write
+            && self.far == address
+    }
+
+    /// Whether this is a synchronous external instruction abort at `address`.
+    pub fn is_instruction_abort(self, address: u64) -> bool {
+        self.class() == EC_INSTRUCTION_ABORT && self.esr & 0x3f == EXTERNAL && self.far == address
+    }
+}
+
+struct Slot {
+    armed: AtomicBool,
+    count: AtomicU64,
+    esr: AtomicU64,
+    far: AtomicU64,
+}
+
+static SLOTS: [Slot; cpu::MAX] = [const {
+    Slot {
+        armed: AtomicBool::new(false),
+        count: AtomicU64::new(0),
+        esr: AtomicU64::new(0),
+        far: AtomicU64::new(0),
+    }
+}; cpu::MAX];
+
+/// Runs `f` and returns its first synchronous exception, if any. The instruction that takes one is
+/// skipped, or, when it could not be fetched, returned from.
+pub fn catch(f: impl FnOnce()) -> Option<Exception> {
+    let slot = &SLOTS[cpu::me()];
+    slot.count.store(0, Relaxed);
+    slot.armed.store(true, Relaxed);
+    core::sync::atomic::compiler_fence(core::sync::atomic::Ordering::SeqCst);
+    f();
+    core::sync::atomic::compiler_fence(core::sync::atomic::Ordering::SeqCst);
+    slot.armed.store(false, Relaxed);
+    let taken = slot.count.load(Relaxed) > 0;
+    taken.then(|| Exception {
+        esr: slot.esr.load(Relaxed),
+        far: slot.far.load(Relaxed),
+    })
+}
+
+unsafe extern "C" {
+    fn enter_el0(pc: u64, pstate: u64);
+    fn leave_el0();
+}
+
+unsafe extern "C" {
+    static __l1_table: [AtomicU64; 512];
+}
+
+/// Where the page tables show RAM to EL0: high in AArch64, in the last of the 4 GiB in AArch32.
+const EL0_ALIAS: u64 = 1 << 38;
+const EL0_ALIAS_32: u64 = 0xc000_0000;
+
+/// Runs the code at `address` in RAM at EL0, in AArch64 or (if `aarch32`) A32 state, until its
+/// first exception.
+pub fn run_at_el0(address: u64, aarch32: bool) -> Option<Exception> {
+    if !aarch32 {
+        return enter(address + EL0_ALIAS, 0x3c0);
+    }
+    // SAFETY: the table lives as long as the program; entries are changed as a whole.
+    let table = unsafe { &__l1_table };
+    let identity = table[3].load(Relaxed);
+    remap(
+        &table[3],
+        table[256 + (address >> 30) as usize].load(Relaxed),
+    );
+    let exception = enter(EL0_ALIAS_32 | address & 0x3fff_ffff, 0x1d0);
+    remap(&table[3], identity);
+    exception
+}
+
+/// PSTATE: all interrupts masked, and EL0t or A32 User mode.
+fn enter(pc: u64, pstate: u64) -> Option<Exception> {
+    // SAFETY: EL0 sees only its alias, and its first exception comes back here.
+    catch(|| unsafe { enter_el0(pc, pstate) })
+}
+
+/// Break before make (DDI 0487, D8.16.1).
+fn remap(entry: &AtomicU64, value: u64) {
+    entry.store(0, Relaxed);
+    flush();
+    entry.store(value, Relaxed);
+    flush();
+}
+
+fn flush() {
+    // SAFETY: no mapping of what the program uses is changed.
+    unsafe { core::arch::asm!("dsb ish", "tlbi vmalle1is", "dsb ish", "isb") };
+}
+
+const SYNC: u64 = 4;
+const IRQ: u64 = 5;
+const EL0_SYNC: u64 = 8;
+const EL0_SYNC_32: u64 = 12;
+
+#[unsafe(no_mangle)]
+extern "C" fn on_exception(kind: u64, frame: &mut Frame) {
+    match kind {
+        IRQ => gic::on_irq(),
+        SYNC if note() => skip(frame),
+        EL0_SYNC | EL0_SYNC_32 if note() => {
+            frame.elr = leave_el0 as *const () as u64;
+            frame.spsr = 0x3c5;
+        }
+        _ => die(kind, frame),
+    }
+}
+
+/// Records the exception if this vCPU expects one.
+fn note() -> bool {
+    let slot = &SLOTS[cpu::me()];
+    if slot.count.fetch_add(1, Relaxed) == 0 {
+        slot.esr.store(crate::mrs!("esr_el1"), Relaxed);
+        slot.far.store(crate::mrs!("far_el1"), Relaxed);
+    }
+    slot.armed.load(Relaxed)
+}
+
+fn skip(frame: &mut Frame) {
+    match crate::mrs!("esr_el1") >> 26 {
+        EC_INSTRUCTION_ABORT => frame.elr = frame.x[30],
+        // A trapped SVC or HVC returns behind itself already; none is caught from EL1.
+        _ => frame.elr += 4,
+    }
+}
+
+fn die(kind: u64, frame: &Frame) -> ! {
+    console::print_last_words(format_args!(
+        "\nguest: FAILED: exception {kind} on vCPU {}: esr {:#x} far {:#x} elr {:#x}\n",
+        cpu::me(),
+        crate::mrs!("esr_el1"),
+        crate::mrs!("far_el1"),
+        frame.elr,
+    ));
+    psci::system_off()
+}
