@@ -24,7 +24,10 @@ static HEAP: LockedHeap = LockedHeap(Mutex::new(Heap::new()));
 // SAFETY: the buddy allocator hands out disjoint blocks of memory that only it owns.
 unsafe impl GlobalAlloc for LockedHeap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        self.0.lock().alloc(layout).map_or(null_mut(), NonNull::as_ptr)
+        self.0
+            .lock()
+            .alloc(layout)
+            .map_or(null_mut(), NonNull::as_ptr)
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
@@ -48,7 +51,11 @@ pub fn init() {
 /// The range is mapped RAM that nobody else uses.
 pub unsafe fn add(range: PaRange) {
     // SAFETY: the caller's promise.
-    unsafe { HEAP.0.lock().add_to_heap(range.start.0 as usize, range.end().0 as usize) }
+    unsafe {
+        HEAP.0
+            .lock()
+            .add_to_heap(range.start.0 as usize, range.end().0 as usize)
+    }
 }
 
 /// Bytes in use, and bytes in all.

@@ -14,7 +14,8 @@ fn pieces(ram: &GuestRam, ipa: Ipa, len: usize, mut act: impl FnMut(u64, usize, 
         Some((pa, left)) if left >= len as u64 => act(pa.0, 0, len),
         Some(_) if is_ram(ram, ipa, len) => {
             let mut done = 0;
-            while let Some((pa, left)) = ram.locate(Ipa(ipa.0 + done as u64)).filter(|_| done < len) {
+            while let Some((pa, left)) = ram.locate(Ipa(ipa.0 + done as u64)).filter(|_| done < len)
+            {
                 let piece = (len - done).min(left as usize);
                 act(pa.0, done, piece);
                 done += piece;
@@ -49,63 +50,45 @@ pub fn write_stopped(ram: &GuestRam, ipa: Ipa, bytes: &[u8]) -> bool {
     })
 }
 
-/// Reads a running guest's RAM. False, and `bytes` unchanged, if not all of it is RAM.
+/// Reads words at an address that is a multiple of 8 from a running guest's RAM. False, and
+/// `words` unchanged, if not all of it is RAM.
 #[inline]
-pub fn read(ram: &GuestRam, ipa: Ipa, bytes: &mut [u8]) -> bool {
-    pieces(ram, ipa, bytes.len(), |pa, at, len| read_physical(pa, &mut bytes[at..at + len]))
+pub fn read(ram: &GuestRam, ipa: Ipa, words: &mut [u64]) -> bool {
+    ipa.is_aligned(8)
+        && pieces(ram, ipa, size_of_val(words), |pa, at, len| {
+            read_physical(pa, &mut words[at / 8..(at + len) / 8]);
+        })
 }
 
-/// Writes a running guest's RAM. False, and nothing written, if not all of it is RAM.
+/// Writes words at an address that is a multiple of 8 to a running guest's RAM. False, and
+/// nothing written, if not all of it is RAM.
 #[inline]
-pub fn write(ram: &GuestRam, ipa: Ipa, bytes: &[u8]) -> bool {
-    pieces(ram, ipa, bytes.len(), |pa, at, len| write_physical(pa, &bytes[at..at + len]))
+pub fn write(ram: &GuestRam, ipa: Ipa, words: &[u64]) -> bool {
+    ipa.is_aligned(8)
+        && pieces(ram, ipa, size_of_val(words), |pa, at, len| {
+            write_physical(pa, &words[at / 8..(at + len) / 8]);
+        })
 }
 
-/// Copies memory that others may write at the same time, each byte once, by words where it can.
+/// Copies words that others may write at the same time, each once.
 ///
-/// `pa..pa + bytes.len()` is RAM that EL2 maps: callers got it from a guest's RAM or own it.
+/// `pa` is aligned, and all of it RAM that EL2 maps: callers got it from a guest's RAM or own it.
 #[inline]
-pub fn read_physical(pa: u64, bytes: &mut [u8]) {
-    if pa % 8 == 0 {
-        let (words, rest) = bytes.as_chunks_mut::<8>();
-        let tail = pa + 8 * words.len() as u64;
-        for (n, word) in words.iter_mut().enumerate() {
-            // SAFETY: mapped RAM by the callers' promise, aligned; volatile, since others may write it.
-            *word = unsafe { ((pa + 8 * n as u64) as *const u64).read_volatile() }.to_ne_bytes();
-        }
-        return read_bytes(tail, rest);
-    }
-    read_bytes(pa, bytes);
-}
-
-fn read_bytes(pa: u64, bytes: &mut [u8]) {
-    for (n, byte) in bytes.iter_mut().enumerate() {
-        // SAFETY: as in `read_physical`.
-        *byte = unsafe { ((pa + n as u64) as *const u8).read_volatile() };
+pub fn read_physical(pa: u64, words: &mut [u64]) {
+    for (n, word) in words.iter_mut().enumerate() {
+        // SAFETY: mapped and aligned by the callers' promise; volatile, since others may write it.
+        *word = unsafe { (pa as *const u64).add(n).read_volatile() };
     }
 }
 
-/// Copies to memory that others may read or write at the same time, each byte once.
+/// Copies words to memory that others may use at the same time, each once.
 ///
-/// `pa..pa + bytes.len()` is RAM that EL2 maps: callers got it from a guest's RAM or own it.
+/// `pa` is aligned, and all of it RAM that EL2 maps: callers got it from a guest's RAM or own it.
 #[inline]
-pub fn write_physical(pa: u64, bytes: &[u8]) {
-    if pa % 8 == 0 {
-        let (words, rest) = bytes.as_chunks::<8>();
-        let tail = pa + 8 * words.len() as u64;
-        for (n, word) in words.iter().enumerate() {
-            // SAFETY: mapped RAM by the callers' promise, aligned; volatile, since others may use it.
-            unsafe { ((pa + 8 * n as u64) as *mut u64).write_volatile(u64::from_ne_bytes(*word)) };
-        }
-        return write_bytes(tail, rest);
-    }
-    write_bytes(pa, bytes);
-}
-
-fn write_bytes(pa: u64, bytes: &[u8]) {
-    for (n, byte) in bytes.iter().enumerate() {
-        // SAFETY: as in `write_physical`.
-        unsafe { ((pa + n as u64) as *mut u8).write_volatile(*byte) };
+pub fn write_physical(pa: u64, words: &[u64]) {
+    for (n, word) in words.iter().enumerate() {
+        // SAFETY: mapped and aligned by the callers' promise; volatile, since others may use it.
+        unsafe { (pa as *mut u64).add(n).write_volatile(*word) };
     }
 }
 

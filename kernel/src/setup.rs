@@ -2,13 +2,16 @@
 
 use core::fmt;
 
-use addr::{PAGE_SIZE, Pa, PaRange};
+use addr::{Pa, PaRange};
 use alloc::boxed::Box;
 use arrayvec::ArrayVec;
 use board::{Board, BoardError};
 use boot::Layout;
 use log::info;
-use manifest::{MEMBER, Manifest, ManifestError, archive::{Archive, ArchiveError}};
+use manifest::{
+    MEMBER, Manifest, ManifestError,
+    archive::{Archive, ArchiveError},
+};
 use physmem::FreeMap;
 
 use crate::arch::{
@@ -16,11 +19,15 @@ use crate::arch::{
     mmu::{CannotMap, Kind, Tables},
     timer,
 };
-use crate::vm::{self, create::{self, CreateError, Resources}, lifecycle};
+use crate::vm::{
+    self,
+    create::{self, CreateError, Resources},
+    lifecycle,
+};
 use crate::{console, heap, irq, smp, tee};
 
-/// Heap for what the guests need: tables, models, OP-TEE's shadow pages.
-const HEAP: u64 = 1 << 20;
+/// Heap for tables and devices of the guests; what OP-TEE's mediator needs comes on top.
+const HEAP: u64 = 256 << 10;
 
 /// Why teevisor can't run here.
 #[derive(Debug)]
@@ -33,8 +40,8 @@ pub enum SetupError {
     Map(CannotMap),
     /// The memory map has too many pieces.
     Memory(physmem::Error),
-    /// There is no room for EL2's heap.
-    Heap,
+    /// There is no room for this many bytes of EL2's heap.
+    Heap(u64),
     /// The interrupt controller can't be used.
     Interrupts(irq::InitError),
     /// The first core has no redistributor.
@@ -61,10 +68,20 @@ impl fmt::Display for SetupError {
             ),
             Self::Board(error) => write!(f, "device tree: {error}"),
             Self::Map(CannotMap(range)) => {
-                write!(f, "device tree: {:#x} bytes at {} can't be mapped", range.size, range.start)
+                write!(
+                    f,
+                    "device tree: {:#x} bytes at {} can't be mapped",
+                    range.size, range.start
+                )
             }
             Self::Memory(error) => write!(f, "device tree: {error}"),
-            Self::Heap => write!(f, "no {} KiB of free memory for the hypervisor itself", HEAP >> 10),
+            Self::Heap(size) => {
+                write!(
+                    f,
+                    "no {} KiB of free memory for the hypervisor itself",
+                    size >> 10
+                )
+            }
             Self::Interrupts(error) => write!(f, "{error}"),
             Self::Redistributor => f.write_str("the GIC has no redistributor for the boot core"),
             Self::NoBundle => f.write_str(
@@ -72,7 +89,10 @@ impl fmt::Display for SetupError {
             ),
             Self::Archive(error) => write!(f, "bundle: {error}"),
             Self::NoManifest => {
-                write!(f, "bundle: no {MEMBER}: make the bundle with `cargo xtask bundle`")
+                write!(
+                    f,
+                    "bundle: no {MEMBER}: make the bundle with `cargo xtask bundle`"
+                )
             }
             Self::Manifest(error) => write!(f, "bundle: {MEMBER}: {error}"),
             Self::Guest(name, error) => write!(f, "guest {name}: {error}"),
@@ -121,6 +141,8 @@ pub fn run(tree: Pa, entry_ticks: u64) -> Result<(), SetupError> {
     info!("version {}", env!("CARGO_PKG_VERSION"));
     let board = Board::from_tree(blob, tree)?;
     let mut memory = map_board(&board, tables)?;
+    let free_at_first = memory.free_bytes();
+    add_heap(&mut memory, HEAP)?;
     // SAFETY: `map_board` has just mapped the GIC.
     unsafe { irq::init(&board) }?;
     if !smp::init_core(0) {
@@ -129,13 +151,21 @@ pub fn run(tree: Pa, entry_ticks: u64) -> Result<(), SetupError> {
     let bundle = bundle(&board, tables)?;
     let manifest = bundle.find(MEMBER).ok_or(SetupError::NoManifest)?;
     let manifest = &*Box::leak(Box::new(Manifest::parse(manifest)?));
+    add_heap(
+        &mut memory,
+        manifest.guests().iter().map(tee::heap_needed).sum(),
+    )?;
     let cores = smp::start_all(&board, tables);
     info!(
         "{}: {} MiB of RAM, {} cores, GICv{}",
         board.model,
         board.memory.iter().map(|range| range.size).sum::<u64>() >> 20,
         cores.iter().flatten().count(),
-        if matches!(board.gic, board::Gic::V2(_)) { 2 } else { 3 }
+        if matches!(board.gic, board::Gic::V2(_)) {
+            2
+        } else {
+            3
+        }
     );
     let optee = tee::probe(&board);
     let resources = Resources {
@@ -148,7 +178,11 @@ pub fn run(tree: Pa, entry_ticks: u64) -> Result<(), SetupError> {
     create::all(manifest, resources).map_err(|(name, error)| SetupError::Guest(name, error))?;
     irq::enable_shared(0, &board);
     console::enable_receive_interrupt();
-    start_guests(entry_ticks);
+    report_guests();
+    let guests = vm::all().iter().map(|vm| vm.ram.size()).sum::<u64>();
+    let layout = Layout::get();
+    let own = layout.end - layout.start + free_at_first - memory.free_bytes() - guests;
+    start_guests(entry_ticks, own);
     Ok(())
 }
 
@@ -176,26 +210,40 @@ fn own_tables(tree: Pa, blob: &[u8]) -> Result<&'static mut Tables, SetupError> 
 /// Maps all free memory and the GIC, and takes the heap.
 fn map_board(board: &Board, tables: &mut Tables) -> Result<FreeMap, SetupError> {
     let layout = Layout::get();
-    let mut reserved: ArrayVec<PaRange, { board::MAX_RESERVED + 1 }> = board.reserved.iter().copied().collect();
+    let mut reserved: ArrayVec<PaRange, { board::MAX_RESERVED + 1 }> =
+        board.reserved.iter().copied().collect();
     reserved.extend(PaRange::new(Pa(layout.start), layout.end - layout.start));
-    let mut memory = FreeMap::new(&board.memory, &reserved)?;
+    let memory = FreeMap::new(&board.memory, &reserved)?;
     for &range in memory.ranges() {
         tables.map(range, Kind::Ram)?;
     }
     for frame in gic_frames(&board.gic) {
         tables.map(frame, Kind::Device)?;
     }
-    let heap = memory.allocate(HEAP, PAGE_SIZE).ok_or(SetupError::Heap)?;
-    // SAFETY: free RAM, mapped above, and taken out of the free map.
-    unsafe { heap::add(heap) };
     Ok(memory)
+}
+
+/// Gives the heap `size` bytes of free memory, which is mapped.
+///
+/// One block of a power of two in size and alignment: from it a buddy allocator can serve any
+/// sequence of requests that fits, whatever their order.
+fn add_heap(memory: &mut FreeMap, size: u64) -> Result<(), SetupError> {
+    if size > 0 {
+        let size = size.next_power_of_two();
+        let heap = memory.allocate(size, size).ok_or(SetupError::Heap(size))?;
+        // SAFETY: free RAM, mapped, and taken out of the free map.
+        unsafe { heap::add(heap) };
+    }
+    Ok(())
 }
 
 fn gic_frames(gic: &board::Gic) -> ArrayVec<PaRange, { board::MAX_GICR_REGIONS + 1 }> {
     match gic {
         // GICV is the guests'.
         board::Gic::V2(gic) => [gic.gicd, gic.gicc, gic.gich].into_iter().collect(),
-        board::Gic::V3(gic) => core::iter::once(gic.gicd).chain(gic.gicr.iter().copied()).collect(),
+        board::Gic::V3(gic) => core::iter::once(gic.gicd)
+            .chain(gic.gicr.iter().copied())
+            .collect(),
     }
 }
 
@@ -203,11 +251,12 @@ fn bundle(board: &Board, tables: &mut Tables) -> Result<Archive<'static>, SetupE
     let range = board.bundle.ok_or(SetupError::NoBundle)?;
     tables.map(range, Kind::Constant)?;
     // SAFETY: mapped read-only above, and reserved: nothing writes it any more.
-    let bytes = unsafe { core::slice::from_raw_parts(range.start.0 as *const u8, range.size as usize) };
+    let bytes =
+        unsafe { core::slice::from_raw_parts(range.start.0 as *const u8, range.size as usize) };
     Ok(Archive::new(bytes)?)
 }
 
-fn start_guests(entry_ticks: u64) {
+fn report_guests() {
     for vm in vm::all() {
         info!(
             "guest {}: {} vCPUs, {} MiB of RAM at {}, {}",
@@ -215,23 +264,31 @@ fn start_guests(entry_ticks: u64) {
             vm.vcpus.len(),
             vm.ram.size() >> 20,
             vm.ram.regions()[0].pa,
-            if vm.tee.is_some() { "OP-TEE" } else { "no OP-TEE" }
+            if vm.tee.is_some() {
+                "OP-TEE"
+            } else {
+                "no OP-TEE"
+            }
         );
     }
     if vm::all().len() > 1 {
         console::prefix_guests();
     }
+}
+
+/// Lets the guests go; `own` is the bytes of RAM that EL2 keeps for itself.
+fn start_guests(entry_ticks: u64, own: u64) {
     let before_images = timer::now();
     vm::all().iter().for_each(lifecycle::start);
+    let after_images = timer::now();
     let (used, total) = heap::usage();
-    let layout = Layout::get();
     info!(
-        "EL2 uses {} KiB of RAM ({} of {} KiB of heap in use); {} ticks from entry to the guests, {} of them for their images",
-        (layout.end - layout.start) / 1024 + HEAP / 1024,
-        used / 1024,
-        total / 1024,
-        timer::now() - entry_ticks,
-        timer::now() - before_images,
+        "EL2 keeps {} KiB of RAM ({} of {} KiB of heap in use); {} ticks from entry, {} more for the guests' images",
+        own >> 10,
+        used >> 10,
+        total >> 10,
+        before_images - entry_ticks,
+        after_images - before_images,
     );
     smp::release_all();
 }

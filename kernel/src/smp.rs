@@ -91,7 +91,9 @@ pub fn secondary(index: usize) -> ! {
 /// Lets the secondary cores look for their vCPUs.
 pub fn release_all() {
     READY.store(true, Ordering::Release);
-    (1..MAX_CORES).filter(|&core| ONLINE[core].load(Ordering::Acquire)).for_each(irq::kick);
+    (1..MAX_CORES)
+        .filter(|&core| ONLINE[core].load(Ordering::Acquire))
+        .for_each(irq::kick);
 }
 
 /// Runs the vCPU of this core, or nothing.

@@ -1,20 +1,251 @@
-//! OP-TEE for guests (temporary: none until the mediator is wired in).
-use addr::VmId;
+//! The kernel's side of the OP-TEE mediator: real SMCs, guest memory and shadow pages.
+
+use core::num::NonZeroU16;
+
+use addr::{Ipa, PAGE_SIZE, Pa, PaRange, VmId};
+use alloc::boxed::Box;
+use board::Board;
+use log::info;
+use manifest::Guest as GuestManifest;
+use mediator::{
+    Config, Dialect, Frames, Guest, Limits, Memory, NotRam, Results, Step, TaPolicy, Uuid,
+};
+use spin::Mutex;
+use stage2::GuestRam;
+use vpsci::smccc::Function;
+
+pub use mediator::Optee;
+
+use crate::arch::firmware;
+use crate::memory;
 use crate::vm::vcpu::{Flow, VcpuContext};
-/// x
-#[derive(Clone, Copy)]
-pub struct Optee;
-/// x
-pub struct Tee;
-impl Tee {
-    pub fn new(_: VmId, _: &str, _: &manifest::Tee<'static>, _: Option<&Optee>, _: usize) -> Option<Self> { None }
-    pub fn notifies(&self) -> bool { false }
-    pub fn wants_notifications(&self) -> bool { false }
-    pub fn create(&self) {}
-    pub fn destroy(&self) {}
+
+/// One guest's OP-TEE.
+pub struct Tee(Mutex<State>);
+
+struct State {
+    guest: Guest,
+    pool: Pool,
 }
+
+/// Shadow pages: RAM of EL2's own.
+struct Pool(PaRange);
+
+impl Pool {
+    fn word(&self, frame: usize, word: usize, count: usize) -> u64 {
+        let offset = frame as u64 * PAGE_SIZE + 8 * word as u64;
+        assert!(
+            offset + 8 * count as u64 <= self.0.size,
+            "shadow page outside the pool"
+        );
+        self.0.start.0 + offset
+    }
+}
+
+impl Frames for Pool {
+    #[inline]
+    fn pa(&self, frame: usize) -> Pa {
+        Pa(self.word(frame, 0, 0))
+    }
+
+    #[inline]
+    fn read(&self, frame: usize, word: usize, words: &mut [u64]) {
+        memory::read_physical(self.word(frame, word, words.len()), words);
+    }
+
+    #[inline]
+    fn write(&mut self, frame: usize, word: usize, words: &[u64]) {
+        memory::write_physical(self.word(frame, word, words.len()), words);
+    }
+}
+
+/// A guest's RAM as the mediator reaches it.
+struct Ram<'a>(&'a GuestRam);
+
+impl Memory for Ram<'_> {
+    #[inline]
+    fn read(&self, from: Ipa, words: &mut [u64]) -> Result<(), NotRam> {
+        if memory::read(self.0, from, words) {
+            Ok(())
+        } else {
+            Err(NotRam)
+        }
+    }
+
+    #[inline]
+    fn write(&self, to: Ipa, words: &[u64]) -> Result<(), NotRam> {
+        if memory::write(self.0, to, words) {
+            Ok(())
+        } else {
+            Err(NotRam)
+        }
+    }
+
+    #[inline]
+    fn translate(&self, page: Ipa) -> Option<Pa> {
+        self.0.page(page)
+    }
+}
+
+#[inline]
+fn smc(regs: [u64; 8]) -> Results {
+    firmware::smc32(&regs.map(|x| x as u32)).map(u64::from)
+}
+
+/// Looks for OP-TEE where the device tree names it, and says what it found.
+pub fn probe(board: &Board) -> Option<Optee> {
+    let Some(node) = board.optee else {
+        info!("the guests get no TEE: the device tree has no linaro,optee-tz node");
+        return None;
+    };
+    if node.conduit != board::Conduit::Smc {
+        info!("the guests get no TEE: OP-TEE's method is hvc, which names a hypervisor below us");
+        return None;
+    }
+    match mediator::probe(smc) {
+        Ok(optee) => {
+            let [major, minor, commit] = optee.os_revision();
+            let threads = optee.threads().unwrap_or(0);
+            info!("OP-TEE {major}.{minor} ({commit:08x}), {threads} threads for each guest");
+            Some(optee)
+        }
+        Err(error) => {
+            info!("the guests get no TEE: {error}");
+            None
+        }
+    }
+}
+
+/// Bytes of heap that [`Tee::new`] takes at most for this guest.
+pub fn heap_needed(guest: &GuestManifest<'_>) -> u64 {
+    guest
+        .tee
+        .as_ref()
+        .map_or(0, |tee| limits(tee).heap_bytes() as u64)
+}
+
+fn limits(tee: &manifest::Tee<'_>) -> Limits {
+    let pages = (tee.max_shared / PAGE_SIZE) as u32;
+    Limits {
+        calls: tee.max_calls as u16,
+        buffers: tee.max_buffers as u16,
+        pages,
+        // All of the quota in one buffer, and a page for each other list under way.
+        list_frames: (pages.div_ceil(mediator::abi::LIST_ENTRIES as u32) + tee.max_calls) as u16,
+    }
+}
+
+fn policy(tee: &manifest::Tee<'_>) -> TaPolicy {
+    let list = |uuids: &[[u8; 16]]| -> Box<[Uuid]> { uuids.iter().copied().map(Uuid).collect() };
+    if !tee.allow.is_empty() {
+        TaPolicy::Only(list(tee.allow))
+    } else if !tee.deny.is_empty() {
+        TaPolicy::Except(list(tee.deny))
+    } else {
+        TaPolicy::Any
+    }
+}
+
+impl Tee {
+    /// OP-TEE for guest `id`, as the manifest wants it. `allocate` gives RAM for the shadow pages.
+    ///
+    /// `None`, with the reason on the console, if the guest must do without.
+    pub fn new(
+        id: VmId,
+        guest: &GuestManifest<'_>,
+        optee: &Optee,
+        notifications: bool,
+        allocate: impl FnOnce(u64) -> Option<PaRange>,
+    ) -> Option<Self> {
+        let settings = guest.tee.as_ref()?;
+        let config = Config {
+            dialect: match settings.dialect {
+                manifest::Dialect::Modern => Dialect::Modern,
+                manifest::Dialect::Classic => Dialect::Classic,
+            },
+            limits: limits(settings),
+            policy: policy(settings),
+            notifications: notifications && settings.notifications,
+        };
+        let client = NonZeroU16::MIN.saturating_add(id.0);
+        let Some(pool) = allocate(config.limits.frames() as u64 * PAGE_SIZE) else {
+            info!(
+                "guest {} gets no TEE: no free memory for its shadow pages",
+                guest.name
+            );
+            return None;
+        };
+        let tee = Self(Mutex::new(State {
+            guest: Guest::new(optee, client, config, ()),
+            pool: Pool(pool),
+        }));
+        tee.create(guest.name).then_some(tee)
+    }
+
+    /// Announces the guest to OP-TEE. False, with the reason on the console, if it is refused.
+    pub fn create(&self, name: &str) -> bool {
+        let created = self.0.lock().guest.create(smc);
+        if let Err(error) = created {
+            info!("guest {name} gets no TEE: {error}");
+        }
+        created.is_ok()
+    }
+
+    /// Takes the guest out of OP-TEE. No vCPU of it is in the secure world.
+    pub fn destroy(&self) {
+        let destroyed = self.0.lock().guest.destroy(smc);
+        assert!(
+            destroyed.is_ok(),
+            "a stopped guest is still in the secure world"
+        );
+    }
+
+    /// Whether OP-TEE knows the guest.
+    pub fn is_admitted(&self) -> bool {
+        self.0.lock().guest.has_tee()
+    }
+
+    /// Whether the guest is offered asynchronous notifications.
+    pub fn offers_notifications(&self) -> bool {
+        self.0.lock().guest.offers_notifications()
+    }
+
+    /// Whether the guest has asked for asynchronous notifications.
+    pub fn wants_notifications(&self) -> bool {
+        self.0.lock().guest.wants_notifications()
+    }
+}
+
+/// A call whose function id is a trusted OS's.
 pub fn call(vcpu: &mut VcpuContext) -> Flow {
-    vcpu.regs.x[0] = 0xffff_ffff;
+    let answer = match &vcpu.vm.tee {
+        Some(tee) => mediate(tee, vcpu),
+        None => None,
+    };
+    match answer {
+        Some(results) => vcpu.regs.x[..4].copy_from_slice(&results),
+        None => vcpu.regs.x[0] = Function::new(vcpu.regs.x[0]).not_supported(),
+    }
     Flow::Run
 }
-pub fn probe(_: &board::Board) -> Option<Optee> { None }
+
+/// Does what the mediator says until it has an answer. OP-TEE is called without the lock, so that
+/// other vCPUs can call it at the same time.
+fn mediate(tee: &Tee, vcpu: &VcpuContext) -> Option<Results> {
+    let ram = Ram(&vcpu.vm.ram);
+    let regs = vcpu.regs.x.first_chunk()?;
+    let mut step = {
+        let State { guest, pool } = &mut *tee.0.lock();
+        guest.on_guest(vcpu.id, regs, &ram, pool)
+    };
+    loop {
+        match step {
+            Step::Reply(results) => return Some(results),
+            Step::Secure(regs, token) => {
+                let results = smc(regs);
+                let State { guest, pool } = &mut *tee.0.lock();
+                step = guest.on_secure(token, results, &ram, pool);
+            }
+        }
+    }
+}

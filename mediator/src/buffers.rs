@@ -93,6 +93,18 @@ impl Buffers {
         buffers
     }
 
+    /// The sizes of what [`Buffers::new`] allocates, in bytes.
+    pub fn heap_blocks(limits: &Limits) -> [usize; 4] {
+        let count = usize::from(limits.buffers);
+        let blocks = count + (limits.pages / BLOCK) as usize;
+        [
+            count * size_of::<Buffer>(),
+            count.next_power_of_two() * size_of::<BufferId>(),
+            blocks * size_of::<[u32; BLOCK as usize]>(),
+            blocks * size_of::<u32>(),
+        ]
+    }
+
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.buckets.fill(NONE);

@@ -5,7 +5,7 @@ use addr::{Ipa, PAGE_SIZE};
 use crate::abi::{HEADER_WORDS, PARAM_WORDS, RPC_ARG_BYTES, attr, cmd, func, ret, tee};
 use crate::buffers::{BufferId, Kind};
 use crate::config::{TaPolicy, Uuid};
-use crate::guest::{Context, Guest};
+use crate::guest::{Guest, Turn};
 use crate::host::{Frames, Memory, Trace, What};
 use crate::message::{MAX_PARAMS, MAX_WORDS, Shape, Window, high, low, pack, words};
 use crate::rpc::Request;
@@ -146,30 +146,33 @@ impl From<u32> for Refusal {
 const BAD_ADDRESS: Refusal = Refusal::Code(ret::EBADADDR);
 const BAD_PARAMETERS: Refusal = Refusal::Result(tee::BAD_PARAMETERS);
 
-impl<T: Trace> Guest<T> {
+impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
+    /// A message in a page of its own.
+    pub(crate) fn call_at(&mut self, at: u64, beside: bool) -> Step {
+        if !Ipa(at).is_aligned(PAGE_SIZE) {
+            return code(ret::EBADADDR);
+        }
+        self.begin(Window::at(Ipa(at)), PAGE_SIZE, beside)
+    }
+
     /// A message inside a registered buffer, `offset` bytes from its start.
-    pub(crate) fn call_in_buffer<M: Memory, F: Frames>(
-        &mut self,
-        cookie: u64,
-        offset: u64,
-        cx: &mut Context<M, F>,
-    ) -> Step {
+    pub(crate) fn call_in_buffer(&mut self, cookie: u64, offset: u64) -> Step {
         match self.window_in(cookie, offset) {
-            Some((window, room)) => self.begin(window, room, true, cx),
+            Some((window, room)) => self.begin(window, room, true),
             None => code(ret::EBADADDR),
         }
     }
 
     /// Where byte `offset` of a registered buffer lies, and how many bytes follow in it.
     fn window_in(&self, cookie: u64, offset: u64) -> Option<(Window, u64)> {
-        let id = self.buffers.find_kind(cookie, Kind::Registered)?;
-        let buffer = self.buffers.get(id);
+        let id = self.guest.buffers.find_kind(cookie, Kind::Registered)?;
+        let buffer = self.guest.buffers.get(id);
         let room = buffer.size.checked_sub(offset)?;
         let at = offset + u64::from(buffer.offset);
         if !at.is_multiple_of(8) {
             return None;
         }
-        let page = |n| Some(Ipa(u64::from(self.buffers.page(id, n)?) * PAGE_SIZE));
+        let page = |n| Some(Ipa(u64::from(self.guest.buffers.page(id, n)?) * PAGE_SIZE));
         let first = page(at / PAGE_SIZE)?;
         let second = page(at / PAGE_SIZE + 1).unwrap_or(Ipa(0));
         Some((Window::split(first, at % PAGE_SIZE, second), room))
@@ -177,38 +180,27 @@ impl<T: Trace> Guest<T> {
 
     /// Takes a message over and enters OP-TEE with it. `room` bytes are the message's;
     /// `beside` says that the RPC argument follows it.
-    pub(crate) fn begin<M: Memory, F: Frames>(
-        &mut self,
-        window: Window,
-        room: u64,
-        beside: bool,
-        cx: &mut Context<M, F>,
-    ) -> Step {
-        let slot = self.free.trailing_zeros() as usize;
-        if slot >= self.calls.len() {
-            self.counters.turned_away = self.counters.turned_away.wrapping_add(1);
+    pub(crate) fn begin(&mut self, window: Window, room: u64, beside: bool) -> Step {
+        self.slot = self.guest.free.trailing_zeros() as usize;
+        if self.slot >= self.guest.calls.len() {
+            self.guest.counters.turned_away = self.guest.counters.turned_away.wrapping_add(1);
             return code(ret::ETHREAD_LIMIT);
         }
-        self.free &= !(1 << slot);
-        self.counters.calls = self.counters.calls.wrapping_add(1);
-        let call = &mut self.calls[slot];
+        self.guest.free &= !(1 << self.slot);
+        self.guest.counters.calls = self.guest.counters.calls.wrapping_add(1);
+        let call = &mut self.guest.calls[self.slot];
         call.window = window;
         call.classic = !beside;
         call.walk.clear();
-        match self.take_over(slot, room, cx) {
-            Ok(()) => self.translate_call(slot, cx),
-            Err(refusal) => self.refuse(slot, refusal, cx),
+        match self.take_over(room) {
+            Ok(()) => self.translate_call(),
+            Err(refusal) => self.refuse(refusal),
         }
     }
 
     /// Reads the message, checks it, and writes what OP-TEE may see of it to the shadow page.
-    fn take_over<M: Memory, F: Frames>(
-        &mut self,
-        slot: usize,
-        room: u64,
-        cx: &mut Context<M, F>,
-    ) -> Result<(), Refusal> {
-        let call = &mut self.calls[slot];
+    fn take_over(&mut self, room: u64) -> Result<(), Refusal> {
+        let call = &mut self.guest.calls[self.slot];
         let mut message = [0; MAX_WORDS];
         let rpc_bytes = if call.classic { 0 } else { RPC_ARG_BYTES };
         let (header, _) = message.split_at_mut(HEADER_WORDS);
@@ -216,7 +208,7 @@ impl<T: Trace> Guest<T> {
             return Err(BAD_ADDRESS);
         }
         call.window
-            .read(cx.memory, 0, header)
+            .read(self.memory, 0, header)
             .map_err(|_| BAD_ADDRESS)?;
         call.command = low(header[0]);
         call.session = header[1];
@@ -231,35 +223,31 @@ impl<T: Trace> Guest<T> {
         }
         let params = &mut message[HEADER_WORDS..len];
         call.window
-            .read(cx.memory, HEADER_WORDS, params)
+            .read(self.memory, HEADER_WORDS, params)
             .map_err(|_| BAD_ADDRESS)?;
         call.home = (!call.classic).then(|| call.window.skip(len));
-        self.note(slot, cx.vcpu, What::Taken(self.calls[slot].command));
-        self.admit(slot, params)?;
-        for (n, param) in params
-            .as_chunks_mut::<PARAM_WORDS>()
-            .0
-            .iter_mut()
-            .enumerate()
-        {
-            self.take_param(slot, n, param)?;
+        self.note(What::Taken(self.guest.calls[self.slot].command));
+        self.admit(params)?;
+        let (params, _) = params.as_chunks_mut::<PARAM_WORDS>();
+        for (n, param) in params.iter_mut().enumerate() {
+            self.take_param(n, param)?;
         }
         // A result that OP-TEE never wrote must not look like success.
         message[2] = pack(0, tee::COMMUNICATION);
         message[3] = pack(0, count as u32);
-        cx.frames.write(slot, 0, &message[..len]);
-        self.take_frames(slot)
+        self.frames.write(self.slot, 0, &message[..len]);
+        self.take_frames()
     }
 
     /// Whether the guest may give this command with these parameters.
-    fn admit(&self, slot: usize, params: &[u64]) -> Result<(), Refusal> {
-        let Call { command, count, .. } = self.calls[slot];
+    fn admit(&self, params: &[u64]) -> Result<(), Refusal> {
+        let Call { command, count, .. } = self.guest.calls[self.slot];
         let fits = match command {
             cmd::OPEN_SESSION => return self.admit_session(params),
             cmd::INVOKE => true,
             cmd::CLOSE_SESSION | cmd::CANCEL => count == 0,
             cmd::REGISTER_SHM | cmd::UNREGISTER_SHM => count == 1,
-            cmd::DO_BOTTOM_HALF | cmd::STOP_ASYNC_NOTIF if self.offers_notifications() => {
+            cmd::DO_BOTTOM_HALF | cmd::STOP_ASYNC_NOTIF if self.guest.offers_notifications() => {
                 count == 0
             }
             _ => return Err(Refusal::Code(ret::EBADCMD)),
@@ -273,11 +261,11 @@ impl<T: Trace> Guest<T> {
         let [META_VALUE, a, b, _, META_VALUE, ..] = *params else {
             return Err(BAD_PARAMETERS);
         };
-        if self.config.policy == TaPolicy::Any {
+        if self.guest.config.policy == TaPolicy::Any {
             return Ok(());
         }
         let uuid = u128::from(b) << 64 | u128::from(a);
-        if self.config.policy.allows(Uuid(uuid.to_le_bytes())) {
+        if self.guest.config.policy.allows(Uuid(uuid.to_le_bytes())) {
             Ok(())
         } else {
             Err(Refusal::Result(tee::ACCESS_DENIED))
@@ -285,12 +273,7 @@ impl<T: Trace> Guest<T> {
     }
 
     /// Checks one parameter and turns it into what OP-TEE may see.
-    fn take_param(
-        &mut self,
-        slot: usize,
-        n: usize,
-        param: &mut [u64; PARAM_WORDS],
-    ) -> Result<(), Refusal> {
+    fn take_param(&mut self, n: usize, param: &mut [u64; PARAM_WORDS]) -> Result<(), Refusal> {
         let attributes = param[0];
         let known = attr::TYPE | attr::META | attr::NONCONTIG | attr::CACHE;
         let shape = Shape::of(attributes).ok_or(BAD_PARAMETERS)?;
@@ -299,14 +282,14 @@ impl<T: Trace> Guest<T> {
             return Err(BAD_PARAMETERS);
         }
         param[0] = attributes & (attr::TYPE | attr::META | attr::NONCONTIG);
-        self.calls[slot].shapes[n] = shape;
-        match self.calls[slot].command {
+        self.guest.calls[self.slot].shapes[n] = shape;
+        match self.guest.calls[self.slot].command {
             cmd::REGISTER_SHM if param[0] == attr::TMEM_OUT | attr::NONCONTIG => {
-                self.take_list(slot, n, param, Kind::Registering)
+                self.take_list(n, param, Kind::Registering)
             }
-            cmd::UNREGISTER_SHM if shape.is_registered() => self.take_unregister(slot, param),
+            cmd::UNREGISTER_SHM if shape.is_registered() => self.take_unregister(param),
             cmd::REGISTER_SHM | cmd::UNREGISTER_SHM => Err(BAD_PARAMETERS),
-            _ if listed => self.take_list(slot, n, param, Kind::Temporary),
+            _ if listed => self.take_list(n, param, Kind::Temporary),
             _ if shape.is_registered() => self.check_registered(param),
             _ if shape.is_address() => take_null(param),
             _ => {
@@ -321,14 +304,13 @@ impl<T: Trace> Guest<T> {
     /// A page list becomes a record and waits for its translation.
     fn take_list(
         &mut self,
-        slot: usize,
         n: usize,
         param: &mut [u64; PARAM_WORDS],
         kind: Kind,
     ) -> Result<(), Refusal> {
         let target = words(n) + 1;
         let list = self.record_list(target, param, kind)?;
-        let call = &mut self.calls[slot];
+        let call = &mut self.guest.calls[self.slot];
         call.make(list.buffer);
         call.walk.add(list);
         param[1] = 0;
@@ -348,7 +330,10 @@ impl<T: Trace> Guest<T> {
             .filter(|_| size > 0)
             .ok_or(tee::BAD_PARAMETERS)?;
         let left = u32::try_from(end.div_ceil(PAGE_SIZE)).map_err(|_| tee::OUT_OF_MEMORY)?;
-        let buffer = self.buffers.insert(cookie, size, offset, left, kind)?;
+        let buffer = self
+            .guest
+            .buffers
+            .insert(cookie, size, offset, left, kind)?;
         Ok(List {
             target: target as u16,
             offset,
@@ -358,17 +343,14 @@ impl<T: Trace> Guest<T> {
         })
     }
 
-    fn take_unregister(
-        &mut self,
-        slot: usize,
-        param: &mut [u64; PARAM_WORDS],
-    ) -> Result<(), Refusal> {
+    fn take_unregister(&mut self, param: &mut [u64; PARAM_WORDS]) -> Result<(), Refusal> {
         let id = self
+            .guest
             .buffers
             .find_kind(param[3], Kind::Registered)
             .ok_or(BAD_PARAMETERS)?;
-        self.buffers.set_kind(id, Kind::Unregistering);
-        self.calls[slot].make(id);
+        self.guest.buffers.set_kind(id, Kind::Unregistering);
+        self.guest.calls[self.slot].make(id);
         (param[1], param[2]) = (0, 0);
         Ok(())
     }
@@ -379,27 +361,29 @@ impl<T: Trace> Guest<T> {
         &[_, offset, size, cookie]: &[u64; PARAM_WORDS],
     ) -> Result<(), Refusal> {
         let id = self
+            .guest
             .buffers
             .find_kind(cookie, Kind::Registered)
             .ok_or(BAD_PARAMETERS)?;
         match offset.checked_add(size) {
-            Some(end) if end <= self.buffers.get(id).size => Ok(()),
+            Some(end) if end <= self.guest.buffers.get(id).size => Ok(()),
             _ => Err(BAD_PARAMETERS),
         }
     }
 
     /// Gives the lists their shadow frames. Too few for ever is out of memory; too few now
     /// means that another call has them, and its end wakes who waits for a thread.
-    fn take_frames(&mut self, slot: usize) -> Result<(), Refusal> {
-        let call = &mut self.calls[slot];
+    fn take_frames(&mut self) -> Result<(), Refusal> {
+        let call = &mut self.guest.calls[self.slot];
         let need = call.walk.frames();
         if need == 0 {
             return Ok(());
         }
-        if need > self.lists.total() {
+        if need > self.guest.lists.total() {
             return Err(Refusal::Result(tee::OUT_OF_MEMORY));
         }
         call.chain = self
+            .guest
             .lists
             .take(need)
             .ok_or(Refusal::Code(ret::ETHREAD_LIMIT))?;
@@ -408,163 +392,141 @@ impl<T: Trace> Guest<T> {
     }
 
     /// Translates the next part of the message's lists; at their end, enters OP-TEE.
-    pub(crate) fn translate_call<M: Memory, F: Frames>(
-        &mut self,
-        slot: usize,
-        cx: &mut Context<M, F>,
-    ) -> Step {
-        let call = &mut self.calls[slot];
-        match call
-            .walk
-            .run(slot, &mut self.buffers, &self.lists, cx.memory, cx.frames)
-        {
-            Ok(true) => self.enter(slot, cx),
-            Ok(false) => self.come_again(slot, Then::Call, cx),
-            Err(result) => self.refuse(slot, result.into(), cx),
+    pub(crate) fn translate_call(&mut self) -> Step {
+        match self.walk() {
+            Ok(true) => self.enter(),
+            Ok(false) => self.come_again(Then::Call),
+            Err(result) => self.refuse(result.into()),
         }
     }
 
-    fn enter<M: Memory, F: Frames>(&mut self, slot: usize, cx: &mut Context<M, F>) -> Step {
-        let message = cx.frames.pa(slot).0;
+    /// Translates up to a page list's worth of entries. Gives whether all are done.
+    pub(crate) fn walk(&mut self) -> Result<bool, u32> {
+        let Guest {
+            calls,
+            buffers,
+            lists,
+            ..
+        } = &mut *self.guest;
+        let walk = &mut calls[self.slot].walk;
+        walk.run(self.slot, buffers, lists, self.memory, self.frames)
+    }
+
+    fn enter(&mut self) -> Step {
+        let message = self.frames.pa(self.slot).0;
         // w3 = 1: cached memory.
         let regs = [func::CALL_WITH_RPC_ARG, high(message), low(message), 1];
-        self.send_call(slot, regs, cx.vcpu)
+        self.send(regs)
     }
 
     /// Lets the guest take its interrupts in the middle of a long list.
-    pub(crate) fn come_again<M, F>(
-        &mut self,
-        slot: usize,
-        then: Then,
-        cx: &mut Context<M, F>,
-    ) -> Step {
-        self.counters.chunks = self.counters.chunks.wrapping_add(1);
-        self.calls[slot].state = State::Lists(then);
-        self.note(slot, cx.vcpu, What::Chunk);
-        reply(ret::RPC_FOREIGN_INTR, 0, 0, self.calls[slot].id())
+    pub(crate) fn come_again(&mut self, then: Then) -> Step {
+        self.guest.counters.chunks = self.guest.counters.chunks.wrapping_add(1);
+        self.note(What::Chunk);
+        self.wait(State::Lists(then), ret::RPC_FOREIGN_INTR, 0)
+    }
+
+    /// Leaves the call with the guest until it resumes it.
+    pub(crate) fn wait(&mut self, state: State, w0: u32, value: u64) -> Step {
+        let call = self.call();
+        call.state = state;
+        reply(w0, high(value), low(value), call.id())
     }
 
     /// Turns a message away before OP-TEE has seen it.
-    fn refuse<M: Memory, F: Frames>(
-        &mut self,
-        slot: usize,
-        refusal: Refusal,
-        cx: &mut Context<M, F>,
-    ) -> Step {
-        let call = &self.calls[slot];
+    fn refuse(&mut self, refusal: Refusal) -> Step {
+        let call = &self.guest.calls[self.slot];
         let w0 = match refusal {
             Refusal::Code(w0) => w0,
             Refusal::Result(result) => {
                 let tail = [pack(0, result), pack(tee::ORIGIN_COMMS, call.count)];
-                let written = call.window.write(cx.memory, 2, &tail);
-                self.note(slot, cx.vcpu, What::Refused(result));
-                if written.is_ok() {
-                    ret::OK
-                } else {
-                    ret::EBADADDR
-                }
+                let written = call.window.write(self.memory, 2, &tail);
+                self.note(What::Refused(result));
+                written.map_or(ret::EBADADDR, |()| ret::OK)
             }
         };
-        match w0 {
-            ret::ETHREAD_LIMIT => {
-                self.counters.turned_away = self.counters.turned_away.wrapping_add(1)
-            }
-            _ => self.counters.refusals = self.counters.refusals.wrapping_add(1),
-        }
-        self.settle(slot, false);
-        self.end(slot, w0, cx)
+        let counters = &mut self.guest.counters;
+        let counter = match w0 {
+            ret::ETHREAD_LIMIT => &mut counters.turned_away,
+            _ => &mut counters.refusals,
+        };
+        *counter = counter.wrapping_add(1);
+        self.settle(false);
+        self.end(w0)
     }
 
-    /// OP-TEE came back from the call in `slot`.
-    pub(crate) fn call_returned<M: Memory, F: Frames>(
-        &mut self,
-        slot: usize,
-        [w0, w1, w2, w3]: [u32; 4],
-        cx: &mut Context<M, F>,
-    ) -> Step {
-        let call = &mut self.calls[slot];
+    /// OP-TEE came back from the call.
+    pub(crate) fn call_returned(&mut self, [w0, w1, w2, w3]: [u32; 4]) -> Step {
+        let call = &mut self.guest.calls[self.slot];
         let chain = core::mem::replace(&mut call.reply_chain, Chain::EMPTY);
-        self.lists.give_back(chain);
+        self.guest.lists.give_back(chain);
         if w0 < ret::RPC_ALLOC || w0 == ret::UNKNOWN {
-            return self.complete(slot, w0, cx);
+            return self.complete(w0);
         }
         call.thread = w3;
         match w0 {
-            ret::RPC_FOREIGN_INTR => self.interrupted(slot, cx),
-            ret::RPC_CMD => self.rpc_arrived(slot, w1 | w2, cx),
+            ret::RPC_FOREIGN_INTR => self.interrupted(),
+            ret::RPC_CMD => self.rpc_arrived(w1 | w2),
             // OP-TEE has its RPC argument from us, so there is nothing to allocate: w1:w2 = 0
             // says so. Of any other request nothing is known but that it must be resumed.
-            _ => self.resume_secure(slot, cx),
+            _ => self.resume_secure(),
         }
     }
 
-    fn interrupted<M, F>(&mut self, slot: usize, cx: &mut Context<M, F>) -> Step {
-        self.counters.interrupts = self.counters.interrupts.wrapping_add(1);
-        self.calls[slot].state = State::Interrupted;
-        self.note(slot, cx.vcpu, What::Interrupted);
-        reply(ret::RPC_FOREIGN_INTR, 0, 0, self.calls[slot].id())
+    fn interrupted(&mut self) -> Step {
+        self.guest.counters.interrupts = self.guest.counters.interrupts.wrapping_add(1);
+        self.note(What::Interrupted);
+        self.wait(State::Interrupted, ret::RPC_FOREIGN_INTR, 0)
     }
 
     /// OP-TEE ended the call: its records are settled whatever becomes of the message.
-    fn complete<M: Memory, F: Frames>(
-        &mut self,
-        slot: usize,
-        w0: u32,
-        cx: &mut Context<M, F>,
-    ) -> Step {
+    fn complete(&mut self, w0: u32) -> Step {
         let w0 = match w0 {
-            ret::OK => self.copy_back(slot, cx),
+            ret::OK => self.copy_back(),
             _ => {
-                self.settle(slot, false);
-                if w0 <= ret::ENOTAVAIL {
-                    w0
-                } else {
-                    ret::EBADCMD
-                }
+                self.settle(false);
+                Some(w0)
+                    .filter(|&w0| w0 <= ret::ENOTAVAIL)
+                    .unwrap_or(ret::EBADCMD)
             }
         };
-        self.finish(slot, w0, cx)
+        self.finish(w0)
     }
 
     /// Gives result and outputs back to the guest, by the attributes that it had at entry.
-    fn copy_back<M: Memory, F: Frames>(&mut self, slot: usize, cx: &mut Context<M, F>) -> u32 {
+    fn copy_back(&mut self) -> u32 {
         let mut header = [0; 3];
-        cx.frames.read(slot, 1, &mut header);
+        self.frames.read(self.slot, 1, &mut header);
         let [session, result, origin] = [low(header[0]), high(header[1]), low(header[2])];
-        self.settle(slot, result == tee::SUCCESS);
-        let call = &self.calls[slot];
+        self.settle(result == tee::SUCCESS);
+        let call = &self.guest.calls[self.slot];
         let session = match call.command {
             cmd::OPEN_SESSION => pack(session, high(call.session)),
             _ => call.session,
         };
         let header = [session, pack(0, result), pack(origin, call.count)];
-        let mut written = call.window.write(cx.memory, 1, &header);
+        let mut written = call.window.write(self.memory, 1, &header);
         if call.command <= cmd::INVOKE {
             for (n, shape) in call.shapes.iter().take(call.count as usize).enumerate() {
-                let outputs = shape.outputs();
-                if !outputs.is_empty() {
-                    let mut param = [0; PARAM_WORDS];
-                    let out = &mut param[outputs.clone()];
-                    cx.frames.read(slot, words(n) + outputs.start, out);
-                    written =
-                        written.and(call.window.write(cx.memory, words(n) + outputs.start, out));
+                let mut param = [0; PARAM_WORDS];
+                let at = words(n) + shape.outputs().start;
+                let out = &mut param[shape.outputs()];
+                if !out.is_empty() {
+                    self.frames.read(self.slot, at, out);
+                    written = written.and(call.window.write(self.memory, at, out));
                 }
             }
         }
-        if written.is_ok() {
-            ret::OK
-        } else {
-            ret::EBADADDR
-        }
+        written.map_or(ret::EBADADDR, |()| ret::OK)
     }
 
     /// Brings the records in line with what OP-TEE did.
-    fn settle(&mut self, slot: usize, success: bool) {
-        let call = &mut self.calls[slot];
+    fn settle(&mut self, success: bool) {
+        let call = &mut self.guest.calls[self.slot];
         let (made, count) = call.made();
         call.made_count = 0;
         if call.command == cmd::STOP_ASYNC_NOTIF && success {
-            self.notified = false;
+            self.guest.notified = false;
         }
         let keep = match call.command {
             cmd::REGISTER_SHM => success,
@@ -573,33 +535,33 @@ impl<T: Trace> Guest<T> {
         };
         for &id in made.iter().take(count) {
             if keep {
-                self.buffers.set_kind(id, Kind::Registered);
+                self.guest.buffers.set_kind(id, Kind::Registered);
             } else {
-                self.buffers.remove(id);
+                self.guest.buffers.remove(id);
             }
         }
     }
 
     /// Ends the call; a classic guest first gets the page of its RPC argument back.
-    fn finish<M, F>(&mut self, slot: usize, w0: u32, cx: &mut Context<M, F>) -> Step {
-        let Some(id) = self.calls[slot].page.take() else {
-            return self.end(slot, w0, cx);
+    fn finish(&mut self, w0: u32) -> Step {
+        let Some(id) = self.guest.calls[self.slot].page.take() else {
+            return self.end(w0);
         };
-        let cookie = self.buffers.get(id).cookie;
-        self.buffers.remove(id);
-        self.free_rpc_page(slot, cookie, State::Finishing(w0), cx)
+        let cookie = self.guest.buffers.get(id).cookie;
+        self.guest.buffers.remove(id);
+        self.free_rpc_page(cookie, State::Finishing(w0))
     }
 
     /// Frees the slot and answers.
-    pub(crate) fn end<M, F>(&mut self, slot: usize, w0: u32, cx: &mut Context<M, F>) -> Step {
-        self.note(slot, cx.vcpu, What::Ended(w0));
-        let call = &mut self.calls[slot];
+    pub(crate) fn end(&mut self, w0: u32) -> Step {
+        self.note(What::Ended(w0));
+        let call = &mut self.guest.calls[self.slot];
         let chains = [&mut call.chain, &mut call.reply_chain];
         for chain in chains.map(|chain| core::mem::replace(chain, Chain::EMPTY)) {
-            self.lists.give_back(chain);
+            self.guest.lists.give_back(chain);
         }
         call.retire();
-        self.free |= 1 << slot;
+        self.guest.free |= 1 << self.slot;
         code(w0)
     }
 }

@@ -4,14 +4,13 @@ use alloc::boxed::Box;
 use core::fmt;
 use core::num::NonZeroU16;
 
-use addr::{Ipa, VcpuId};
+use addr::VcpuId;
 
 use crate::abi::{cap, func, ret};
 use crate::buffers::Buffers;
 use crate::call::{Call, State};
-use crate::config::{Config, Dialect};
+use crate::config::{Config, Dialect, Limits};
 use crate::host::{Event, Frames, Memory, Trace, What};
-use crate::message::Window;
 use crate::probe::{Optee, uid};
 use crate::shadow::ListFrames;
 use crate::walk::Then;
@@ -100,11 +99,12 @@ impl core::error::Error for CreateError {}
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StillInside;
 
-/// What a handler works with.
-pub(crate) struct Context<'a, M, F> {
-    pub vcpu: VcpuId,
-    pub memory: &'a M,
-    pub frames: &'a mut F,
+/// The sizes of what [`Guest::new`] allocates, in bytes.
+pub(crate) fn heap_blocks(limits: &Limits) -> [usize; 6] {
+    let [records, buckets, pages, links] = Buffers::heap_blocks(limits);
+    let lists = usize::from(limits.list_frames) * size_of::<u16>();
+    let calls = usize::from(limits.calls) * size_of::<Call>();
+    [records, buckets, pages, links, lists, calls]
 }
 
 impl<T: Trace> Guest<T> {
@@ -215,19 +215,20 @@ impl<T: Trace> Guest<T> {
         if !self.admitted {
             return code(ret::UNKNOWN);
         }
-        let cx = &mut Context {
+        let modern = self.config.dialect == Dialect::Modern;
+        let at = pair(regs[1], regs[2]);
+        let mut turn = Turn {
+            guest: self,
+            slot: 0,
             vcpu,
             memory,
             frames,
         };
-        let modern = self.config.dialect == Dialect::Modern;
         match regs[0] as u32 {
-            func::CALL_WITH_ARG => self.call_at(pair(regs[1], regs[2]), false, cx),
-            func::CALL_WITH_RPC_ARG if modern => self.call_at(pair(regs[1], regs[2]), true, cx),
-            func::CALL_WITH_REGD_ARG if modern => {
-                self.call_in_buffer(pair(regs[1], regs[2]), regs[3] & 0xFFFF_FFFF, cx)
-            }
-            func::CALL_RETURN_FROM_RPC => self.resume(regs, cx),
+            func::CALL_WITH_ARG => turn.call_at(at, false),
+            func::CALL_WITH_RPC_ARG if modern => turn.call_at(at, true),
+            func::CALL_WITH_REGD_ARG if modern => turn.call_in_buffer(at, regs[3] & 0xFFFF_FFFF),
+            func::CALL_RETURN_FROM_RPC => turn.resume(regs),
             id @ (func::ENABLE_ASYNC_NOTIF | func::GET_ASYNC_NOTIF_VALUE) => self.fast(id, vcpu),
             id => self.emulate(id, regs[1] as u32),
         }
@@ -242,48 +243,18 @@ impl<T: Trace> Guest<T> {
         frames: &mut F,
     ) -> Step {
         self.inside = self.inside.saturating_sub(1);
-        let cx = &mut Context {
-            vcpu: token.vcpu,
-            memory,
-            frames,
-        };
+        let vcpu = token.vcpu;
+        let results = results.map(|x| x as u32);
         match token.visit {
-            Visit::Call(slot) => self.call_returned(slot, results.map(|x| x as u32), cx),
-            Visit::Fast(id) => self.fast_returned(id, results.map(|x| x as u32)),
-        }
-    }
-
-    /// A message in a page of its own.
-    fn call_at<M: Memory, F: Frames>(
-        &mut self,
-        at: u64,
-        beside: bool,
-        cx: &mut Context<M, F>,
-    ) -> Step {
-        if !Ipa(at).is_aligned(addr::PAGE_SIZE) {
-            return code(ret::EBADADDR);
-        }
-        self.begin(Window::at(Ipa(at)), addr::PAGE_SIZE, beside, cx)
-    }
-
-    fn resume<M: Memory, F: Frames>(&mut self, regs: &Regs, cx: &mut Context<M, F>) -> Step {
-        let id = regs[3] as u32;
-        let slot = (id & 0xff) as usize;
-        let Some(call) = self.calls.get(slot).filter(|call| call.id() == id) else {
-            return code(ret::ERESUME);
-        };
-        match call.state {
-            State::Free | State::Secure => code(ret::ERESUME),
-            State::Lists(Then::Call) => self.translate_call(slot, cx),
-            State::Lists(Then::Reply) => self.translate_reply(slot, cx),
-            State::Interrupted => self.resume_secure(slot, cx),
-            State::Rpc => self.rpc_served(slot, pair(regs[1], regs[2]), cx),
-            State::AskedPage => {
-                self.rpc_page_given(slot, pair(regs[1], regs[2]), pair(regs[4], regs[5]), cx)
+            Visit::Call(slot) => Turn {
+                guest: self,
+                slot,
+                vcpu,
+                memory,
+                frames,
             }
-            State::RefusedPage => self.rpc_command(slot, cx),
-            State::Discarding(result) => self.answer_rpc(slot, result, cx),
-            State::Finishing(w0) => self.end(slot, w0, cx),
+            .call_returned(results),
+            Visit::Fast(id) => self.fast_returned(id, results),
         }
     }
 
@@ -342,7 +313,7 @@ impl<T: Trace> Guest<T> {
     }
 
     /// Whether both sides can do asynchronous notifications.
-    pub(crate) fn offers_notifications(&self) -> bool {
+    pub fn offers_notifications(&self) -> bool {
         self.config.notifications && self.optee.capabilities & cap::ASYNC_NOTIF != 0
     }
 
@@ -376,33 +347,68 @@ impl<T: Trace> Guest<T> {
     }
 
     /// A visit to the secure world.
-    pub(crate) fn send(&mut self, regs: Regs, visit: Visit, vcpu: VcpuId) -> Step {
+    fn send(&mut self, regs: Regs, visit: Visit, vcpu: VcpuId) -> Step {
         self.inside += 1;
         Step::Secure(regs, Token { visit, vcpu })
     }
+}
 
-    /// The call in `slot` goes to OP-TEE with these registers and the guest's client id.
-    pub(crate) fn send_call(
-        &mut self,
-        slot: usize,
-        [w0, w1, w2, w3]: [u32; 4],
-        vcpu: VcpuId,
-    ) -> Step {
-        self.calls[slot].state = State::Secure;
-        self.note(slot, vcpu, What::Secure);
-        let [w0, w1, w2, w3] = [w0, w1, w2, w3].map(u64::from);
-        self.send(
-            [w0, w1, w2, w3, 0, 0, 0, self.client],
-            Visit::Call(slot),
-            vcpu,
-        )
+/// One step of one call.
+pub(crate) struct Turn<'a, T, M, F> {
+    pub guest: &'a mut Guest<T>,
+    /// The call's slot.
+    pub slot: usize,
+    pub vcpu: VcpuId,
+    pub memory: &'a M,
+    pub frames: &'a mut F,
+}
+
+impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
+    pub fn call(&mut self) -> &mut Call {
+        &mut self.guest.calls[self.slot]
+    }
+
+    /// The guest resumes a call that waits for it.
+    fn resume(&mut self, regs: &Regs) -> Step {
+        let id = regs[3] as u32;
+        self.slot = (id & 0xff) as usize;
+        let Some(call) = self
+            .guest
+            .calls
+            .get(self.slot)
+            .filter(|call| call.id() == id)
+        else {
+            return code(ret::ERESUME);
+        };
+        let value = pair(regs[1], regs[2]);
+        match call.state {
+            State::Free | State::Secure => code(ret::ERESUME),
+            State::Lists(Then::Call) => self.translate_call(),
+            State::Lists(Then::Reply) => self.translate_reply(),
+            State::Interrupted => self.resume_secure(),
+            State::Rpc => self.rpc_served(value),
+            State::AskedPage => self.rpc_page_given(value, pair(regs[4], regs[5])),
+            State::RefusedPage => self.rpc_command(),
+            State::Discarding(result) => self.answer_rpc(result),
+            State::Finishing(w0) => self.end(w0),
+        }
+    }
+
+    /// The call goes to OP-TEE with these registers and the guest's client id.
+    pub fn send(&mut self, w0_3: [u32; 4]) -> Step {
+        self.call().state = State::Secure;
+        self.note(What::Secure);
+        let [w0, w1, w2, w3] = w0_3.map(u64::from);
+        let regs = [w0, w1, w2, w3, 0, 0, 0, self.guest.client];
+        self.guest.send(regs, Visit::Call(self.slot), self.vcpu)
     }
 
     #[inline]
-    pub(crate) fn note(&mut self, slot: usize, vcpu: VcpuId, what: What) {
-        self.trace.event(Event {
-            vcpu,
-            call: self.calls[slot].id(),
+    pub fn note(&mut self, what: What) {
+        let call = self.call().id();
+        self.guest.trace.event(Event {
+            vcpu: self.vcpu,
+            call,
             what,
         });
     }

@@ -2,14 +2,14 @@
 
 use addr::{Ipa, PAGE_SIZE};
 
+use crate::Step;
 use crate::abi::{HEADER_WORDS, PARAM_WORDS, RPC_ARG_BYTES, RPC_PARAMS, attr, func, ret, rpc, tee};
 use crate::buffers::Kind;
 use crate::call::State;
-use crate::guest::{Context, Guest};
+use crate::guest::Turn;
 use crate::host::{Frames, Memory, Trace, What};
 use crate::message::{Shape, Window, high, low, pack, words};
 use crate::walk::Then;
-use crate::{Step, reply};
 
 const RPC_WORDS: usize = words(RPC_PARAMS);
 
@@ -35,91 +35,62 @@ impl Request {
     };
 }
 
-impl<T: Trace> Guest<T> {
+impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
     /// OP-TEE sent a command. A classic guest may have to give a page for it first.
-    pub(crate) fn rpc_arrived<M: Memory, F: Frames>(
-        &mut self,
-        slot: usize,
-        cookie: u32,
-        cx: &mut Context<M, F>,
-    ) -> Step {
+    pub(crate) fn rpc_arrived(&mut self, cookie: u32) -> Step {
         if cookie != 0 {
             // The argument is in a buffer that we never gave.
-            return self.answer_rpc(slot, tee::BAD_PARAMETERS, cx);
+            return self.answer_rpc(tee::BAD_PARAMETERS);
         }
-        let call = &mut self.calls[slot];
+        let call = self.call();
         if call.classic && call.home.is_none() {
-            call.state = State::AskedPage;
-            self.note(slot, cx.vcpu, What::RpcPage);
-            return reply(
-                ret::RPC_ALLOC,
-                RPC_ARG_BYTES as u32,
-                0,
-                self.calls[slot].id(),
-            );
+            self.note(What::RpcPage);
+            return self.wait(State::AskedPage, ret::RPC_ALLOC, RPC_ARG_BYTES << 32);
         }
-        self.rpc_command(slot, cx)
+        self.rpc_command()
     }
 
     /// Reads OP-TEE's command and hands it to the guest, if it is one a guest may see.
-    pub(crate) fn rpc_command<M: Memory, F: Frames>(
-        &mut self,
-        slot: usize,
-        cx: &mut Context<M, F>,
-    ) -> Step {
+    pub(crate) fn rpc_command(&mut self) -> Step {
         let mut message = [0; RPC_WORDS];
-        let len = match self.take_request(slot, &mut message, cx) {
+        let len = match self.take_request(&mut message) {
             Ok(len) => len,
-            Err(result) => return self.answer_rpc(slot, result, cx),
+            Err(result) => return self.answer_rpc(result),
         };
-        self.deliver(slot, &message[..len], State::Rpc, tee::OUT_OF_MEMORY, cx)
+        self.deliver(&message[..len], State::Rpc, tee::OUT_OF_MEMORY)
     }
 
     /// Writes a command to the guest's RPC argument. If that cannot be, OP-TEE gets `failure`.
-    fn deliver<M: Memory, F: Frames>(
-        &mut self,
-        slot: usize,
-        message: &[u64],
-        state: State,
-        failure: u32,
-        cx: &mut Context<M, F>,
-    ) -> Step {
-        let call = &mut self.calls[slot];
+    fn deliver(&mut self, message: &[u64], state: State, failure: u32) -> Step {
+        let call = &mut self.guest.calls[self.slot];
         let written = call
             .home
-            .is_some_and(|home| home.write(cx.memory, 0, message).is_ok());
+            .is_some_and(|home| home.write(self.memory, 0, message).is_ok());
         if !written {
-            return self.answer_rpc(slot, failure, cx);
+            return self.answer_rpc(failure);
         }
-        call.state = state;
-        let cookie = call.page.map_or(0, |id| self.buffers.get(id).cookie);
-        self.counters.rpcs = self.counters.rpcs.wrapping_add(1);
-        self.note(slot, cx.vcpu, What::Rpc(low(message[0])));
-        reply(
-            ret::RPC_CMD,
-            high(cookie),
-            low(cookie),
-            self.calls[slot].id(),
-        )
+        let cookie = call.page.map_or(0, |id| self.guest.buffers.get(id).cookie);
+        self.guest.counters.rpcs = self.guest.counters.rpcs.wrapping_add(1);
+        self.note(What::Rpc(low(message[0])));
+        self.wait(state, ret::RPC_CMD, cookie)
     }
 
     /// Reads OP-TEE's request once and makes the message for the guest of what is understood.
-    fn take_request<M: Memory, F: Frames>(
-        &mut self,
-        slot: usize,
-        message: &mut [u64; RPC_WORDS],
-        cx: &mut Context<M, F>,
-    ) -> Result<usize, u32> {
-        let word = self.calls[slot].rpc_word();
-        cx.frames.read(slot, word, &mut message[..HEADER_WORDS]);
+    fn take_request(&mut self, message: &mut [u64; RPC_WORDS]) -> Result<usize, u32> {
+        let word = self.guest.calls[self.slot].rpc_word();
+        self.frames
+            .read(self.slot, word, &mut message[..HEADER_WORDS]);
         let command = low(message[0]);
         let count = high(message[3]) as usize;
         if count > RPC_PARAMS {
             return Err(tee::BAD_PARAMETERS);
         }
         let len = words(count);
-        cx.frames
-            .read(slot, word + HEADER_WORDS, &mut message[HEADER_WORDS..len]);
+        self.frames.read(
+            self.slot,
+            word + HEADER_WORDS,
+            &mut message[HEADER_WORDS..len],
+        );
         let mut request = Request {
             command,
             count,
@@ -144,7 +115,7 @@ impl<T: Trace> Guest<T> {
             | rpc::I2C..=rpc::RPMB_FRAMES => {}
             _ => return Err(tee::NOT_SUPPORTED),
         }
-        self.calls[slot].request = request;
+        self.guest.calls[self.slot].request = request;
         message[..HEADER_WORDS].copy_from_slice(&[
             u64::from(command),
             0,
@@ -166,8 +137,8 @@ impl<T: Trace> Guest<T> {
             }
             *param = [attributes, 0, size, 0];
         } else if shape.is_registered() {
-            let id = self.buffers.find(cookie).ok_or(tee::BAD_PARAMETERS)?;
-            let buffer = self.buffers.get(id);
+            let id = self.guest.buffers.find(cookie).ok_or(tee::BAD_PARAMETERS)?;
+            let buffer = self.guest.buffers.get(id);
             let known = matches!(buffer.kind, Kind::Payload | Kind::Registered);
             let inside = a.checked_add(size).is_some_and(|end| end <= buffer.size);
             if !known || !inside {
@@ -183,35 +154,31 @@ impl<T: Trace> Guest<T> {
     /// is told, so the record goes first.
     fn forget_payload(&mut self, cookie: u64) -> Result<(), u32> {
         let id = self
+            .guest
             .buffers
             .find_kind(cookie, Kind::Payload)
             .ok_or(tee::BAD_PARAMETERS)?;
-        self.buffers.remove(id);
+        self.guest.buffers.remove(id);
         Ok(())
     }
 
     /// The guest has served the command. A classic one names its RPC argument by cookie.
-    pub(crate) fn rpc_served<M: Memory, F: Frames>(
-        &mut self,
-        slot: usize,
-        cookie: u64,
-        cx: &mut Context<M, F>,
-    ) -> Step {
-        let call = &self.calls[slot];
+    pub(crate) fn rpc_served(&mut self, cookie: u64) -> Step {
+        let call = &self.guest.calls[self.slot];
         if call
             .page
-            .is_some_and(|id| self.buffers.get(id).cookie != cookie)
+            .is_some_and(|id| self.guest.buffers.get(id).cookie != cookie)
         {
-            return self.answer_rpc(slot, tee::BAD_PARAMETERS, cx);
+            return self.answer_rpc(tee::BAD_PARAMETERS);
         }
         let mut answer = [0; RPC_WORDS];
         let answer = &mut answer[..words(call.request.count)];
         // The command and the session words are ours to know.
         let read = call
             .home
-            .is_some_and(|home| home.read(cx.memory, 2, &mut answer[2..]).is_ok());
+            .is_some_and(|home| home.read(self.memory, 2, &mut answer[2..]).is_ok());
         if !read {
-            return self.answer_rpc(slot, tee::COMMUNICATION, cx);
+            return self.answer_rpc(tee::COMMUNICATION);
         }
         let result = high(answer[2]);
         if call.request.command == rpc::SHM_ALLOC && result == tee::SUCCESS {
@@ -219,7 +186,7 @@ impl<T: Trace> Guest<T> {
                 .first_chunk()
                 .copied()
                 .unwrap_or_default();
-            return self.payload_given(slot, param, cx);
+            return self.payload_given(param);
         }
         for (n, shape) in call
             .request
@@ -232,34 +199,24 @@ impl<T: Trace> Guest<T> {
             if !outputs.is_empty() && call.request.command != rpc::SHM_ALLOC {
                 let at = words(n);
                 let out = &answer[at + outputs.start..at + outputs.end];
-                cx.frames
-                    .write(slot, call.rpc_word() + at + outputs.start, out);
+                self.frames
+                    .write(self.slot, call.rpc_word() + at + outputs.start, out);
             }
         }
-        self.write_result(slot, result, cx);
-        self.resume_secure(slot, cx)
+        self.write_result(result);
+        self.resume_secure()
     }
 
     /// The guest's answer to SHM_ALLOC: a page list, or one page by address.
-    fn payload_given<M: Memory, F: Frames>(
-        &mut self,
-        slot: usize,
-        param: [u64; PARAM_WORDS],
-        cx: &mut Context<M, F>,
-    ) -> Step {
-        match self.take_payload(slot, param, cx) {
-            Ok(()) => self.translate_reply(slot, cx),
-            Err(result) => self.discard(slot, param[3], result, cx),
+    fn payload_given(&mut self, param: [u64; PARAM_WORDS]) -> Step {
+        match self.take_payload(param) {
+            Ok(()) => self.translate_reply(),
+            Err(result) => self.discard(param[3], result),
         }
     }
 
-    fn take_payload<M: Memory, F: Frames>(
-        &mut self,
-        slot: usize,
-        mut param: [u64; PARAM_WORDS],
-        cx: &mut Context<M, F>,
-    ) -> Result<(), u32> {
-        let call = &mut self.calls[slot];
+    fn take_payload(&mut self, mut param: [u64; PARAM_WORDS]) -> Result<(), u32> {
+        let call = &mut self.guest.calls[self.slot];
         let word = call.rpc_word();
         call.walk.clear();
         let [attributes, pointer, size, cookie] = param;
@@ -270,20 +227,22 @@ impl<T: Trace> Guest<T> {
             attr::TMEM_OUT
                 if pointer.is_multiple_of(PAGE_SIZE) && (1..=PAGE_SIZE).contains(&size) =>
             {
-                let pa = cx
+                let pa = self
                     .memory
                     .translate(Ipa(pointer))
                     .ok_or(tee::BAD_PARAMETERS)?;
-                self.buffers.insert(cookie, size, 0, 1, Kind::Payload)?;
+                self.guest
+                    .buffers
+                    .insert(cookie, size, 0, 1, Kind::Payload)?;
                 param[1] = pa.0;
             }
             LISTED => {
                 let target = word + HEADER_WORDS + 1;
                 let list = self.record_list(target, &param, Kind::Payload)?;
-                let call = &mut self.calls[slot];
+                let call = &mut self.guest.calls[self.slot];
                 call.walk.add(list);
-                let Some(chain) = self.lists.take(call.walk.frames()) else {
-                    self.buffers.remove(list.buffer);
+                let Some(chain) = self.guest.lists.take(call.walk.frames()) else {
+                    self.guest.buffers.remove(list.buffer);
                     return Err(tee::OUT_OF_MEMORY);
                 };
                 call.walk.start(chain.head());
@@ -292,48 +251,34 @@ impl<T: Trace> Guest<T> {
             }
             _ => return Err(tee::BAD_PARAMETERS),
         }
-        cx.frames.write(slot, word + HEADER_WORDS, &param);
+        self.frames.write(self.slot, word + HEADER_WORDS, &param);
         Ok(())
     }
 
     /// Translates the next part of the list for SHM_ALLOC; at its end, resumes OP-TEE.
-    pub(crate) fn translate_reply<M: Memory, F: Frames>(
-        &mut self,
-        slot: usize,
-        cx: &mut Context<M, F>,
-    ) -> Step {
-        let call = &mut self.calls[slot];
-        match call
-            .walk
-            .run(slot, &mut self.buffers, &self.lists, cx.memory, cx.frames)
-        {
+    pub(crate) fn translate_reply(&mut self) -> Step {
+        match self.walk() {
             Ok(true) => {
-                self.write_result(slot, tee::SUCCESS, cx);
-                self.resume_secure(slot, cx)
+                self.write_result(tee::SUCCESS);
+                self.resume_secure()
             }
-            Ok(false) => self.come_again(slot, Then::Reply, cx),
+            Ok(false) => self.come_again(Then::Reply),
             Err(result) => {
-                let id = call.walk.buffer();
-                let cookie = self.buffers.get(id).cookie;
-                self.buffers.remove(id);
-                self.discard(slot, cookie, result, cx)
+                let id = self.call().walk.buffer();
+                let cookie = self.guest.buffers.get(id).cookie;
+                self.guest.buffers.remove(id);
+                self.discard(cookie, result)
             }
         }
     }
 
     /// An SHM_ALLOC buffer was refused: the guest frees it, then OP-TEE gets `result`. A cookie
     /// that still stands for something else is not freed.
-    fn discard<M: Memory, F: Frames>(
-        &mut self,
-        slot: usize,
-        cookie: u64,
-        result: u32,
-        cx: &mut Context<M, F>,
-    ) -> Step {
-        if cookie == 0 || self.buffers.find(cookie).is_some() {
-            return self.answer_rpc(slot, result, cx);
+    fn discard(&mut self, cookie: u64, result: u32) -> Step {
+        if cookie == 0 || self.guest.buffers.find(cookie).is_some() {
+            return self.answer_rpc(result);
         }
-        let kind = self.calls[slot].request.kind;
+        let kind = self.guest.calls[self.slot].request.kind;
         let message = [
             u64::from(rpc::SHM_FREE),
             0,
@@ -344,85 +289,58 @@ impl<T: Trace> Guest<T> {
             cookie,
             0,
         ];
-        self.deliver(slot, &message, State::Discarding(result), result, cx)
+        self.deliver(&message, State::Discarding(result), result)
     }
 
     /// A classic guest's answer to ALLOC.
-    pub(crate) fn rpc_page_given<M: Memory, F: Frames>(
-        &mut self,
-        slot: usize,
-        at: u64,
-        cookie: u64,
-        cx: &mut Context<M, F>,
-    ) -> Step {
-        if at == 0 || cookie == 0 || self.buffers.find(cookie).is_some() {
+    pub(crate) fn rpc_page_given(&mut self, at: u64, cookie: u64) -> Step {
+        if at == 0 || cookie == 0 || self.guest.buffers.find(cookie).is_some() {
             // Nothing given, or a cookie that stands for something else: neither ours to use
             // nor the guest's to free. Without a home the command fails.
-            return self.rpc_command(slot, cx);
+            return self.rpc_command();
         }
         let home = Window::at(Ipa(at));
-        let usable = at.is_multiple_of(8) && home.read(cx.memory, 0, &mut [0; RPC_WORDS]).is_ok();
+        let usable = at.is_multiple_of(8) && home.read(self.memory, 0, &mut [0; RPC_WORDS]).is_ok();
         let record = match usable {
             true => self
+                .guest
                 .buffers
                 .insert(cookie, RPC_ARG_BYTES, 0, 1, Kind::RpcPage),
             false => Err(tee::BAD_PARAMETERS),
         };
         match record {
             Ok(id) => {
-                let call = &mut self.calls[slot];
+                let call = &mut self.guest.calls[self.slot];
                 (call.page, call.home) = (Some(id), Some(home));
-                self.rpc_command(slot, cx)
+                self.rpc_command()
             }
-            Err(_) => self.free_rpc_page(slot, cookie, State::RefusedPage, cx),
+            Err(_) => self.free_rpc_page(cookie, State::RefusedPage),
         }
     }
 
     /// Tells a classic guest to free a page that it gave for its RPC argument.
-    pub(crate) fn free_rpc_page<M, F>(
-        &mut self,
-        slot: usize,
-        cookie: u64,
-        state: State,
-        cx: &mut Context<M, F>,
-    ) -> Step {
-        self.calls[slot].state = state;
-        self.note(slot, cx.vcpu, What::RpcPage);
-        reply(
-            ret::RPC_FREE,
-            high(cookie),
-            low(cookie),
-            self.calls[slot].id(),
-        )
+    pub(crate) fn free_rpc_page(&mut self, cookie: u64, state: State) -> Step {
+        self.note(What::RpcPage);
+        self.wait(state, ret::RPC_FREE, cookie)
     }
 
     /// Answers OP-TEE's command without the guest.
-    pub(crate) fn answer_rpc<M: Memory, F: Frames>(
-        &mut self,
-        slot: usize,
-        result: u32,
-        cx: &mut Context<M, F>,
-    ) -> Step {
-        self.counters.rpcs_answered = self.counters.rpcs_answered.wrapping_add(1);
-        self.note(slot, cx.vcpu, What::RpcAnswered(result));
-        self.write_result(slot, result, cx);
-        self.resume_secure(slot, cx)
+    pub(crate) fn answer_rpc(&mut self, result: u32) -> Step {
+        self.guest.counters.rpcs_answered = self.guest.counters.rpcs_answered.wrapping_add(1);
+        self.note(What::RpcAnswered(result));
+        self.write_result(result);
+        self.resume_secure()
     }
 
-    fn write_result<M: Memory, F: Frames>(
-        &mut self,
-        slot: usize,
-        result: u32,
-        cx: &mut Context<M, F>,
-    ) {
-        let word = self.calls[slot].rpc_word() + 2;
-        cx.frames.write(slot, word, &[pack(0, result)]);
+    fn write_result(&mut self, result: u32) {
+        let word = self.guest.calls[self.slot].rpc_word() + 2;
+        self.frames.write(self.slot, word, &[pack(0, result)]);
     }
 
     /// Lets OP-TEE's thread run on.
-    pub(crate) fn resume_secure<M, F>(&mut self, slot: usize, cx: &mut Context<M, F>) -> Step {
-        let thread = self.calls[slot].thread;
-        self.send_call(slot, [func::CALL_RETURN_FROM_RPC, 0, 0, thread], cx.vcpu)
+    pub(crate) fn resume_secure(&mut self) -> Step {
+        let thread = self.guest.calls[self.slot].thread;
+        self.send([func::CALL_RETURN_FROM_RPC, 0, 0, thread])
     }
 }
 

@@ -41,7 +41,9 @@ pub unsafe fn zero(start: u64, size: u64) {
         let mut at = start;
         while at < start + size {
             // SAFETY: the caller's promise; a block is at most 2 KiB and divides a page.
-            unsafe { core::arch::asm!("dc zva, {}", in(reg) at, options(nostack, preserves_flags)) };
+            unsafe {
+                core::arch::asm!("dc zva, {}", in(reg) at, options(nostack, preserves_flags))
+            };
             at += block;
         }
     }

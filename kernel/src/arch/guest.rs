@@ -2,7 +2,7 @@
 
 use core::arch::global_asm;
 
-use addr::{Pa, VcpuId, VmId};
+use addr::{Pa, VmId};
 
 use super::sysreg::{dsb, isb, read_sysreg, write_sysreg};
 
@@ -28,7 +28,11 @@ pub struct GuestRegs {
 impl GuestRegs {
     /// A vCPU that starts at `entry` with x0 = `context`.
     pub fn start(entry: u64, context: u64) -> Self {
-        let mut regs = Self { pc: entry, spsr: SPSR_EL1H, ..Self::default() };
+        let mut regs = Self {
+            pc: entry,
+            spsr: SPSR_EL1H,
+            ..Self::default()
+        };
         regs.x[0] = context;
         regs
     }
@@ -194,8 +198,6 @@ unsafe fn init_fine_grained_traps() {
 pub struct Identity {
     /// The guest; its VMID is one more, so that 0 stays unused.
     pub vm: VmId,
-    /// The vCPU.
-    pub vcpu: VcpuId,
     /// MPIDR_EL1 as the guest reads it.
     pub mpidr: u64,
     /// Root of its stage-2 tables.
@@ -297,7 +299,11 @@ fn vector_offset(spsr: u64) -> u64 {
 pub fn raise(regs: &mut GuestRegs, esr: u64, far: Option<u64>) {
     let sctlr = read_sysreg!("sctlr_el1");
     let from_el1 = matches!(regs.spsr & 0x1f, 4 | 5);
-    let class = if from_el1 && matches!(esr >> 26, 0x20 | 0x24) { 1 << 26 } else { 0 };
+    let class = if from_el1 && matches!(esr >> 26, 0x20 | 0x24) {
+        1 << 26
+    } else {
+        0
+    };
     // SAFETY: registers that only the guest uses.
     unsafe {
         write_sysreg!("esr_el1", esr | class);
@@ -314,11 +320,23 @@ pub fn raise(regs: &mut GuestRegs, esr: u64, far: Option<u64>) {
 /// EL1h, everything masked; PAN unless SCTLR_EL1.SPAN, SSBS from SCTLR_EL1.DSSBS, DIT kept, the
 /// condition flags kept.
 fn pstate_after_exception(spsr: u64, sctlr: u64) -> u64 {
-    let kept = if spsr & 0x10 == 0 { spsr & (0xf << 28 | 1 << 24) } else { spsr & 0xf << 28 };
+    let kept = if spsr & 0x10 == 0 {
+        spsr & (0xf << 28 | 1 << 24)
+    } else {
+        spsr & 0xf << 28
+    };
     let has_pan = read_sysreg!("id_aa64mmfr1_el1") >> 20 & 0xf != 0;
     let span_off = sctlr & 1 << 23 == 0;
-    let pan = if has_pan && (span_off || spsr & 1 << 22 != 0) { 1 << 22 } else { 0 };
+    let pan = if has_pan && (span_off || spsr & 1 << 22 != 0) {
+        1 << 22
+    } else {
+        0
+    };
     let has_ssbs = read_sysreg!("id_aa64pfr1_el1") >> 4 & 0xf != 0;
-    let ssbs = if has_ssbs && sctlr & 1 << 44 != 0 { 1 << 12 } else { 0 };
+    let ssbs = if has_ssbs && sctlr & 1 << 44 != 0 {
+        1 << 12
+    } else {
+        0
+    };
     kept | pan | ssbs | SPSR_EL1H
 }

@@ -20,7 +20,9 @@ const ROOT_LEVEL: usize = 0;
 
 // USER_RES1 is AP[1], RES1 in a regime with one exception level.
 const COMMON: Attr = Attr::VALID.union(Attr::ACCESSED).union(Attr::USER_RES1);
-const NORMAL: Attr = COMMON.union(Attr::ATTRIBUTE_INDEX_0).union(Attr::INNER_SHAREABLE);
+const NORMAL: Attr = COMMON
+    .union(Attr::ATTRIBUTE_INDEX_0)
+    .union(Attr::INNER_SHAREABLE);
 const CODE: Attr = NORMAL.union(Attr::READ_ONLY);
 const CONSTANTS: Attr = CODE.union(Attr::XN);
 const DATA: Attr = NORMAL.union(Attr::XN);
@@ -59,10 +61,16 @@ impl Tables {
     }
 
     fn map_raw(&mut self, start: u64, end: u64, attributes: Attr) {
-        self.try_map(start, end, attributes).expect("the image fits in 48 bits");
+        self.try_map(start, end, attributes)
+            .expect("the image fits in 48 bits");
     }
 
-    fn try_map(&mut self, start: u64, end: u64, attributes: Attr) -> Result<(), aarch64_paging::MapError> {
+    fn try_map(
+        &mut self,
+        start: u64,
+        end: u64,
+        attributes: Attr,
+    ) -> Result<(), aarch64_paging::MapError> {
         self.0.map_range(
             &MemoryRegion::new(start as usize, end as usize),
             PhysicalAddress(start as usize & !(addr::PAGE_SIZE as usize - 1)),
@@ -78,7 +86,8 @@ impl Tables {
             Kind::Constant => CONSTANTS,
             Kind::Device => DEVICE,
         };
-        self.try_map(range.start.0, range.end().0, attributes).map_err(|_| CannotMap(range))
+        self.try_map(range.start.0, range.end().0, attributes)
+            .map_err(|_| CannotMap(range))
     }
 
     /// Marks the tables as used by the hardware, so that later changes keep to break-before-make.
@@ -91,7 +100,12 @@ impl Tables {
         let pa_range = (read_sysreg!("id_aa64mmfr0_el1") & 0xf).min(5);
         // T0SZ = 16, write-back inner-shareable walks, 4 KiB granule; bits 31 and 23 are RES1.
         let tcr = 16 | 1 << 8 | 1 << 10 | 3 << 12 | pa_range << 16 | 1 << 23 | 1 << 31;
-        Registers { ttbr0: self.0.root_address().0 as u64, tcr, mair: MAIR, sctlr: SCTLR }
+        Registers {
+            ttbr0: self.0.root_address().0 as u64,
+            tcr,
+            mair: MAIR,
+            sctlr: SCTLR,
+        }
     }
 }
 

@@ -75,7 +75,10 @@ impl GicV2 {
             d.write32(gicd::IGROUPR + 4 * word, self.group());
         }
         for word in 8..(words + 1) * 8 {
-            d.write32(gicd::IPRIORITYR + 4 * word, u32::from_ne_bytes([DEFAULT_PRIORITY; 4]));
+            d.write32(
+                gicd::IPRIORITYR + 4 * word,
+                u32::from_ne_bytes([DEFAULT_PRIORITY; 4]),
+            );
         }
         d.write32(gicd::CTLR, 1);
     }
@@ -86,7 +89,10 @@ impl GicV2 {
         d.write32(gicd::ICENABLER, 0xffff_0000);
         d.write32(gicd::IGROUPR, self.group());
         for word in 0..8 {
-            d.write32(gicd::IPRIORITYR + 4 * word, u32::from_ne_bytes([DEFAULT_PRIORITY; 4]));
+            d.write32(
+                gicd::IPRIORITYR + 4 * word,
+                u32::from_ne_bytes([DEFAULT_PRIORITY; 4]),
+            );
         }
         d.write32(gicd::ISENABLER, PRIVATE_ENABLED);
         // The banked ITARGETSR0 reads as this core's own mask; it is 0 on a single core.
@@ -103,7 +109,10 @@ impl GicV2 {
         let d = &self.distributor;
         let n = u64::from(intid);
         super::gicv3::set_trigger(d, intid, edge);
-        d.write8(gicd::ITARGETSR + n, self.masks[core].load(Ordering::Acquire));
+        d.write8(
+            gicd::ITARGETSR + n,
+            self.masks[core].load(Ordering::Acquire),
+        );
         d.write32(gicd::ISENABLER + 4 * (n / 32), 1 << (n % 32));
     }
 

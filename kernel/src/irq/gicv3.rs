@@ -70,7 +70,10 @@ impl GicV3 {
             d.write32(gicd::IGROUPR + 4 * word, u32::MAX);
         }
         for word in 8..(words + 1) * 8 {
-            d.write32(gicd::IPRIORITYR + 4 * word, u32::from_ne_bytes([DEFAULT_PRIORITY; 4]));
+            d.write32(
+                gicd::IPRIORITYR + 4 * word,
+                u32::from_ne_bytes([DEFAULT_PRIORITY; 4]),
+            );
         }
         d.write32(gicd::CTLR, gicd::ENABLE);
         self.wait();
@@ -107,7 +110,9 @@ impl GicV3 {
 
     fn find(&self, affinity: u64) -> Option<u64> {
         let wanted = (affinity >> 8 & 0xff00_0000) | (affinity & 0xff_ffff);
-        self.regions.iter().find_map(|region| find_in(region, wanted))
+        self.regions
+            .iter()
+            .find_map(|region| find_in(region, wanted))
     }
 
     /// Enables the SPI `intid`, routed to core `core`, at its reset trigger or as an edge.
@@ -115,7 +120,10 @@ impl GicV3 {
         let d = &self.distributor;
         let n = u64::from(intid);
         set_trigger(d, intid, edge);
-        d.write64(gicd::IROUTER + 8 * n, self.affinities[core].load(Ordering::Acquire));
+        d.write64(
+            gicd::IROUTER + 8 * n,
+            self.affinities[core].load(Ordering::Acquire),
+        );
         d.write32(gicd::ISENABLER + 4 * (n / 32), 1 << (n % 32));
     }
 

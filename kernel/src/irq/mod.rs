@@ -9,8 +9,8 @@ use board::Board;
 use spin::Once;
 
 use crate::arch::mmio::Mmio;
-use crate::vm::{self, vcpu::VcpuContext};
 use crate::console;
+use crate::vm::{self, vcpu::VcpuContext};
 use gicv2::GicV2;
 use gicv3::GicV3;
 use virt::VirtualInterface;
@@ -21,7 +21,8 @@ const KICK: u32 = 0;
 const DEFAULT_PRIORITY: u8 = 0xa0;
 /// SGI 0, the maintenance interrupt (25) and the guest's timers (27, 30): the numbers are fixed
 /// by BSA (DEN0094, section "PPI assignments") and checked against the tree by [`init`].
-const PRIVATE_ENABLED: u32 = 1 << KICK | 1 << MAINTENANCE | 1 << VIRTUAL_TIMER_INTID | 1 << PHYSICAL_TIMER_INTID;
+const PRIVATE_ENABLED: u32 =
+    1 << KICK | 1 << MAINTENANCE | 1 << VIRTUAL_TIMER_INTID | 1 << PHYSICAL_TIMER_INTID;
 const MAINTENANCE: u32 = 25;
 
 /// An acknowledged interrupt: what IAR returned.
@@ -68,8 +69,15 @@ pub enum InitError {
 
 impl core::fmt::Display for InitError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let Self::Ppi { what, found, wanted } = self;
-        write!(f, "the device tree gives INTID {found} to the {what}; only {wanted} is supported")
+        let Self::Ppi {
+            what,
+            found,
+            wanted,
+        } = self;
+        write!(
+            f,
+            "the device tree gives INTID {found} to the {what}; only {wanted} is supported"
+        )
     }
 }
 
@@ -88,7 +96,11 @@ pub unsafe fn init(board: &Board) -> Result<(), InitError> {
         ("physical timer", board.timer.physical, PHYSICAL_TIMER_INTID),
     ] {
         if found != wanted {
-            return Err(InitError::Ppi { what, found, wanted });
+            return Err(InitError::Ppi {
+                what,
+                found,
+                wanted,
+            });
         }
     }
     let controller = CONTROLLER.call_once(|| Controller {
@@ -99,8 +111,14 @@ pub unsafe fn init(board: &Board) -> Result<(), InitError> {
             board::Gic::V2(gic) => Some(unsafe { Mmio::new(gic.gich.start.0, gic.gich.size) }),
             board::Gic::V3(_) => None,
         },
-        console: board.console.and_then(|console| console.interrupt).map(|i| i.intid),
-        optee: board.optee.and_then(|optee| optee.interrupt).map(|i| i.intid),
+        console: board
+            .console
+            .and_then(|console| console.interrupt)
+            .map(|i| i.intid),
+        optee: board
+            .optee
+            .and_then(|optee| optee.interrupt)
+            .map(|i| i.intid),
     });
     each!(controller, gic => gic.init());
     Ok(())
@@ -135,7 +153,10 @@ pub fn init_core(index: usize) -> bool {
 
 /// Routes EL2's own interrupts to this core, number `index`.
 pub fn enable_shared(index: usize, board: &Board) {
-    let own = [board.console.and_then(|c| c.interrupt), board.optee.and_then(|o| o.interrupt)];
+    let own = [
+        board.console.and_then(|c| c.interrupt),
+        board.optee.and_then(|o| o.interrupt),
+    ];
     for interrupt in own.into_iter().flatten() {
         each!(controller(), gic => gic.enable_spi(interrupt.intid, index, interrupt.edge));
     }

@@ -74,7 +74,9 @@ impl VirtualInterface {
     /// Takes what the hardware holds over into `lrs`.
     pub fn save(&self, lrs: &mut Lrs) {
         match self {
-            Self::V3 => lrs.save(read_sysreg!("ich_hcr_el2") as u32, |n| Lr::from_ich(read_ich_lr(n))),
+            Self::V3 => lrs.save(read_sysreg!("ich_hcr_el2") as u32, |n| {
+                Lr::from_ich(read_ich_lr(n))
+            }),
             Self::V2(gich) => {
                 let read = |n| Lr::from_gich(gich.read32(gich::LR + 4 * n as u64));
                 lrs.save(gich.read32(gich::HCR), read);
@@ -129,5 +131,9 @@ fn reset_v3() {
 
 /// The bits of ICH_HCR_EL2 that this core has: TDIR only by ICH_VTR_EL2.TDS.
 fn v3_hcr_bits() -> u32 {
-    if read_sysreg!("ich_vtr_el2") & 1 << 19 != 0 { u32::MAX } else { !Lrs::HCR_TDIR }
+    if read_sysreg!("ich_vtr_el2") & 1 << 19 != 0 {
+        u32::MAX
+    } else {
+        !Lrs::HCR_TDIR
+    }
 }

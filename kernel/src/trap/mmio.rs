@@ -80,7 +80,10 @@ fn find(vcpu: &VcpuContext, ipa: Ipa) -> Option<Device> {
     let redistributors = vcpu.vm.vcpus.len() as u64 * platform::GICR_STRIDE;
     let offset = within(platform::GICR_BASE, redistributors).filter(|_| vcpu.vm.has_gicv3())?;
     let owner = (offset / platform::GICR_STRIDE) as u8;
-    Some(Device::Gic(Frame::Redist(VcpuId(owner)), offset % platform::GICR_STRIDE))
+    Some(Device::Gic(
+        Frame::Redist(VcpuId(owner)),
+        offset % platform::GICR_STRIDE,
+    ))
 }
 
 fn emulate(vcpu: &mut VcpuContext, device: Device, abort: DataAbort) {
@@ -111,7 +114,11 @@ fn extend(value: u64, abort: DataAbort) -> u64 {
         return value;
     }
     let wide = ((value << unused) as i64 >> unused) as u64;
-    if abort.is_64_bit() { wide } else { wide & 0xffff_ffff }
+    if abort.is_64_bit() {
+        wide
+    } else {
+        wide & 0xffff_ffff
+    }
 }
 
 /// An instruction fetch from where there is no RAM.
@@ -124,8 +131,16 @@ fn external_abort(vcpu: &mut VcpuContext, esr: u64) -> Flow {
     const KEPT: u64 = 0x3f << 26 | 1 << 25 | 1 << 10 | 1 << 8 | 1 << 6;
     const EXTERNAL: u64 = 0x10;
     const EXTERNAL_ON_WALK: u64 = 0x15;
-    let status = if DataAbort(esr).is_table_walk() { EXTERNAL_ON_WALK } else { EXTERNAL };
+    let status = if DataAbort(esr).is_table_walk() {
+        EXTERNAL_ON_WALK
+    } else {
+        EXTERNAL
+    };
     // The class is that of an abort from a lower exception level; `raise` corrects it for EL1.
-    guest::raise(&mut vcpu.regs, esr & KEPT | status, Some(guest::fault_address()));
+    guest::raise(
+        &mut vcpu.regs,
+        esr & KEPT | status,
+        Some(guest::fault_address()),
+    );
     Flow::Run
 }

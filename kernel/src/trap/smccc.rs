@@ -27,7 +27,9 @@ pub fn call(vcpu: &mut VcpuContext, imm16: u16) -> Flow {
         .vm
         .power
         .lock()
-        .call(vcpu.id, [x0, x1, x2, x3], |ipa: Ipa| ram.locate(ipa).is_some());
+        .call(vcpu.id, [x0, x1, x2, x3], |ipa: Ipa| {
+            ram.locate(ipa).is_some()
+        });
     act(vcpu, outcome)
 }
 
@@ -47,11 +49,24 @@ fn act(vcpu: &mut VcpuContext, outcome: Outcome) -> Flow {
         }
         Outcome::PowerDownSuspend { entry, context_id } => {
             vcpu.wait_for_interrupt();
-            vcpu.restart(Start { entry: entry.0, context: context_id });
+            vcpu.restart(Start {
+                entry: entry.0,
+                context: context_id,
+            });
             Flow::Run
         }
-        Outcome::CpuOn { target, entry, context_id } => {
-            vcpu.vm.start_vcpu(target, Start { entry: entry.0, context: context_id });
+        Outcome::CpuOn {
+            target,
+            entry,
+            context_id,
+        } => {
+            vcpu.vm.start_vcpu(
+                target,
+                Start {
+                    entry: entry.0,
+                    context: context_id,
+                },
+            );
             answer(&mut vcpu.regs, 0)
         }
         Outcome::CpuOff => Flow::PowerOff,
@@ -68,7 +83,9 @@ fn stop(vcpu: &VcpuContext, after: After) -> Flow {
 /// A workaround call that the firmware has: its effect is on this core, all registers stay.
 fn forward(regs: &GuestRegs) -> Flow {
     let mut args = [0; 8];
-    args.iter_mut().zip(regs.x).for_each(|(arg, x)| *arg = x as u32);
+    args.iter_mut()
+        .zip(regs.x)
+        .for_each(|(arg, x)| *arg = x as u32);
     firmware::smc32(&args);
     Flow::Run
 }

@@ -19,7 +19,13 @@ impl Access {
     fn decode(esr: u64) -> Self {
         let field = |shift: u32, bits: u32| (esr >> shift & ((1 << bits) - 1)) as u8;
         Self {
-            name: (field(20, 2), field(14, 3), field(10, 4), field(1, 4), field(17, 3)),
+            name: (
+                field(20, 2),
+                field(14, 3),
+                field(10, 4),
+                field(1, 4),
+                field(17, 3),
+            ),
             rt: field(5, 5).into(),
             read: esr & 1 != 0,
         }
@@ -40,7 +46,9 @@ pub fn access(vcpu: &mut VcpuContext, esr: u64) -> Flow {
     let from_el0 = vcpu.regs.spsr & 0xf == 0;
     let done = !from_el0
         && match access.read {
-            true => read(vcpu, access).map(|value| vcpu.regs.set(access.rt, value)).is_some(),
+            true => read(vcpu, access)
+                .map(|value| vcpu.regs.set(access.rt, value))
+                .is_some(),
             false => write(vcpu, access),
         };
     if !done {

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use addr::{Ipa, PaRange, VmId, platform};
+use addr::{Ipa, PAGE_SIZE, PaRange, VmId, platform};
 use alloc::{boxed::Box, vec::Vec};
 use board::Board;
 use manifest::{Guest, Manifest, archive::Archive};
@@ -69,19 +69,30 @@ pub enum CreateError<'a> {
 impl fmt::Display for CreateError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing(name) => write!(f, "the bundle has no `{name}`: build it again with `cargo xtask bundle`"),
+            Self::Missing(name) => write!(
+                f,
+                "the bundle has no `{name}`: build it again with `cargo xtask bundle`"
+            ),
             Self::Memory { wanted, free } => write!(
                 f,
                 "{} MiB of RAM asked for, {} MiB free on this board: lower `memory`",
                 wanted >> 20,
                 free >> 20
             ),
-            Self::Core(core) => write!(f, "core {core} does not run or has a vCPU already: change `cpus`"),
+            Self::Core(core) => write!(
+                f,
+                "core {core} does not run or has a vCPU already: change `cpus`"
+            ),
             Self::Cores { wanted, free } => {
-                write!(f, "{wanted} vCPUs asked for, {free} cores free: lower `vcpus`")
+                write!(
+                    f,
+                    "{wanted} vCPUs asked for, {free} cores free: lower `vcpus`"
+                )
             }
             Self::Images(error) => write!(f, "{error}"),
-            Self::Map => f.write_str("its RAM does not fit the 39-bit guest address space: lower `memory`"),
+            Self::Map => {
+                f.write_str("its RAM does not fit the 39-bit guest address space: lower `memory`")
+            }
         }
     }
 }
@@ -122,7 +133,12 @@ fn one(
     taken: &mut Vec<usize>,
 ) -> Result<Vm, CreateError<'static>> {
     let vcpus = assign(guest, resources.cores, taken)?;
-    let member = |name| resources.bundle.find(name).ok_or(CreateError::Missing(name));
+    let member = |name| {
+        resources
+            .bundle
+            .find(name)
+            .ok_or(CreateError::Missing(name))
+    };
     let kernel = member(guest.kernel)?;
     let initrd = guest.initrd.map(member).transpose()?;
     let board = resources.board;
@@ -134,23 +150,26 @@ fn one(
         // The virtual CPU interface is hardware: it only reaches this core's list registers.
         tables.map_device(platform::GICC_BASE, gic.gicv.start, platform::GICC_SIZE)?;
     }
-    let tee = guest
-        .tee
-        .as_ref()
-        .and_then(|settings| Tee::new(id, guest.name, settings, resources.optee.as_ref(), vcpus.len()));
+    let tee = match &resources.optee {
+        Some(optee) => {
+            let memory = &mut *resources.memory;
+            let wired = board.optee.is_some_and(|optee| optee.interrupt.is_some());
+            Tee::new(id, guest, optee, wired, |size| {
+                memory.allocate(size, PAGE_SIZE)
+            })
+        }
+        None => None,
+    };
     let settings = TreeSettings {
         bootargs: guest.bootargs,
         conduit: match guest.conduit {
             manifest::Conduit::Smc => guesttree::Conduit::Smc,
             manifest::Conduit::Hvc => guesttree::Conduit::Hvc,
         },
-        gic: match gic_version {
-            Version::V2 => guesttree::GicVersion::V2,
-            Version::V3 => guesttree::GicVersion::V3,
-        },
-        tee: tee.as_ref().map(|tee| guesttree::Tee {
-            interrupt: tee.notifies().then_some(platform::OPTEE_INTID),
-        }),
+        tee_interrupt: tee
+            .as_ref()
+            .filter(|tee| tee.offers_notifications())
+            .map(|_| platform::OPTEE_INTID),
         timer_frequency: board.timer.frequency,
     };
     let images = Images::place(kernel, initrd, ram.size(), settings)?;
@@ -195,7 +214,11 @@ fn assign(
     let wanted = guest.vcpus as usize;
     let mut chosen = Vec::with_capacity(wanted);
     if guest.cpus.is_empty() {
-        let free = cores.iter().flatten().copied().filter(|core| !taken.contains(core));
+        let free = cores
+            .iter()
+            .flatten()
+            .copied()
+            .filter(|core| !taken.contains(core));
         chosen.extend(free.take(wanted));
     }
     for &position in guest.cpus {
@@ -206,7 +229,10 @@ fn assign(
         }
     }
     if chosen.len() != wanted {
-        return Err(CreateError::Cores { wanted: guest.vcpus, free: chosen.len() });
+        return Err(CreateError::Cores {
+            wanted: guest.vcpus,
+            free: chosen.len(),
+        });
     }
     taken.extend(&chosen);
     Ok(chosen.into_iter().map(Vcpu::new).collect())
@@ -214,12 +240,22 @@ fn assign(
 
 /// RAM for a guest: consecutive for the guest, in as few pieces as there can be.
 fn allocate(size: u64, memory: &mut FreeMap) -> Result<GuestRam, CreateError<'static>> {
-    let too_little = CreateError::Memory { wanted: size, free: memory.free_bytes() };
-    let ranges = memory.allocate_guest(size, physmem::MAX_GUEST_RANGES).ok_or(too_little)?;
+    let too_little = CreateError::Memory {
+        wanted: size,
+        free: memory.free_bytes(),
+    };
+    let ranges = memory
+        .allocate_guest(size, physmem::MAX_GUEST_RANGES)
+        .ok_or(too_little)?;
     let mut ram = GuestRam::new();
     let mut ipa = platform::RAM_BASE;
     for PaRange { start, size } in ranges {
-        ram.push(RamRegion { ipa, pa: start, size }).map_err(|_| too_little)?;
+        ram.push(RamRegion {
+            ipa,
+            pa: start,
+            size,
+        })
+        .map_err(|_| too_little)?;
         ipa = Ipa(ipa.0 + size);
     }
     Ok(ram)

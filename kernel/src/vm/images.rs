@@ -31,10 +31,8 @@ pub struct TreeSettings {
     pub bootargs: &'static str,
     /// SMC or HVC.
     pub conduit: guesttree::Conduit,
-    /// The interrupt controller.
-    pub gic: guesttree::GicVersion,
-    /// OP-TEE, if the guest has it.
-    pub tee: Option<guesttree::Tee>,
+    /// INTID of OP-TEE's notifications, if they are offered.
+    pub tee_interrupt: Option<u32>,
     /// The timer's frequency in Hz where the firmware did not set CNTFRQ_EL0.
     pub timer_frequency: Option<u32>,
 }
@@ -58,9 +56,9 @@ pub enum ImageError {
 impl fmt::Display for ImageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotAnImage => {
-                f.write_str("the kernel is not an arm64 Image (compressed kernels must be unpacked)")
-            }
+            Self::NotAnImage => f.write_str(
+                "the kernel is not an arm64 Image (compressed kernels must be unpacked)",
+            ),
             Self::TooLittleMemory { needed, have } => write!(
                 f,
                 "kernel, initrd and device tree need {} MiB and the guest has {} MiB: raise `memory`",
@@ -99,7 +97,10 @@ impl Images {
             .and_then(|sum| sum.checked_add(initrd_size + ALIGNMENT + PAGE_SIZE))
             .unwrap_or(u64::MAX);
         if needed > memory {
-            return Err(ImageError::TooLittleMemory { needed, have: memory });
+            return Err(ImageError::TooLittleMemory {
+                needed,
+                have: memory,
+            });
         }
         let tree = platform::RAM_BASE.0 + memory - ALIGNMENT;
         Ok(Self {
@@ -117,11 +118,16 @@ pub fn lay_out(vm: &Vm) -> Result<(), ImageError> {
     let images = &vm.images;
     let tree = tree(vm).map_err(ImageError::Tree)?;
     let fits = memory::write_stopped(&vm.ram, images.entry, images.kernel)
-        && images.initrd.is_none_or(|(at, initrd)| memory::write_stopped(&vm.ram, at, initrd))
+        && images
+            .initrd
+            .is_none_or(|(at, initrd)| memory::write_stopped(&vm.ram, at, initrd))
         && tree.len() as u64 <= ALIGNMENT
         && memory::write_stopped(&vm.ram, images.tree, &tree);
     if !fits {
-        return Err(ImageError::TooLittleMemory { needed: u64::MAX, have: vm.ram.size() });
+        return Err(ImageError::TooLittleMemory {
+            needed: u64::MAX,
+            have: vm.ram.size(),
+        });
     }
     cache::invalidate_instructions();
     Ok(())
@@ -134,14 +140,28 @@ fn tree(vm: &Vm) -> Result<Vec<u8>, guesttree::Error> {
         vcpus: vm.vcpus.len() as u8,
         ram: &[(platform::RAM_BASE, vm.ram.size())],
         bootargs: settings.bootargs,
-        initrd: vm.images.initrd.map(|(at, initrd)| (at, Ipa(at.0 + initrd.len() as u64))),
+        initrd: vm
+            .images
+            .initrd
+            .map(|(at, initrd)| (at, Ipa(at.0 + initrd.len() as u64))),
         kaslr_seed: Some(u64::from_le_bytes([
             seed[56], seed[57], seed[58], seed[59], seed[60], seed[61], seed[62], seed[63],
         ])),
         rng_seed: seed,
-        gic: settings.gic,
+        gic: if vm.has_gicv3() {
+            guesttree::GicVersion::V3
+        } else {
+            guesttree::GicVersion::V2
+        },
         conduit: settings.conduit,
-        tee: settings.tee,
+        // OP-TEE may take a guest once and refuse it after a restart.
+        tee: vm
+            .tee
+            .as_ref()
+            .filter(|tee| tee.is_admitted())
+            .map(|_| guesttree::Tee {
+                interrupt: settings.tee_interrupt,
+            }),
         timer_frequency: settings.timer_frequency,
     })
 }

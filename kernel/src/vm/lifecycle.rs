@@ -38,7 +38,10 @@ pub struct Life {
 impl Life {
     /// A guest that has not started.
     pub fn new() -> Self {
-        Self { state: Mutex::new(State::Off), epoch: AtomicU32::new(0) }
+        Self {
+            state: Mutex::new(State::Off),
+            epoch: AtomicU32::new(0),
+        }
     }
 
     /// Changes each time the guest must be left.
@@ -56,14 +59,23 @@ pub fn start(vm: &Vm) {
     }
     *vm.life.state.lock() = State::Running;
     let context = vm.images.tree.0;
-    vm.start_vcpu(VcpuId(0), Start { entry: vm.images.entry.0, context });
+    vm.start_vcpu(
+        VcpuId(0),
+        Start {
+            entry: vm.images.entry.0,
+            context,
+        },
+    );
 }
 
 /// Asks for the guest to be stopped; a stop under way goes on as it was asked for.
 pub fn stop(vm: &Vm, after: After) {
     let mut state = vm.life.state.lock();
     if let State::Running = *state {
-        *state = State::Stopping { after, cores_left: vm.vcpus.len() };
+        *state = State::Stopping {
+            after,
+            cores_left: vm.vcpus.len(),
+        };
         vm.life.epoch.fetch_add(1, Ordering::Release);
         drop(state);
         vm.vcpus.iter().for_each(|vcpu| crate::irq::kick(vcpu.core));
@@ -96,7 +108,7 @@ fn end(vm: &Vm, after: After) {
         After::Restart => {
             info!("{}: restarted", vm.name);
             if let Some(tee) = &vm.tee {
-                tee.create();
+                tee.create(&vm.name);
             }
             start(vm);
         }

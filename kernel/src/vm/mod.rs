@@ -74,7 +74,11 @@ impl Vm {
 
     /// The interrupt controller as the identification registers tell it.
     pub fn virtual_gic(&self) -> VirtualGic {
-        if self.has_gicv3() { VirtualGic::V3 } else { VirtualGic::V2 }
+        if self.has_gicv3() {
+            VirtualGic::V3
+        } else {
+            VirtualGic::V2
+        }
     }
 
     /// Lets vCPU `id` start on its core.
@@ -124,7 +128,10 @@ impl Vm {
     }
 
     fn set_uart_line(&self, level: bool) {
-        let set = self.gic.lock().set_level(VcpuId(0), platform::UART_INTID, level);
+        let set = self
+            .gic
+            .lock()
+            .set_level(VcpuId(0), platform::UART_INTID, level);
         self.kick(set);
     }
 

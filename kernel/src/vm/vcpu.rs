@@ -38,7 +38,11 @@ pub struct Vcpu {
 impl Vcpu {
     /// A vCPU for core number `core`, off.
     pub fn new(core: usize) -> Self {
-        Self { core, start: Mutex::new(None), interrupts_changed: AtomicBool::new(false) }
+        Self {
+            core,
+            start: Mutex::new(None),
+            interrupts_changed: AtomicBool::new(false),
+        }
     }
 
     /// Its list registers must be filled again before it goes on.
@@ -114,7 +118,11 @@ impl VcpuContext {
     fn run(mut self, epoch: u32) {
         self.enter_core();
         while self.vm.life.epoch() == epoch {
-            if self.vcpu().interrupts_changed.swap(false, Ordering::Acquire) {
+            if self
+                .vcpu()
+                .interrupts_changed
+                .swap(false, Ordering::Acquire)
+            {
                 self.refresh_interrupts();
             }
             let flow = match guest::run(&mut self.regs) {
@@ -141,7 +149,6 @@ impl VcpuContext {
     fn enter_core(&mut self) {
         let identity = Identity {
             vm: self.vm.id,
-            vcpu: self.id,
             mpidr: idregs::vmpidr(self.id),
             stage2: self.vm.tables.root(),
             counter_offset: self.vm.counter_offset,
