@@ -250,6 +250,31 @@ fn what_cannot_be_a_guest_is_refused() {
     }
 }
 
+/// The device tree compiler knows of mistakes that a parser does not: units, cells, references.
+#[test]
+fn dtc_has_nothing_to_warn_of() {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+    for gic in [GicVersion::V2, GicVersion::V3] {
+        let mut dtc = Command::new("dtc");
+        dtc.args(["-I", "dtb", "-O", "dtb", "-o", "/dev/null", "-"]);
+        let Ok(mut dtc) = dtc.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn() else {
+            std::eprintln!("dtc is not installed: nothing was checked");
+            return;
+        };
+        let blob = build(&GuestTree {
+            gic,
+            timer_frequency: Some(1),
+            ..guest()
+        })
+        .unwrap();
+        dtc.stdin.take().unwrap().write_all(&blob).unwrap();
+        let output = dtc.wait_with_output().unwrap();
+        let messages = std::string::String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && messages.is_empty(), "{messages}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_guest_has_a_tree_or_an_error(

@@ -240,6 +240,16 @@ fn a_policy_has_one_list() {
 }
 
 #[test]
+fn an_empty_list_of_what_is_allowed_is_no_list() {
+    let error = after("max-calls = 4", "allow = []");
+    assert!(
+        error.starts_with("manifest, line 13: allow must name a UUID: leave it out to allow all"),
+        "{error}"
+    );
+    compile(&BASE.replacen("max-calls = 4", "deny = []", 1)).unwrap();
+}
+
+#[test]
 fn wrong_types_and_choices_name_the_line() {
     assert!(after("vcpus = 1", "vcpus = \"1\"").starts_with("manifest, line 5: invalid type"));
     assert!(after("vcpus = 1", "vcpus = -1").starts_with("manifest, line 5: invalid value"));

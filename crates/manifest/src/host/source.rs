@@ -113,7 +113,7 @@ struct TeeSource {
     max_buffers: u32,
     #[serde(deserialize_with = "size")]
     max_shared: u64,
-    #[serde(deserialize_with = "uuids")]
+    #[serde(deserialize_with = "some_uuids")]
     allow: Vec<[u8; 16]>,
     #[serde(deserialize_with = "uuids")]
     deny: Vec<[u8; 16]>,
@@ -219,6 +219,17 @@ fn uuids<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<[u8; 16]>, D::Error> 
         })
     };
     texts.into_iter().map(uuid).collect()
+}
+
+/// A list that means "these alone" is not empty: without any, it would mean "all".
+fn some_uuids<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<[u8; 16]>, D::Error> {
+    let list = uuids(from)?;
+    if list.is_empty() {
+        return Err(D::Error::custom(
+            "allow must name a UUID: leave it out to allow all",
+        ));
+    }
+    Ok(list)
 }
 
 /// The 8-4-4-4-12 form of RFC 4122.

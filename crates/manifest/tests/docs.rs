@@ -1,0 +1,67 @@
+//! docs/manifest.md says what the code does.
+use manifest::host::compile;
+use manifest::{Conduit, Dialect, Manifest, OnCrash};
+
+const DOCS: &str = include_str!("../../../docs/manifest.md");
+
+#[test]
+fn the_example_compiles() {
+    let example = DOCS
+        .split("```")
+        .find_map(|part| part.strip_prefix("toml\n"))
+        .unwrap();
+    let blob = compile(example).unwrap().blob;
+    assert_eq!(Manifest::parse(&blob).unwrap().guests().len(), 2);
+}
+
+/// The row of a key in a table of the reference.
+fn row(key: &str) -> &'static str {
+    let start = format!("| `{key}` |");
+    DOCS.lines()
+        .find(|line| line.starts_with(&start))
+        .unwrap_or_else(|| panic!("{key} has no row"))
+}
+
+#[test]
+fn every_key_has_a_row() {
+    for table in ["[[guest]]\n?", "[[guest]]\ntee = { ? }"] {
+        let text = format!("version = 1\n{}", table.replace('?', "no-such-key = 1"));
+        let error = compile(&text).unwrap_err().message;
+        let keys: Vec<_> = error.split('`').skip(3).step_by(2).collect();
+        assert!(keys.len() > 5, "{error}");
+        for key in keys {
+            row(key);
+        }
+    }
+}
+
+#[test]
+fn defaults_are_as_documented() {
+    let text =
+        "version = 1\n[[guest]]\nname = \"a\"\nvcpus = 1\nmemory = \"2MiB\"\nkernel = \"k\"\n";
+    let blob = compile(text).unwrap().blob;
+    let manifest = Manifest::parse(&blob).unwrap();
+    let guest = manifest.guests()[0];
+    let default = |key: &str, value: &str| {
+        assert!(row(key).ends_with(&format!("| {value} |")), "{}", row(key));
+    };
+    assert_eq!(
+        (guest.conduit, guest.on_crash),
+        (Conduit::Smc, OnCrash::Stop)
+    );
+    default("conduit", "`\"smc\"`");
+    default("on-crash", "`\"stop\"`");
+    assert_eq!(
+        (guest.cpus, guest.initrd, guest.bootargs),
+        (&[][..], None, "")
+    );
+    let tee = guest.tee.expect("a guest has a TEE by default");
+    default("enabled", "`true`");
+    assert_eq!((tee.dialect, tee.notifications), (Dialect::Modern, true));
+    default("dialect", "`\"modern\"`");
+    default("notifications", "`true`");
+    default("max-calls", &tee.max_calls.to_string());
+    default("max-buffers", &tee.max_buffers.to_string());
+    default("max-shared", &format!("`\"{}MiB\"`", tee.max_shared >> 20));
+    assert!(tee.allow.is_empty() && tee.deny.is_empty());
+}
