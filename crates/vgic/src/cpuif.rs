@@ -78,7 +78,6 @@ impl Vgic {
         for _ in 0..core::mem::take(&mut lrs.eoi_count) {
             kick |= self.deactivate_evicted(vcpu);
         }
-        lrs.stale = lrs.stale.max(lrs.used);
         for lr in &mut lrs.regs[..core::mem::take(&mut lrs.used)] {
             kick |= self.unload(vcpu, core::mem::replace(lr, Lr::FREE));
         }
@@ -141,7 +140,8 @@ impl Vgic {
                 lrs.used += 1;
             }
         }
-        lrs.stale = lrs.stale.max(lrs.used);
+        lrs.load = lrs.held.max(lrs.used);
+        lrs.held = lrs.used;
         lrs.hcr = Lrs::HCR_EN;
         if picks.left_pending {
             lrs.hcr |= Lrs::HCR_NPIE;

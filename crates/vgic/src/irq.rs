@@ -162,12 +162,12 @@ impl Irq {
             self.sources &= !(1 << source);
         }
         self.active = false;
-        // What stays pending here, or may become so by its line, has to be looked at when the
-        // guest is done. A hardware interrupt has no room for that wish in the register: then
-        // the physical one stays ours to deactivate.
+        // What stays pending here has to be looked at when the guest is done. A hardware
+        // interrupt has no room for that wish in the register: then the physical one stays
+        // ours to deactivate.
         let more = self.is_pending();
         let hardware = self.owed && !more;
-        let told = !hardware && (more || !self.edge);
+        let told = !hardware && more;
         let source = if sgi_by_source { source } else { 0 };
         let origin = if hardware {
             self.owed = false;

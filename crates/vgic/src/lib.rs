@@ -201,11 +201,10 @@ impl Vgic {
 
     /// `vcpu`, if some SPI's physical interrupt waits to be deactivated.
     fn spi_release(&self, vcpu: VcpuId) -> VcpuSet {
-        if self.release.is_empty() {
-            VcpuSet::EMPTY
-        } else {
-            VcpuSet::one(vcpu)
+        if self.release.is_empty() || self.cpu(vcpu).is_none() {
+            return VcpuSet::EMPTY;
         }
+        VcpuSet::one(vcpu)
     }
 
     /// To be called after any change to an interrupt: settles what is owed to the physical GIC

@@ -159,8 +159,10 @@ impl Lr {
 pub struct Lrs {
     pub(crate) regs: [Lr; Self::MAX],
     pub(crate) used: usize,
-    /// Registers that must be written: those in use, and those in use before.
-    pub(crate) stale: usize,
+    /// Registers that the hardware has in use.
+    pub(crate) held: usize,
+    /// Registers to write: those in use now, and those that the hardware still has.
+    pub(crate) load: usize,
     pub(crate) hcr: u32,
     pub(crate) eoi_count: u8,
 }
@@ -188,7 +190,8 @@ impl Lrs {
         Self {
             regs: [Lr::FREE; Self::MAX],
             used: 0,
-            stale: 0,
+            held: 0,
+            load: 0,
             hcr: Self::HCR_EN,
             eoi_count: 0,
         }
@@ -213,7 +216,7 @@ impl Lrs {
     /// The registers to write from number 0 on; on a core that another vCPU used last, write
     /// [`Lr::FREE`] to the rest.
     pub fn to_load(&self) -> &[Lr] {
-        &self.regs[..self.stale.min(Self::MAX)]
+        &self.regs[..self.load.min(Self::MAX)]
     }
 
     /// Takes over what the hardware holds: `hcr` is ICH_HCR_EL2 or GICH_HCR now, and `read`

@@ -22,8 +22,12 @@ impl Vgic {
                 return VcpuSet::EMPTY;
             }
             irq.latch = true;
-        } else if irq.resident.is_some_and(|resident| resident.told) {
-            // It is sampled again when the guest is done with the one it has.
+        } else if irq
+            .resident
+            .is_some_and(|r| r.told && (level || !r.state.is_pending()))
+        {
+            // It is sampled again when the guest is done with the one it has; but one that the
+            // guest has not taken yet is withdrawn.
             return VcpuSet::EMPTY;
         }
         self.settle(slot)
