@@ -204,6 +204,26 @@ impl Vgic {
         self.irqs.get(slot).map(|irq| irq.pintid.into())
     }
 
+    /// The vCPU is turned off, synced, and leaves its core for as long as it likes: what the core's
+    /// physical PPIs are owed becomes [due](Self::take_deactivation) now. A timer that is still
+    /// asserted fires anew when the vCPU is back; what was active stays so for the guest.
+    pub fn power_off(&mut self, vcpu: VcpuId) {
+        for intid in SGIS..FIRST_SPI {
+            let Some(slot) = self.slot(vcpu.0.into(), intid) else {
+                return;
+            };
+            match self.irqs.get_mut(slot) {
+                Some(irq) if irq.owed => {
+                    irq.owed = false;
+                    irq.latch &= irq.edge;
+                }
+                _ => continue,
+            }
+            // The vCPU is not running: nobody is to be kicked.
+            let _ = self.release(vcpu.0.into(), intid) | self.settle(slot);
+        }
+    }
+
     /// The physical PPIs (bit n: INTID n) that are active on behalf of `vcpu`, which must be
     /// synced. A kernel that moves the vCPU off its core deactivates them there and makes them
     /// active again (GICR_ISACTIVER0) where it runs next.

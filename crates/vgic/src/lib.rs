@@ -14,6 +14,12 @@
 //! The guest sees one security state (GICD_CTLR.DS = 1), 32 priorities, no LPIs, no extended
 //! INTID ranges, and affinities in which Aff0 is the vCPU's number and the rest is zero.
 //!
+//! Two things it cannot tell, as no hypervisor can. A guest that keeps more interrupts active
+//! than there are list registers, and ends them out of order with EOImode 1 on hardware that
+//! cannot trap that (a GICv2, or no ICH_VTR_EL2.TDS), has the most urgent one ended first. And
+//! a register that shows the state of an interrupt in another running vCPU's list registers
+//! shows it as of that vCPU's last `flush`; see [`Vgic::read`].
+//!
 //! Allocates in [`Vgic::new`] alone.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -181,7 +187,8 @@ impl Vgic {
         self.cpus.get(usize::from(vcpu.0))
     }
 
-    /// Whether every source of this interrupt is an interrupt of its own (IHI 0048B.b 4.3.13).
+    /// Whether every source of this interrupt is an interrupt of its own (IHI 0048B.b 4.3.17,
+    /// GICD_SPENDSGIR).
     fn is_v2_sgi(&self, intid: u32) -> bool {
         self.version == Version::V2 && intid < SGIS
     }

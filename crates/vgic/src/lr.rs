@@ -86,7 +86,7 @@ impl Lr {
         },
     };
 
-    /// The value for ICH_LR\<n\>_EL2 (IHI 0069H 12.4, "ICH_LR\<n\>_EL2").
+    /// The value for ICH_LR\<n\>_EL2 (IHI 0069H 12.4).
     pub const fn to_ich(self) -> u64 {
         let origin = match self.origin {
             Origin::Hardware(pintid) => 1 << 61 | (pintid as u64 & 0x1fff) << 32,
@@ -118,7 +118,7 @@ impl Lr {
         }
     }
 
-    /// The value for GICH_LR\<n\> (IHI 0048B.b 5.3.9), which keeps the top 5 bits of the priority.
+    /// The value for GICH_LR\<n\> (IHI 0048B.b 5.3), which keeps the top 5 bits of the priority.
     pub const fn to_gich(self) -> u32 {
         let origin = match self.origin {
             Origin::Hardware(pintid) => 1 << 31 | (pintid as u32 & 0x3ff) << 10,

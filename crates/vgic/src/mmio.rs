@@ -31,7 +31,7 @@ const PIDR2: u64 = 0xffe8;
 const GICR_TYPER: u64 = 0x0008;
 const GICR_TYPER_HIGH: u64 = 0x000c;
 const GICR_WAKER: u64 = 0x0014;
-/// The second frame of a redistributor (IHI 0069H 12.10.1, SGI_base).
+/// The second frame of a redistributor (IHI 0069H 12.10, SGI_base).
 const SGI_BASE: u64 = 0x1_0000;
 
 /// The implementer is Arm (JEP106 0x43b), of no product that a driver might know errata of.
@@ -168,14 +168,14 @@ impl Vgic {
         }
     }
 
-    /// GICR_TYPER (IHI 0069H 12.11.39): affinity, processor number and whether it is the last.
+    /// GICR_TYPER (IHI 0069H 12.11): affinity, processor number and whether it is the last.
     fn redist_typer(&self, of: VcpuId) -> u64 {
         let number = u64::from(of.0);
         let last = usize::from(of.0) + 1 == self.vcpus;
         number << 32 | number << 8 | u64::from(last) << 4
     }
 
-    /// GICR_WAKER (IHI 0069H 12.11.42): asleep and awake as asked, at once.
+    /// GICR_WAKER (IHI 0069H 12.11): asleep and awake as asked, at once.
     fn waker(&self, of: VcpuId) -> u64 {
         match self.cpu(of) {
             Some(cpu) if cpu.asleep => WAKER_PROCESSOR_SLEEP | WAKER_CHILDREN_ASLEEP,

@@ -4,7 +4,7 @@ use crate::{VcpuSet, Version, Vgic, set};
 use addr::VcpuId;
 
 impl Vgic {
-    /// The guest writes ICC_SGI1R_EL1 (IHI 0069H 12.2.16). With one security state it reaches
+    /// The guest writes ICC_SGI1R_EL1 (IHI 0069H 12.2). With one security state it reaches
     /// SGIs of both groups.
     pub fn sgi1r(&mut self, vcpu: VcpuId, value: u64) -> VcpuSet {
         self.sgi_v3(vcpu, value, true)

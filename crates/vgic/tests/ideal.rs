@@ -427,7 +427,7 @@ fn same_as_ideal(version: Version, lrs: usize, split: bool, ops: &[Op]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn v3_is_ideal_with_room(split: bool, ops in vec(op(), 1..120)) {

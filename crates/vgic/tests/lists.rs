@@ -572,6 +572,38 @@ fn reset_leaves_nothing_but_what_the_physical_gic_is_owed() {
 }
 
 #[test]
+fn a_vcpu_that_is_turned_off_leaves_no_physical_interrupt_active() {
+    for taken in [false, true] {
+        let mut machine = ready(Version::V3, 4);
+        machine.physical(1, TIMER, true);
+        machine.physical(1, 30, true);
+        if taken {
+            machine.acknowledge(1);
+        }
+        let Core { lrs, cpu, .. } = &mut machine.cores[1];
+        lrs.save(cpu.hcr, |lr| Lr::from_ich(cpu.lr[lr]));
+        let _ = machine.vgic.sync(vcpu(1), lrs);
+        machine.vgic.power_off(vcpu(1));
+        assert_eq!(machine.vgic.take_deactivation(vcpu(1)), Some(TIMER));
+        assert_eq!(machine.vgic.take_deactivation(vcpu(1)), Some(30));
+        assert_eq!(machine.vgic.take_deactivation(vcpu(1)), None);
+        assert_eq!(machine.vgic.active_ppis(vcpu(1)), 0);
+        assert!(!machine.vgic.has_pending(vcpu(1)));
+        let active = machine.read_private(1, 0x300);
+        assert_eq!(active, u32::from(taken) << TIMER);
+        // It comes back, and the timer is still asserted.
+        for intid in [TIMER, 30] {
+            machine.cores[1].ppis.get_mut(&intid).unwrap().active = false;
+        }
+        machine.cores[1].cpu.running.clear();
+        machine.gicr(1, 0x380, !0);
+        machine.settle();
+        assert_eq!(machine.acknowledge(1), Some((TIMER, 0)));
+        assert!(machine.physical_active(1, TIMER));
+    }
+}
+
+#[test]
 fn a_vcpu_that_leaves_its_core_tells_its_active_ppis() {
     let mut machine = ready(Version::V3, 4);
     machine.physical(0, TIMER, true);

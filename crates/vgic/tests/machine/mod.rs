@@ -105,7 +105,7 @@ impl CpuInterface {
 
     /// Returns the physical interrupt that goes inactive with it.
     ///
-    /// A GICv2 tells SGIs apart by their source too (IHI 0048B.b 5.3.9, CPUID).
+    /// A GICv2 tells SGIs apart by their source too (IHI 0048B.b 5.3, GICH_LR\<n\>.CPUID).
     fn deactivate(&mut self, intid: u32, source: u8) -> Option<u32> {
         let held = |n: &usize| {
             let fields = self.fields(*n);
