@@ -49,8 +49,6 @@ pub(crate) struct Resident {
     pub(crate) state: State,
     /// Its pending state came from `latch`, not from the line alone.
     pub(crate) latched: bool,
-    /// GICv2 SGIs: the vCPU that sent it.
-    pub(crate) source: u8,
     /// A maintenance interrupt tells when the guest is done with it.
     pub(crate) told: bool,
     /// The guest has cleared the pending state meanwhile.
@@ -110,20 +108,6 @@ impl Irq {
         }
     }
 
-    /// What GICD_SPENDSGIR shows.
-    pub(crate) fn shows_sources(&self) -> u8 {
-        let there = |r: &Resident| r.state.is_pending() && !r.drop_pending;
-        let resident = self.resident.as_ref().filter(|r| there(r));
-        self.sources | resident.map_or(0, |r| 1 << r.source)
-    }
-
-    pub(crate) fn clear_sources(&mut self, sources: u8) {
-        self.sources &= !sources;
-        if let Some(resident) = &mut self.resident {
-            resident.drop_pending |= sources & 1 << resident.source != 0;
-        }
-    }
-
     pub(crate) fn clear_active(&mut self) {
         self.active = false;
         if let Some(resident) = &mut self.resident {
@@ -179,7 +163,6 @@ impl Irq {
         self.resident = Some(Resident {
             state,
             latched,
-            source,
             told,
             drop_pending: false,
             drop_active: false,

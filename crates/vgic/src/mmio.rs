@@ -46,7 +46,7 @@ const WAKER_PROCESSOR_SLEEP: u64 = 1 << 1;
 const WAKER_CHILDREN_ASLEEP: u64 = 1 << 2;
 
 impl Vgic {
-    /// The guest's `vcpu` reads `size` bytes at `offset` of a frame.
+    /// The guest's `vcpu`, synced, reads `size` bytes at `offset` of a frame.
     ///
     /// The vCPUs of the set hold in their list registers part of what was asked, so that the
     /// value is as old as their last [`flush`](Self::flush). Sync them before the guest asks
@@ -66,7 +66,7 @@ impl Vgic {
         }
     }
 
-    /// The guest's `vcpu` writes the low `size` bytes of `value` at `offset` of a frame.
+    /// The guest's `vcpu`, synced, writes the low `size` bytes of `value` at `offset` of a frame.
     pub fn write(
         &mut self,
         vcpu: VcpuId,

@@ -144,9 +144,7 @@ impl Vgic {
             Bank::Priority => irq.priority.into(),
             Bank::Targets => self.targets(vcpu, intid, irq),
             Bank::Config => u32::from(irq.edge) << 1,
-            Bank::ClearSources | Bank::SetSources if self.is_v2_sgi(intid) => {
-                irq.shows_sources().into()
-            }
+            Bank::ClearSources | Bank::SetSources if self.is_v2_sgi(intid) => irq.sources.into(),
             Bank::ClearSources | Bank::SetSources => 0,
         }
     }
@@ -181,7 +179,7 @@ impl Vgic {
                 self.add_sources(vcpu.0.into(), intid, field as u8)
             }
             Bank::ClearSources if self.is_v2_sgi(intid) => self.update(slot, |irq| {
-                irq.clear_sources(field as u8);
+                irq.sources &= !(field as u8);
             }),
             Bank::SetSources | Bank::ClearSources => VcpuSet::EMPTY,
             // GICv2: the pending bits of SGIs are read-only (IHI 0048B.b 4.3.7).

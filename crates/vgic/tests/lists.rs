@@ -550,6 +550,7 @@ fn reset_leaves_nothing_but_what_the_physical_gic_is_owed() {
     machine.physical(1, TIMER, true);
     machine.physical(0, 50, true);
     machine.pulse(0, EDGE);
+    machine.write(1, Frame::Redist(vcpu(1)), 0x14, 4, 0b10);
     for n in 0..2 {
         let Core { lrs, cpu, .. } = &mut machine.cores[n];
         lrs.save(cpu.hcr, |lr| Lr::from_ich(cpu.lr[lr]));
@@ -561,10 +562,15 @@ fn reset_leaves_nothing_but_what_the_physical_gic_is_owed() {
     assert_eq!(machine.vgic.take_deactivation(vcpu(1)), Some(TIMER));
     assert_eq!(machine.vgic.take_deactivation(vcpu(1)), None);
     let mut fresh = Vgic::new(Version::V3, 2, 96, 4);
-    for offset in (0..0x1_0000).step_by(4) {
+    for offset in (0..0x2_0000).step_by(4) {
         assert_eq!(
             machine.vgic.read(vcpu(0), Frame::Dist, offset, 4),
             fresh.read(vcpu(0), Frame::Dist, offset, 4)
+        );
+        let redist = Frame::Redist(vcpu(1));
+        assert_eq!(
+            machine.vgic.read(vcpu(1), redist, offset, 4),
+            fresh.read(vcpu(1), redist, offset, 4)
         );
     }
     let _ = fresh.write(vcpu(0), Frame::Dist, 0, 4, 3);
