@@ -371,16 +371,22 @@ impl Machine {
     }
 
     pub fn read(&mut self, n: usize, frame: Frame, offset: u64, size: u8) -> u64 {
-        self.sync(n);
-        self.flush(n);
-        let (value, stale) = self.vgic.read(vcpu(n), frame, offset, size);
+        let (value, stale) = self.read_once(n, frame, offset, size);
         if stale.is_empty() {
             return value;
         }
         for vcpu in stale.iter() {
             self.refresh(vcpu.0.into());
         }
-        self.vgic.read(vcpu(n), frame, offset, size).0
+        self.read_once(n, frame, offset, size).0
+    }
+
+    fn read_once(&mut self, n: usize, frame: Frame, offset: u64, size: u8) -> (u64, VcpuSet) {
+        self.sync(n);
+        let read = self.vgic.read(vcpu(n), frame, offset, size);
+        self.flush(n);
+        assert!(!read.1.contains(vcpu(n)), "what is synced is not stale");
+        read
     }
 
     /// A 32-bit write to the distributor by vCPU 0.
