@@ -129,6 +129,10 @@ fn flags(gic: Gic, optee: Optee) -> Vec<String> {
         "LOG_LEVEL=20".into(),
         format!("SPD={}", optee.dispatcher()),
         format!("QEMU_USE_GIC_DRIVER=QEMU_GICV{}", gic.version()),
+        // Else the times of the build and this repository's commit go in: the same sources make
+        // the same image.
+        "BUILD_STRING=debian".into(),
+        "BUILD_MESSAGE_TIMESTAMP=\"\"".into(),
         // x0 = device tree at the entry of BL33, as Linux's boot protocol has it.
         "ARM_LINUX_KERNEL_AS_BL33=1".into(),
         format!("PRELOADED_BL33_BASE={BL33:#x}"),

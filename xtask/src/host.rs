@@ -10,10 +10,11 @@ use crate::cache::Cache;
 use crate::{command, ui};
 
 /// Program → package.
-const TOOLS: [(&str, &str); 10] = [
+const TOOLS: [(&str, &str); 11] = [
     ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
     ("aarch64-linux-gnu-objcopy", "binutils-aarch64-linux-gnu"),
     ("dpkg-source", "dpkg-dev"),
+    ("dtc", "device-tree-compiler"),
     ("fdtput", "device-tree-compiler"),
     ("make", "make"),
     ("patch", "patch"),
@@ -26,7 +27,8 @@ const TOOLS: [(&str, &str); 10] = [
 /// Makes sure that every tool is there.
 pub fn ensure_tools(cache: &Cache) -> Result<()> {
     let missing = TOOLS.iter().filter(|(program, _)| find(program).is_none());
-    let packages: Vec<&str> = missing.map(|(_, package)| *package).collect();
+    let mut packages: Vec<&str> = missing.map(|(_, package)| *package).collect();
+    packages.dedup();
     install(cache, &packages)
 }
 

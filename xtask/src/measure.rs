@@ -66,7 +66,7 @@ pub fn run() -> Result<()> {
     let figures = found.context("no line of the hypervisor tells its figures")?;
     println!("image                        {size} bytes");
     println!("EL2's memory                 {} KiB", figures.memory_kib);
-    let boot = figures.boot_ticks.saturating_sub(figures.image_ticks) * INSTRUCTIONS_PER_TICK;
+    let boot = figures.boot_ticks * INSTRUCTIONS_PER_TICK;
     println!("entry to guest, instructions {boot} (one vCPU, one core)");
     let images = figures.image_ticks * INSTRUCTIONS_PER_TICK;
     println!("copying the guest's images   {images} more instructions");
@@ -80,13 +80,13 @@ struct Figures {
     image_ticks: u64,
 }
 
-/// Reads `EL2 uses M KiB of RAM (…); T ticks from entry to the guests, I of them for …`.
+/// Reads `EL2 keeps M KiB of RAM (…); T ticks from entry, I more for the guests' images`.
 fn figures(line: &str) -> Option<Figures> {
-    let rest = line.split_once("EL2 uses ")?.1;
+    let rest = line.split_once("teevisor: EL2 keeps ")?.1;
     let (memory, rest) = rest.split_once(" KiB of RAM")?;
-    let (before, rest) = rest.split_once(" ticks from entry to the guests, ")?;
+    let (before, rest) = rest.split_once(" ticks from entry, ")?;
     let ticks = before.rsplit(' ').next()?;
-    let images = rest.split_once(" of them")?.0;
+    let images = rest.split_once(" more for ")?.0;
     Some(Figures {
         memory_kib: memory.parse().ok()?,
         boot_ticks: ticks.parse().ok()?,
@@ -100,15 +100,15 @@ mod tests {
 
     #[test]
     fn figures_from_the_hypervisors_line() {
-        let line = "teevisor: EL2 uses 1600 KiB of RAM (12 of 1024 KiB of heap in use); \
-                    5000 ticks from entry to the guests, 3000 of them for their images";
+        let line = "teevisor: EL2 keeps 1600 KiB of RAM (12 of 1024 KiB of heap in use); \
+                    5000 ticks from entry, 3000 more for the guests' images";
         let expected = Figures {
             memory_kib: 1600,
             boot_ticks: 5000,
             image_ticks: 3000,
         };
         assert_eq!(figures(line), Some(expected));
-        assert_eq!(figures("teevisor: EL2 uses some KiB of RAM"), None);
+        assert_eq!(figures("teevisor: EL2 keeps some KiB of RAM"), None);
         assert_eq!(figures("Linux version"), None);
     }
 }

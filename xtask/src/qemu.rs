@@ -124,8 +124,17 @@ impl Machine {
     /// QEMU's own tree plus what a boot loader would add to /chosen. It must be dumped with
     /// -bios: the tree of a machine without firmware names a secure GPIO that faults.
     fn write_tree(&self, files: &Files, tree: &Path) -> Result<()> {
-        let dump = format!(",dumpdtb={}", escape(tree));
+        let dumped = tree.with_extension("dumped");
+        let dump = format!(",dumpdtb={}", escape(&dumped));
         command::output(Command::new(PROGRAM).args(self.arguments(&dump, &files.flash)))?;
+        // QEMU leaves a megabyte of free space in it, and doubles that when it loads the tree:
+        // more than OP-TEE takes.
+        let mut pack = Command::new("dtc");
+        pack.args(["-q", "-I", "dtb", "-O", "dtb", "-o"])
+            .arg(tree)
+            .arg(&dumped);
+        command::output(&mut pack)?;
+        fs::remove_file(&dumped)?;
         if let Some(initrd) = &files.initrd {
             let size = fs::metadata(initrd)
                 .with_context(|| format!("{}", initrd.display()))?
