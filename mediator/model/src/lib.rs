@@ -8,11 +8,13 @@
 #![forbid(unsafe_code)]
 
 mod linux;
+mod ops;
 mod optee;
 mod ram;
 mod world;
 
 pub use linux::{Client, Message, Param, Way};
+pub use ops::{Op, Played, play, play_bytes};
 pub use optee::{Act, FakeOptee, Rpc, Shm, output};
 pub use ram::{Pool, Ram};
 pub use world::{CLIENT, Entered, Recorder, World};

@@ -33,6 +33,8 @@ pub enum Act {
     Free(u64),
     /// These registers, with the thread's id in w3 unless that is set.
     Raw([u32; 4]),
+    /// Writes a word of its message's page, then goes on.
+    Scrawl(u64, u64),
     /// The call ends with this code in w0 and nothing done.
     Code(u32),
     /// The call ends with this TEE result and nothing done.
@@ -55,7 +57,7 @@ struct Thread {
     words: Vec<u64>,
     acts: VecDeque<Act>,
     /// The request the guest is serving.
-    asked: Option<Act>,
+    asked: Option<Rpc>,
 }
 
 /// One guest's share of OP-TEE.
@@ -296,9 +298,9 @@ impl FakeOptee {
             let mut served = vec![u64::from(hi(word(2)))];
             served.extend((4..4 + params).map(word));
             self.served.push(served.clone());
-            if let (Act::Alloc(size, _), 0) = (&asked, served[0]) {
+            if asked.command == rpc::SHM_ALLOC && served[0] == 0 {
                 let param: [u64; 4] = served[1..5].try_into().expect("one parameter");
-                let shm = payload(&param, *size, pool);
+                let shm = payload(&param, asked.params[0][2], pool);
                 let guest = self.guests.get_mut(&client).expect("known above");
                 let old = guest.shm.insert(param[3], shm);
                 assert!(old.is_none(), "cookie {:#x} given twice", param[3]);
@@ -329,46 +331,66 @@ impl FakeOptee {
                 pool.poke(thread.message + 16, u64::from(result) << 32);
                 results([ret::OK, 0, 0, 0])
             }
-            Some(asked) => {
-                let request = match &asked {
-                    Act::Rpc(request) => request.clone(),
-                    Act::Alloc(size, kind) => {
-                        let params = vec![[attr::VALUE_IN, *kind, *size, 8]];
-                        Rpc {
-                            command: rpc::SHM_ALLOC,
-                            params,
-                        }
-                    }
-                    Act::Free(cookie) => {
-                        if guest.shm.get(cookie).is_some_and(|shm| shm.payload) {
-                            guest.shm.remove(cookie);
-                        }
-                        let params = vec![[attr::VALUE_IN, 0, *cookie, 0]];
-                        Rpc {
-                            command: rpc::SHM_FREE,
-                            params,
-                        }
-                    }
-                    _ => unreachable!("handled above"),
-                };
-                let at = thread.message + thread.words.len() as u64 * 8;
-                let header = [
-                    u64::from(request.command),
-                    0,
-                    u64::from(tee::GENERIC) << 32,
-                    (request.params.len() as u64) << 32,
-                ];
-                let words = header
-                    .into_iter()
-                    .chain(request.params.into_iter().flatten());
-                words
-                    .enumerate()
-                    .for_each(|(n, word)| pool.poke(at + n as u64 * 8, word));
-                thread.asked = Some(asked);
-                results([ret::RPC_CMD, 0, 0, id])
+            Some(Act::Scrawl(word, value)) => {
+                pool.poke(thread.message + word % 512 * 8, value);
+                self.run(client, id, pool)
+            }
+            Some(Act::Rpc(request)) => self.ask(client, id, request, pool),
+            Some(Act::Alloc(size, kind)) => {
+                let params = vec![[attr::VALUE_IN, kind, size, 8]];
+                self.ask(
+                    client,
+                    id,
+                    Rpc {
+                        command: rpc::SHM_ALLOC,
+                        params,
+                    },
+                    pool,
+                )
+            }
+            Some(Act::Free(cookie)) => {
+                let params = vec![[attr::VALUE_IN, 0, cookie, 0]];
+                self.ask(
+                    client,
+                    id,
+                    Rpc {
+                        command: rpc::SHM_FREE,
+                        params,
+                    },
+                    pool,
+                )
             }
             None => self.finish(client, id, pool),
         }
+    }
+
+    /// Sends a request to the guest.
+    fn ask(&mut self, client: u32, id: u32, mut request: Rpc, pool: &mut Pool) -> Results {
+        let guest = self.guests.get_mut(&client).expect("known");
+        let thread = guest.threads.get_mut(&id).expect("known");
+        if let (rpc::SHM_FREE, [[attr::VALUE_IN, _, cookie, _]]) =
+            (request.command, &mut request.params[..])
+        {
+            match guest.shm.get(cookie).map(|shm| shm.payload) {
+                Some(true) => drop(guest.shm.remove(cookie)),
+                Some(false) => {}
+                // Not even a hostile OP-TEE names a cookie that is just on its way to it.
+                None => *cookie |= 1,
+            }
+        }
+        let at = thread.message + thread.words.len() as u64 * 8;
+        let header = [
+            u64::from(request.command),
+            0,
+            u64::from(tee::GENERIC) << 32,
+            (request.params.len() as u64) << 32,
+        ];
+        let words = header.iter().chain(request.params.iter().flatten());
+        (0..)
+            .zip(words)
+            .for_each(|(n, &word)| pool.poke(at + n * 8, word));
+        thread.asked = Some(request);
+        results([ret::RPC_CMD, 0, 0, id])
     }
 
     /// Does what the message says.

@@ -99,6 +99,11 @@ impl Ram {
         self.reads[((at - RAM_IPA) / 8) as usize].get()
     }
 
+    /// Words read since [`Ram::forget_reads`], with repetition.
+    pub fn all_reads(&self) -> u32 {
+        self.reads.iter().map(Cell::get).sum()
+    }
+
     /// The mediator wrote this host address to this address of the guest.
     pub fn leak(&self) -> Option<(u64, u64)> {
         self.leak.get()
@@ -106,7 +111,7 @@ impl Ram {
 
     /// The guest's page that lies at `pa`.
     pub fn owner(&self, pa: u64) -> Option<u64> {
-        let n = pa.checked_sub(RAM_PA)? / PAGE_SIZE ^ 1;
+        let n = (pa.checked_sub(RAM_PA)? / PAGE_SIZE) ^ 1;
         (n < self.pages()).then(|| self.page(n))
     }
 }

@@ -38,8 +38,10 @@ struct Visit {
     results: Option<Results>,
 }
 
-/// The guest under test is client 1.
+/// One guest of an OP-TEE.
 pub struct World {
+    /// The guest's id towards OP-TEE.
+    pub client: u32,
     /// The mediator.
     pub guest: Guest<Recorder>,
     /// The guest's memory.
@@ -54,24 +56,25 @@ pub struct World {
     pub keep_logs: bool,
 }
 
-/// The guest's id towards OP-TEE.
+/// The id of the first guest.
 pub const CLIENT: u32 = 1;
 
 impl World {
     /// A guest with this much RAM, known to OP-TEE.
     pub fn new(config: Config, pages: usize) -> Self {
-        let mut world = Self::unborn(config, FakeOptee::default(), pages);
+        let mut world = Self::unborn(config, FakeOptee::default(), pages, CLIENT);
         world.create().expect("OP-TEE has room");
         world
     }
 
     /// A guest that OP-TEE does not know yet.
-    pub fn unborn(config: Config, mut optee: FakeOptee, pages: usize) -> Self {
+    pub fn unborn(config: Config, mut optee: FakeOptee, pages: usize, client: u32) -> Self {
         let mut pool = Pool::new(config.limits.frames());
         let found: Optee = mediator::probe(|regs| optee.smc(regs, &mut pool)).expect("probe");
-        let client = NonZeroU16::new(CLIENT as u16).expect("not 0");
+        let id = NonZeroU16::new(client as u16).expect("not 0");
         Self {
-            guest: Guest::new(&found, client, config.clone(), Recorder::default()),
+            client,
+            guest: Guest::new(&found, id, config.clone(), Recorder::default()),
             ram: Ram::new(pages),
             pool,
             optee,
@@ -102,7 +105,7 @@ impl World {
                 Usage::default(),
                 "left after VM_DESTROYED"
             );
-            assert!(!self.optee.knows(CLIENT));
+            assert!(!self.optee.knows(self.client));
         }
         self.check();
         result
@@ -207,7 +210,7 @@ impl World {
         assert_eq!(usage.inside as usize, self.inside.len(), "visits");
         assert!(usage.calls <= limits.calls.into() && usage.buffers <= limits.buffers.into());
         assert!(usage.pages <= limits.pages && usage.list_frames <= limits.list_frames.into());
-        let known = self.optee.shm_count(CLIENT);
+        let known = self.optee.shm_count(self.client);
         if usage.calls == 0 {
             assert_eq!(usage.buffers, known, "records and OP-TEE's buffers");
             assert_eq!(usage.list_frames, 0, "list frames of no call");

@@ -1,0 +1,591 @@
+//! Ways in which a mediator can go wrong, h09 to h18: calls on their way through RPCs, failures and long lists.
+//!
+//! The row of the hazard list is in the test's name; the test fails if the mistake is made.
+
+mod common;
+
+use common::{BOTH, DONE, REFUSED, code, get_time, outcome, resume, small, start};
+use mediator::abi::{cmd, func, ret, rpc, tee};
+use mediator::{Config, Usage};
+use mediator_model::{Act, CLIENT, Client, Entered, Message, Param, RAM_PA, Rpc, Way, World};
+
+#[test]
+fn h09_records_follow_the_answer_to_unregister() {
+    let (mut world, mut client) = start(Way::RpcArg);
+    let cookie = client.register(&mut world, client.lists, 1);
+    for act in [
+        Act::Result(tee::GENERIC),
+        Act::Code(ret::ETHREAD_LIMIT),
+        Act::Raw([0; 4]),
+    ] {
+        world.optee.plans.push_back(vec![act]);
+        assert_ne!(client.unregister(&mut world, cookie), (ret::OK, 0));
+        assert_eq!(world.usage().buffers, 1);
+        let named = Message::invoke(&[Param::shm(5, cookie, 0, 16)]);
+        assert_eq!(outcome(client.call(&mut world, &named)), DONE);
+    }
+    assert_eq!(client.unregister(&mut world, cookie), (ret::OK, 0));
+    assert_eq!(world.usage(), Usage::default());
+    assert_eq!(
+        client.unregister(&mut world, cookie),
+        (ret::OK, tee::BAD_PARAMETERS)
+    );
+}
+
+#[test]
+fn h10_a_resume_finds_only_a_call_that_waits() {
+    let (mut world, client) = start(Way::RpcArg);
+    world
+        .optee
+        .plans
+        .push_back(vec![Act::Interrupt, get_time(), Act::Interrupt]);
+    world.ram.put(client.arg, &Message::invoke(&[]).words());
+    let first = world.call(0, client.regs(client.arg));
+    assert_eq!(first[0], ret::RPC_FOREIGN_INTR.into());
+    // In flight on another CPU.
+    assert_eq!(world.enter(1, resume(first)), Entered::Secure);
+    assert_eq!(world.call(0, resume(first)), code(ret::ERESUME));
+    let Entered::Reply(second) = world.back(1) else {
+        panic!("an RPC")
+    };
+    assert_eq!(
+        second[0],
+        ret::RPC_CMD.into(),
+        "the running call is untouched"
+    );
+    // Unknown and foreign: OP-TEE's own numbers, other slots, other generations, random bits.
+    let id = second[3];
+    for other in [
+        0,
+        1,
+        2,
+        id + 1,
+        id + 0x100,
+        id ^ 1 << 30,
+        id | 1 << 31,
+        0xFFFF_FFFF,
+        id & 0xff,
+    ] {
+        let answer = world.call(0, resume([0, 0, 0, other]));
+        assert_eq!(answer, code(ret::ERESUME), "{other:#x}");
+    }
+    let third = world.resume(0, second);
+    assert_eq!(third[0], ret::RPC_FOREIGN_INTR.into());
+    assert_eq!(world.resume(0, third), [0; 4]);
+    // Used up, and then its slot reused.
+    assert_eq!(world.call(0, resume(third)), code(ret::ERESUME));
+    world.optee.plans.push_back(vec![Act::Interrupt]);
+    let again = world.call(0, client.regs(client.arg));
+    assert_ne!(again[3], third[3]);
+    assert_eq!(world.call(1, resume(third)), code(ret::ERESUME));
+    assert_eq!(world.resume(0, again), [0; 4]);
+    assert_eq!(world.optee.bad_resumes, 0);
+}
+
+#[test]
+fn h10_optee_may_reuse_a_thread_before_we_know_that_it_is_free() {
+    let (mut world, client) = start(Way::RpcArg);
+    world.optee.threads = 1;
+    let other = Client::new(&world, 1, Way::RpcArg);
+    world.ram.put(client.arg, &Message::invoke(&[]).words());
+    world.ram.put(
+        other.arg,
+        &Message::invoke(&[Param::value(2, 0, 0, 0)]).words(),
+    );
+    assert_eq!(world.enter(0, client.regs(client.arg)), Entered::Secure);
+    world.smc(0);
+    // The thread is free in OP-TEE, but vCPU 0 is not back yet.
+    world.optee.plans.push_back(vec![Act::Interrupt]);
+    assert_eq!(world.enter(1, other.regs(other.arg)), Entered::Secure);
+    let Entered::Reply(waits) = world.back(1) else {
+        panic!("an interrupt")
+    };
+    assert_eq!(waits[0], ret::RPC_FOREIGN_INTR.into());
+    assert_eq!(world.back(0), Entered::Reply([0; 4]));
+    assert_eq!(world.resume(1, waits), [0; 4]);
+    assert_eq!(world.ram.get(other.arg + 40), mediator_model::output(0, 1));
+    assert_eq!(world.usage(), Usage::default());
+}
+
+#[test]
+fn h11_a_wrong_rpc_cookie_fails_the_rpc_and_loses_no_thread() {
+    let (mut world, client) = start(Way::Classic);
+    for wrong in [0, 0x999] {
+        world.optee.plans.push_back(vec![get_time()]);
+        world.ram.put(client.arg, &Message::invoke(&[]).words());
+        let asked = world.call(0, client.regs(client.arg));
+        assert_eq!(asked, [ret::RPC_ALLOC.into(), 160, 0, asked[3]]);
+        let given = [asked[0], 0, client.rpc_page, asked[3], 0, 0x100, 0, 0];
+        let regs = [
+            func::CALL_RETURN_FROM_RPC.into(),
+            given[1],
+            given[2],
+            given[3],
+            0,
+            0x100,
+            0,
+            0,
+        ];
+        let request = world.call(0, regs);
+        assert_eq!(request, [ret::RPC_CMD.into(), 0, 0x100, asked[3]]);
+        let freed = world.call(0, resume([0, 0, wrong, asked[3]]));
+        assert_eq!(
+            world.optee.served.last().unwrap()[0],
+            tee::BAD_PARAMETERS.into()
+        );
+        assert_eq!(freed, [ret::RPC_FREE.into(), 0, 0x100, asked[3]]);
+        assert_eq!(world.resume(0, freed), [0; 4], "the call ended");
+        assert_eq!(world.optee.busy_threads(CLIENT), 0);
+        assert_eq!(world.usage(), Usage::default());
+    }
+}
+
+/// Every way in which a call can fail, once.
+fn all_failures(world: &mut World, way: Way) {
+    let mut client = Client::new(world, 0, way);
+    let page = client.lists;
+    Client::lay_list(world, page, 600);
+    world.ram.put(page + 4096 + 89 * 8, &[0]);
+    let list = |size, cookie| Param::list(0xa, page, size, cookie);
+    let good = list(600 * 4096, 0x10);
+    for params in [
+        vec![good, Param::shm(5, 0x99, 0, 1)],
+        vec![good, good],
+        vec![good, list(0, 0x11)],
+        vec![good, list(u64::MAX, 0x11)],
+        vec![good, list(1 << 50, 0x11)],
+        vec![good, list(4096 * 2000, 0x11)],
+        vec![good, list(601 * 4096, 0x11)],
+        vec![good, [9, page, 1, 0]],
+        vec![good; 7],
+    ] {
+        assert_ne!(outcome(client.call(world, &Message::invoke(&params))), DONE);
+    }
+    let register = Message::new(cmd::REGISTER_SHM, &[good]);
+    for act in [
+        Act::Code(ret::ETHREAD_LIMIT),
+        Act::Result(tee::GENERIC),
+        Act::Raw([0; 4]),
+    ] {
+        for message in [&register, &Message::invoke(&[good])] {
+            world
+                .optee
+                .plans
+                .push_back(vec![Act::Interrupt, act.clone()]);
+            client.call(world, message);
+        }
+    }
+    // An answer to SHM_ALLOC that fails in its second list page, is too large, or is not there.
+    let size = 600 * 4096;
+    for (size, break_it) in [(size, true), (4096 * 3000, false), (4096 * 2048, false)] {
+        world.optee.plans.push_back(vec![
+            Act::Alloc(size, 0),
+            get_time(),
+            Act::Code(ret::ENOMEM),
+        ]);
+        let words = Message::invoke(&[good]).words();
+        world.ram.put(client.arg, &words);
+        let mut answer = world.call(0, client.regs(client.arg));
+        while answer[0] >= ret::RPC_ALLOC.into() {
+            let mut regs = resume(answer);
+            let at = match way {
+                Way::RpcArg => client.arg + words.len() as u64 * 8,
+                Way::Classic => client.rpc_page,
+            };
+            match answer[0] as u32 {
+                ret::RPC_CMD => {
+                    client.serve_command(world, at);
+                    if break_it {
+                        world.ram.put(client.lists + 4096, &[0x0900_0000]);
+                    }
+                }
+                ret::RPC_ALLOC => (regs[2], regs[5]) = (client.rpc_page, 0x777),
+                _ => {}
+            }
+            answer = world.call(0, regs);
+        }
+        assert_eq!(answer, code(ret::ENOMEM));
+        Client::lay_list(world, page, 600);
+    }
+    // Pages that vanish.
+    world.ram.vanish(page + 4096);
+    assert_ne!(outcome(client.call(world, &register)), DONE);
+    world.ram.restore();
+    world.ram.vanish(client.arg);
+    assert_eq!(client.call(world, &register).0, ret::EBADADDR);
+    world.ram.restore();
+}
+
+#[test]
+fn h12_every_counter_returns_whatever_goes_wrong() {
+    for way in BOTH {
+        let mut world = World::new(small(), 128);
+        for _ in 0..20 {
+            all_failures(&mut world, way);
+            assert_eq!(world.usage(), Usage::default());
+        }
+        let mut client = Client::new(&world, 0, way);
+        let cookies: Vec<u64> = (0..8)
+            .map(|_| client.register(&mut world, client.lists, 1))
+            .collect();
+        for cookie in cookies {
+            assert_eq!(client.unregister(&mut world, cookie), (ret::OK, 0));
+        }
+        assert_eq!(world.usage(), Usage::default());
+        world.destroy().unwrap();
+    }
+}
+
+#[test]
+fn h13_sizes_and_lists_are_bounded() {
+    let (mut world, mut client) = start(Way::RpcArg);
+    Client::lay_list(&world, client.lists, 600);
+    let list = client.lists;
+    let mut register = |pointer: u64, size: u64| {
+        let message = Message::new(cmd::REGISTER_SHM, &[[0x20a, pointer, size, 0x10]]);
+        let (w0, result, _) = outcome(client.call(&mut world, &message));
+        assert_eq!(w0, ret::OK);
+        let reads = world.ram.all_reads();
+        world.ram.forget_reads();
+        if result == 0 {
+            client.unregister(&mut world, 0x10);
+        }
+        (result, reads)
+    };
+    let bad = tee::BAD_PARAMETERS;
+    assert_eq!(register(list, 0).0, bad);
+    assert_eq!(register(list | 0xfff, u64::MAX).0, bad);
+    assert_eq!(register(list | 0xfff, u64::MAX - 0xffe).0, bad);
+    assert_eq!(register(list, u64::MAX).0, tee::OUT_OF_MEMORY);
+    assert_eq!(
+        register(list, 1 << 44 | 4096).0,
+        tee::OUT_OF_MEMORY,
+        "2^32 + 1 pages"
+    );
+    assert_eq!(
+        register(list, 2049 * 4096).0,
+        tee::OUT_OF_MEMORY,
+        "beyond the quota"
+    );
+    assert_eq!(
+        register(list, 2048 * 4096).0,
+        tee::OUT_OF_MEMORY,
+        "more frames than there are"
+    );
+    assert!(
+        register(list, 2049 * 4096).1 < 64,
+        "refused before the list is read"
+    );
+    assert_eq!(register(list | 0xfff, 1).0, 0);
+    assert_eq!(register(list | 0xfff, 2).0, 0);
+    assert_eq!(register(0, 4096).0, bad, "a list at 0");
+    assert_eq!(register(0x0900_0000, 4096).0, bad, "a list in a device");
+    assert_eq!(register(RAM_PA, 4096).0, bad);
+    // The second list page: not RAM, not aligned, or the first one again.
+    for link in [0, 0x0900_0000, list + 4096 + 8, list + 1, u64::MAX, RAM_PA] {
+        world.ram.put(list + 511 * 8, &[link]);
+        let message = Message::new(cmd::REGISTER_SHM, &[[0x20a, list, 600 * 4096, 0x10]]);
+        assert_eq!(
+            outcome(client.call(&mut world, &message)),
+            REFUSED,
+            "{link:#x}"
+        );
+    }
+    world.ram.put(list + 511 * 8, &[list]);
+    let message = Message::new(cmd::REGISTER_SHM, &[[0x20a, list, 2000 * 4096, 0x10]]);
+    client.interrupts = 0;
+    assert_eq!(
+        outcome(client.call(&mut world, &message)),
+        DONE,
+        "a cycle is walked n times"
+    );
+    assert_eq!(client.interrupts, 3);
+}
+
+#[test]
+fn h14_too_many_parameters_are_refused_in_the_guests_buffer() {
+    for way in BOTH {
+        let (mut world, mut client) = start(way);
+        for count in [7, 122, 127, 128, 0x1000, 0x8000_0000, 0xFFFF_FFFF_u64] {
+            for command in [cmd::INVOKE, cmd::OPEN_SESSION, cmd::REGISTER_SHM] {
+                world
+                    .ram
+                    .put(client.arg, &[command.into(), 5, 0, count << 32]);
+                let answer = world.call(0, client.regs(client.arg));
+                assert_eq!(answer, [0; 4]);
+                assert_eq!(
+                    world.ram.get(client.arg + 16) >> 32,
+                    tee::BAD_PARAMETERS.into()
+                );
+                assert_eq!(
+                    world.ram.get(client.arg + 24),
+                    count << 32 | 2,
+                    "count untouched"
+                );
+            }
+        }
+        assert!(world.optee.seen.is_empty());
+        for (command, count) in [
+            (cmd::OPEN_SESSION, 0),
+            (cmd::OPEN_SESSION, 1),
+            (cmd::CLOSE_SESSION, 1),
+            (cmd::CANCEL, 1),
+            (cmd::REGISTER_SHM, 0),
+            (cmd::REGISTER_SHM, 2),
+            (cmd::UNREGISTER_SHM, 0),
+            (cmd::UNREGISTER_SHM, 2),
+        ] {
+            let message = Message::new(command, &vec![Param::NONE; count]);
+            assert_eq!(
+                outcome(client.call(&mut world, &message)),
+                REFUSED,
+                "{command} {count}"
+            );
+        }
+    }
+}
+
+#[test]
+fn h15_a_long_list_is_done_in_bounded_steps() {
+    let mut world = World::new(Config::default(), 128);
+    let client = Client::new(&world, 0, Way::RpcArg);
+    let mut other = Client::new(&world, 1, Way::RpcArg);
+    Client::lay_list(&world, client.lists, 16_384);
+    let param = Param::list(0xa, client.lists, 16_384 * 4096, 0x10);
+    world.ram.put(
+        client.arg,
+        &Message::new(cmd::REGISTER_SHM, &[param]).words(),
+    );
+    world.ram.forget_reads();
+    let mut entered = world.enter(0, client.regs(client.arg));
+    let mut steps = 1;
+    while let Entered::Reply(answer) = entered {
+        assert_eq!(answer[..3], [ret::RPC_FOREIGN_INTR.into(), 0, 0]);
+        assert!(answer[3] >= 1 << 30, "a thread id that OP-TEE can have");
+        assert!(
+            world.ram.all_reads() <= 600,
+            "{} words in a step",
+            world.ram.all_reads()
+        );
+        assert_eq!(
+            other.call(&mut world, &Message::invoke(&[])).0,
+            ret::OK,
+            "others go on"
+        );
+        world.ram.forget_reads();
+        entered = world.enter(0, resume(answer));
+        steps += 1;
+    }
+    assert_eq!(steps, 16_384_u32.div_ceil(511));
+    assert_eq!(world.back(0), Entered::Reply([0; 4]));
+    // Many short lists in one message are bounded as well.
+    let params = [0x20, 0x21, 0x22, 0x23].map(|c| Param::list(9, client.lists, 511 * 4096, c));
+    world.ram.put(client.arg, &Message::invoke(&params).words());
+    world.ram.forget_reads();
+    let mut entered = world.enter(0, client.regs(client.arg));
+    while let Entered::Reply(answer) = entered {
+        assert!(world.ram.all_reads() <= 1100);
+        world.ram.forget_reads();
+        entered = world.enter(0, resume(answer));
+    }
+    assert_eq!(world.back(0), Entered::Reply([0; 4]));
+}
+
+#[test]
+fn h16_a_freed_cookie_is_free_before_the_guest_is_told() {
+    for way in BOTH {
+        let (mut world, mut client) = start(way);
+        world
+            .optee
+            .plans
+            .push_back(vec![Act::Alloc(100, 0), get_time()]);
+        client.call(&mut world, &Message::invoke(&[]));
+        let cookie = *world.optee.shm(CLIENT).first_key_value().unwrap().0;
+        // The guest is told; at once another vCPU uses the cookie.
+        world
+            .optee
+            .plans
+            .push_back(vec![get_time(), Act::Free(cookie)]);
+        world.ram.put(client.arg, &Message::invoke(&[]).words());
+        let mut answer = world.call(0, client.regs(client.arg));
+        let home = if way == Way::Classic {
+            client.rpc_page
+        } else {
+            client.arg + 32
+        };
+        if way == Way::Classic {
+            let regs = [
+                func::CALL_RETURN_FROM_RPC.into(),
+                0,
+                home,
+                answer[3],
+                0,
+                0x100,
+                0,
+                0,
+            ];
+            answer = world.call(0, regs);
+        }
+        answer = world.resume(0, answer);
+        assert_eq!(world.ram.get(home), rpc::SHM_FREE.into());
+        assert_eq!(world.ram.get(home + 48), cookie);
+        let mut other = Client::new(&world, 1, Way::RpcArg);
+        other.next_cookie = cookie - 0x100;
+        assert_eq!(other.register(&mut world, client.lists, 1), cookie);
+        let mut last = world.resume(0, answer);
+        if way == Way::Classic {
+            last = world.resume(0, last);
+        }
+        assert_eq!(last, [0; 4]);
+        assert_eq!(other.unregister(&mut world, cookie), (ret::OK, 0));
+        assert_eq!(world.usage(), Usage::default());
+    }
+}
+
+#[test]
+fn h17_a_refused_payload_is_given_back_to_the_guest() {
+    for (kind, pages, broken) in [
+        (0, 3, true),
+        (1, 2049, false),
+        (0, 1200, true),
+        (2, 2045, false),
+    ] {
+        let (mut world, client) = start(Way::RpcArg);
+        world
+            .optee
+            .plans
+            .push_back(vec![Act::Alloc(pages * 4096, kind)]);
+        world.ram.put(client.arg, &Message::invoke(&[]).words());
+        let mut answer = world.call(0, client.regs(client.arg));
+        Client::lay_list(&world, client.lists, pages);
+        if broken {
+            let last = client.lists + (pages - 1) / 511 * 4096 + (pages - 1) % 511 * 8;
+            world.ram.put(last, &[0x0900_0000]);
+        }
+        world.ram.put(client.arg + 48, &[0]);
+        world.ram.put(
+            client.arg + 64,
+            &Param::list(0xa, client.lists, pages * 4096, 0x50),
+        );
+        answer = world.resume(0, answer);
+        while answer[0] == ret::RPC_FOREIGN_INTR.into() {
+            answer = world.resume(0, answer);
+        }
+        assert_eq!(answer[0], ret::RPC_CMD.into());
+        let home: Vec<u64> = (4..12).map(|n| world.ram.get(client.arg + n * 8)).collect();
+        let free = [
+            rpc::SHM_FREE.into(),
+            0,
+            0xFFFF_0000 << 32,
+            1 << 32,
+            1,
+            kind,
+            0x50,
+            0,
+        ];
+        assert_eq!(home, free);
+        assert!(
+            world.optee.served.is_empty(),
+            "OP-TEE is told after the guest"
+        );
+        assert_eq!(world.usage().buffers, 0);
+        assert_eq!(world.resume(0, answer), [0; 4]);
+        let expected = if broken {
+            tee::BAD_PARAMETERS
+        } else {
+            tee::OUT_OF_MEMORY
+        };
+        assert_eq!(world.optee.served[0][0], expected.into());
+        assert_eq!(world.usage(), Usage::default());
+    }
+}
+
+#[test]
+fn h18_results_survive_rpcs_that_are_answered_here() {
+    for way in BOTH {
+        let (mut world, mut client) = start(way);
+        let bench = || {
+            Act::Rpc(Rpc {
+                command: rpc::BENCH_REG,
+                params: vec![],
+            })
+        };
+        let unknown = Act::Rpc(Rpc {
+            command: 99,
+            params: vec![Param::NONE; 4],
+        });
+        world.optee.plans.push_back(vec![
+            get_time(),
+            bench(),
+            Act::Interrupt,
+            unknown,
+            Act::Raw([ret::RPC_ALLOC, 4096, 0, 0]),
+            Act::Free(0x123),
+            bench(),
+        ]);
+        let message = Message::invoke(&[Param::value(2, 0, 0, 0)]);
+        let (w0, words) = client.call(&mut world, &message);
+        assert_eq!((w0, words[5]), (ret::OK, mediator_model::output(0, 1)));
+        let commands: Vec<u32> = client.served.iter().map(|(command, _)| *command).collect();
+        assert_eq!((commands, client.interrupts), (vec![rpc::GET_TIME], 1));
+        let results: Vec<u64> = world.optee.served.iter().map(|served| served[0]).collect();
+        let no = u64::from(tee::NOT_SUPPORTED);
+        assert_eq!(results, [0, no, no, tee::BAD_PARAMETERS.into(), no]);
+    }
+}
+
+#[test]
+fn h19_destroy_waits_for_all_vcpus_and_leaves_nothing() {
+    let (mut world, mut client) = start(Way::RpcArg);
+    client.register(&mut world, client.lists, 5);
+    // One call suspended in an RPC, one half-way through a list, one in the secure world.
+    world
+        .optee
+        .plans
+        .push_back(vec![Act::Alloc(8192, 0), get_time()]);
+    world.ram.put(client.arg, &Message::invoke(&[]).words());
+    let in_rpc = world.call(0, client.regs(client.arg));
+    client.serve_command(&world, client.arg + 32);
+    let in_rpc = world.resume(0, in_rpc);
+    assert_eq!(in_rpc[0], ret::RPC_CMD.into());
+    let other = Client::new(&world, 1, Way::RpcArg);
+    Client::lay_list(&world, client.lists, 600);
+    let list = Param::list(0xa, client.lists, 600 * 4096, 0x10);
+    world
+        .ram
+        .put(other.arg, &Message::new(cmd::REGISTER_SHM, &[list]).words());
+    let half_way = world.call(1, other.regs(other.arg));
+    assert_eq!(half_way[0], ret::RPC_FOREIGN_INTR.into());
+    let third = Client::new(&world, 2, Way::RpcArg);
+    world.ram.put(third.arg, &Message::invoke(&[]).words());
+    assert_eq!(world.enter(2, third.regs(third.arg)), Entered::Secure);
+
+    let before = world.usage();
+    assert_eq!(
+        (
+            before.calls,
+            before.inside,
+            before.buffers,
+            before.list_frames
+        ),
+        (3, 1, 3, 2)
+    );
+    assert!(world.destroy().is_err());
+    assert_eq!(world.usage(), before, "nothing was done");
+    assert!(world.optee.knows(CLIENT));
+    assert_eq!(world.back(2), Entered::Reply([0; 4]));
+    world.destroy().unwrap();
+    assert_eq!(world.call(0, client.regs(client.arg)), code(ret::UNKNOWN));
+    // A new life: no old id, cookie or notification works.
+    world.create().unwrap();
+    for stale in [in_rpc, half_way] {
+        assert_eq!(world.call(0, resume(stale)), code(ret::ERESUME));
+    }
+    let cookie = client.next_cookie;
+    assert_eq!(client.unregister(&mut world, cookie).1, tee::BAD_PARAMETERS);
+    let full: Vec<u64> = (0..8)
+        .map(|_| client.register(&mut world, client.lists, 1))
+        .collect();
+    assert_eq!(full.len() as u32, world.usage().buffers);
+    assert!(!world.guest.wants_notifications());
+}

@@ -1,0 +1,57 @@
+//! Random play against the model, with shrinking: a hostile guest and a hostile OP-TEE.
+//!
+//! The model panics when a host address reaches the guest, when anything untranslated reaches
+//! OP-TEE, when records and OP-TEE's buffers differ, or when something is left at the end.
+
+use mediator_model::{Op, play, play_bytes};
+use proptest::prelude::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 2000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn any_play_keeps_the_invariants(
+        style in 0..8_u8,
+        ops in prop::collection::vec(any::<[u8; 16]>().prop_map(Op::decode), 0..120),
+    ) {
+        play(style, &ops);
+    }
+}
+
+/// The plays reach what they are for: most of what a call can meet happens in a few thousand.
+#[test]
+fn random_play_is_not_idle() {
+    let mut seed = 1_u64;
+    let mut random = || {
+        seed = seed
+            .wrapping_mul(0x5851_F42D_4C95_7F2D)
+            .wrapping_add(0x1405_7B7E_F767_814F);
+        (seed >> 33) as u8
+    };
+    let mut sum = [0_u64; 9];
+    for _ in 0..3000 {
+        let bytes: Vec<u8> = (0..16 * 60).map(|_| random()).collect();
+        let played = play_bytes(&bytes);
+        let c = played.counters;
+        let parts = [
+            c.calls,
+            c.fast,
+            c.rpcs,
+            c.rpcs_answered,
+            c.interrupts,
+            c.chunks,
+            c.refusals,
+            c.turned_away,
+            played.most_buffers.into(),
+        ];
+        sum.iter_mut()
+            .zip(parts)
+            .for_each(|(sum, part)| *sum += part);
+    }
+    println!("{sum:?}");
+    assert!(sum.iter().all(|&part| part > 10), "{sum:?}");
+}
