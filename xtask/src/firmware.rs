@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::cache::{Cache, Inputs, Work};
 use crate::packages::Packages;
@@ -69,8 +69,19 @@ impl Optee {
     }
 }
 
+/// The machines there are flash images for.
+pub const FLASHES: [(Gic, Optee); 4] = [
+    (Gic::V2, Optee::None),
+    (Gic::V3, Optee::None),
+    (Gic::V3, Optee::Plain),
+    (Gic::V3, Optee::Virtualized),
+];
+
 /// The flash image for a machine.
 pub fn flash(cache: &Cache, packages: &Packages, gic: Gic, optee: Optee) -> Result<PathBuf> {
+    if gic == Gic::V2 && optee != Optee::None {
+        bail!("Debian's OP-TEE is built for GICv3 and stops early on GICv2: use --optee none");
+    }
     let tfa = tfa(cache, packages, gic, optee)?;
     let name = format!("firmware/flash-gic{}-{}", gic.version(), optee.name());
     let inputs = Inputs::default()

@@ -97,14 +97,8 @@ fn fetch(refresh: bool) -> Result<()> {
         packages::forget(&cache)?;
     }
     let packages = Packages::ensure(&cache)?;
-    for gic in [firmware::Gic::V2, firmware::Gic::V3] {
-        for optee in [
-            firmware::Optee::Virtualized,
-            firmware::Optee::Plain,
-            firmware::Optee::None,
-        ] {
-            firmware::flash(&cache, &packages, gic, optee)?;
-        }
+    for (gic, optee) in firmware::FLASHES {
+        firmware::flash(&cache, &packages, gic, optee)?;
     }
     let guests = guest::ensure(&cache, &packages)?;
     print!("{}", packages.versions()?);

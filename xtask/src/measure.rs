@@ -30,7 +30,7 @@ pub fn run() -> Result<()> {
         icount: true,
         ..Machine::default()
     };
-    let flash = firmware::flash(&cache, &packages, machine.gic, machine.optee)?;
+    let flash = firmware::flash(&cache, &packages, machine.gic, machine.secure_world())?;
     let toolchain = Toolchain::ensure(&cache)?;
     drop(cache);
     let bl33 = image::hypervisor(&toolchain, Profile::Release)?;

@@ -28,9 +28,9 @@ pub struct Machine {
     /// RAM, as QEMU writes it
     #[arg(long, default_value = "2G")]
     pub mem: String,
-    /// What runs in the secure world
-    #[arg(long, value_enum, default_value = "virtualized")]
-    pub optee: Optee,
+    /// What runs in the secure world [default: virtualized; none with GICv2]
+    #[arg(long, value_enum)]
+    pub optee: Option<Optee>,
     /// One instruction a nanosecond, so that times repeat from run to run
     #[arg(long)]
     pub icount: bool,
@@ -49,7 +49,7 @@ impl Default for Machine {
             cpu: "cortex-a57".into(),
             smp: 4,
             mem: "2G".into(),
-            optee: Optee::Virtualized,
+            optee: None,
             icount: false,
             gdb: false,
             el2: true,
@@ -71,6 +71,14 @@ pub struct Files {
 }
 
 impl Machine {
+    /// What runs in the secure world: OP-TEE where Debian's build of it can.
+    pub fn secure_world(&self) -> Optee {
+        self.optee.unwrap_or(match self.gic {
+            Gic::V2 => Optee::None,
+            Gic::V3 => Optee::Virtualized,
+        })
+    }
+
     /// The command that starts it; the first UART is on standard input and output, the secure
     /// world's goes to `tee_log`. Writes the device tree to `tree`.
     pub fn command(&self, files: &Files, tree: &Path, tee_log: &Path) -> Result<Command> {

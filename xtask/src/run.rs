@@ -105,11 +105,11 @@ fn prepare(options: &Options, dir: &RunDir) -> Result<(Machine, Files)> {
     let packages = Packages::ensure(&cache)?;
     let guests = guest::ensure(&cache, &packages)?;
     let mut machine = options.machine.clone();
-    if options.no_hypervisor && machine.optee == Optee::Virtualized {
+    if options.no_hypervisor && machine.secure_world() == Optee::Virtualized {
         // That build waits for a hypervisor to create guests.
-        machine.optee = Optee::Plain;
+        machine.optee = Some(Optee::Plain);
     }
-    let flash = firmware::flash(&cache, &packages, machine.gic, machine.optee)?;
+    let flash = firmware::flash(&cache, &packages, machine.gic, machine.secure_world())?;
     if options.no_hypervisor {
         let files = baseline(flash, &guests, options.guest_cmd.as_deref());
         return Ok((machine, files));

@@ -17,8 +17,8 @@ pub struct Case {
     pub mem: &'static str,
     /// Whether the cores have EL2.
     pub el2: bool,
-    /// The secure world.
-    pub optee: Optee,
+    /// The secure world, if not the machine's usual one.
+    pub optee: Option<Optee>,
     /// Build of the hypervisor.
     pub profile: Profile,
     /// vCPUs of the first guest, if not the manifest's number.
@@ -100,7 +100,7 @@ pub const BASE: Case = Case {
     cpu: "cortex-a57",
     mem: "2G",
     el2: true,
-    optee: Optee::Virtualized,
+    optee: None,
     profile: Profile::Release,
     vcpus: None,
     conduit: None,
@@ -260,7 +260,7 @@ pub const CASES: &[Case] = &[
     Case {
         name: "linux-gicv2",
         gic: Gic::V2,
-        ..LINUX
+        ..NO_TEE
     },
     Case {
         name: "linux-hvc",
@@ -280,12 +280,12 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "linux-no-optee",
-        optee: Optee::None,
+        optee: Some(Optee::None),
         ..NO_TEE
     },
     Case {
         name: "linux-plain-optee",
-        optee: Optee::Plain,
+        optee: Some(Optee::Plain),
         ..NO_TEE
     },
     Case {
@@ -304,17 +304,12 @@ pub const CASES: &[Case] = &[
         name: "regression",
         ..REGRESSION
     },
-    Case {
-        name: "regression-gicv2",
-        gic: Gic::V2,
-        ..REGRESSION
-    },
 ];
 
 /// The manifest of one case of the bare-metal test guest.
 pub fn test_guest_manifest(case: &str) -> String {
     format!(
-        "version = 1\n[[guest]]\nname = \"test\"\nvcpus = 2\nmemory = \"16MiB\"\n\
+        "version = 1\n[[guest]]\nname = \"test\"\nvcpus = 4\nmemory = \"16MiB\"\n\
          kernel = \"testguest.bin\"\nbootargs = \"{case}\"\n"
     )
 }

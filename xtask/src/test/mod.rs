@@ -137,13 +137,8 @@ impl Bench {
         let packages = Packages::ensure(&cache)?;
         print!("{}", packages.versions()?);
         let mut flashes = Vec::new();
-        for gic in [Gic::V2, Gic::V3] {
-            for optee in [Optee::Virtualized, Optee::Plain, Optee::None] {
-                flashes.push((
-                    (gic, optee),
-                    firmware::flash(&cache, &packages, gic, optee)?,
-                ));
-            }
+        for key in firmware::FLASHES {
+            flashes.push((key, firmware::flash(&cache, &packages, key.0, key.1)?));
         }
         let guests = guest::ensure(&cache, &packages)?;
         drop(cache);
@@ -185,7 +180,7 @@ impl Bench {
     }
 
     fn files(&self, case: &Case, machine: &Machine, dir: &RunDir) -> Result<Files> {
-        let flash = self.flash(machine.gic, machine.optee)?;
+        let flash = self.flash(machine.gic, machine.secure_world())?;
         let bl33 = match case.profile {
             Profile::Release => self.release.clone(),
             Profile::Debug => self.debug.clone(),
