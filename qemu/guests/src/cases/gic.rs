@@ -2,7 +2,7 @@
 
 use super::{Test, needs_second_vcpu};
 use crate::outcome::{Outcome, Stop};
-use crate::rt::{cpu, env, gic, read32, time};
+use crate::rt::{cpu, env, gic, read8, read32, read64, time};
 use crate::{ensure, ensure_eq};
 use addr::platform::{GICD_BASE, GICR_BASE, GICR_STRIDE, INTIDS};
 
@@ -68,7 +68,17 @@ fn read_back() -> Outcome {
             "priority of its neighbour"
         );
     }
+    let address = GICD_BASE.0 + 0x400 + u64::from(SPI);
+    ensure_eq!(read8(address), 0xf0, "priority, read as a byte");
     gic::set_priority(SPI, gic::PRIORITY);
+    if env::get().gicv3 {
+        let router = GICD_BASE.0 + 0x6000 + 8 * u64::from(SPI);
+        ensure_eq!(
+            read64(router),
+            u64::from(read32(router)),
+            "GICD_IROUTER and its low half"
+        );
+    }
     for edge in [true, false, true] {
         gic::set_edge(SPI, edge);
         ensure_eq!(gic::is_edge(SPI), edge, "edge-triggered");
@@ -91,7 +101,7 @@ fn spurious() -> Outcome {
 }
 
 fn sgi_to_self() -> Outcome {
-    for sgi in 0..15 {
+    for sgi in (0..16).filter(|&sgi| sgi != cpu::WORK_SGI) {
         let before = gic::taken(0, sgi);
         gic::send_sgi(sgi, 1);
         ensure!(

@@ -4,7 +4,7 @@
 //! harness counts the lines that begin `guest:` and hold `boot at`: there must be two or more.
 
 use super::{Test, needs_hypervisor};
-use crate::outcome::{Outcome, Stop};
+use crate::outcome::Outcome;
 use crate::rt::call::psci::{SYSTEM_RESET, psci};
 use crate::rt::{cpu, env, gic, time};
 use crate::{ensure, ensure_eq, println};
@@ -22,7 +22,10 @@ fn pages() -> impl Iterator<Item = *mut u64> {
     let (start, size) = env::get().ram;
     let (tree, bytes) = env::get().tree;
     let is_free = move |page: &u64| page + 4096 <= tree || tree + bytes as u64 <= *page;
-    (start + size / 2..start + size).step_by(4096).filter(is_free).map(|page| page as *mut u64)
+    (start + size / 2..start + size)
+        .step_by(4096)
+        .filter(is_free)
+        .map(|page| page as *mut u64)
 }
 
 /// Nothing of what the guest wrote before its last reset is there.

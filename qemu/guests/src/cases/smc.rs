@@ -59,14 +59,11 @@ fn features() -> Outcome {
     Ok(())
 }
 
-/// NOT_SUPPORTED, as wide as the call.
+/// NOT_SUPPORTED, as wide as the call; OP-TEE knows no 64-bit calls, and answers in 32 bits.
 fn is_unknown(function: u64, out: Regs) -> bool {
-    out[0]
-        == if function & 1 << 30 == 0 {
-            0xffff_ffff
-        } else {
-            u64::MAX
-        }
+    let is_trusted_os = function >> 24 & 0x3f >= 50;
+    let is_wide = function & 1 << 30 != 0;
+    out[0] == if is_wide { u64::MAX } else { 0xffff_ffff } || is_trusted_os && out[0] == 0xffff_ffff
 }
 
 /// One of each owner, fast and yielding, 32 and 64 bits; h26.

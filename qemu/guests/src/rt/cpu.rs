@@ -8,8 +8,8 @@ use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 /// Most vCPUs a guest has.
 pub const MAX: usize = addr::platform::MAX_VCPUS;
 
-/// The SGI that says there is work.
-pub const WORK_SGI: u32 = 15;
+/// The SGI that says there is work. Firmware may keep 8–15 for the secure world.
+pub const WORK_SGI: u32 = 7;
 
 struct Mailbox {
     /// How often the vCPU entered by [`CPU_ON`].

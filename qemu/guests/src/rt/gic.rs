@@ -1,6 +1,6 @@
 //! Both generations of the GIC, register by register (IHI 0069H chapter 12, IHI 0048B chapter 4).
 
-use super::{cpu, env, read32, write32};
+use super::{cpu, env, read32, write8, write32, write64};
 use crate::{mrs, msr};
 use addr::platform::{GICC_BASE, GICD_BASE, GICR_BASE, GICR_STRIDE, INTIDS, UART_BASE};
 use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
@@ -165,8 +165,7 @@ pub fn is_active(intid: u32) -> bool {
 /// IPRIORITYR.
 pub fn set_priority(intid: u32, priority: u8) {
     let address = frame(intid) + IPRIORITYR + u64::from(intid);
-    // SAFETY: a byte-wide device register (IHI 0069H 12.9.20).
-    unsafe { (address as *mut u8).write_volatile(priority) };
+    write8(address, priority);
 }
 
 /// The priority of `intid`.
@@ -193,12 +192,10 @@ pub fn is_edge(intid: u32) -> bool {
 pub fn route(spi: u32, target: usize) {
     if is_v3() {
         let address = GICD_BASE.0 + IROUTER + u64::from(spi) * 8;
-        // SAFETY: a 64-bit device register (IHI 0069H 12.9.22).
-        unsafe { (address as *mut u64).write_volatile(target as u64) };
+        write64(address, target as u64);
     } else {
         let address = GICD_BASE.0 + ITARGETSR + u64::from(spi);
-        // SAFETY: a byte-wide device register (IHI 0048B 4.3.12).
-        unsafe { (address as *mut u8).write_volatile(1 << target) };
+        write8(address, 1 << target);
     }
 }
 

@@ -8,6 +8,7 @@ pub mod env;
 pub mod gic;
 pub mod random;
 pub mod sysreg;
+pub mod tee;
 pub mod time;
 pub mod trap;
 
@@ -34,15 +35,27 @@ macro_rules! msr {
     }};
 }
 
-/// Reads a device register.
-pub fn read32(address: u64) -> u32 {
-    // SAFETY: every caller passes an address of the platform's devices, which are mapped as device
-    // memory and never alias a Rust object.
-    unsafe { (address as *const u32).read_volatile() }
-}
+macro_rules! device_access {
+    ($read:ident, $write:ident, $type:ty, $load:literal, $store:literal) => {
+        /// Reads a device register of this width.
+        pub fn $read(address: u64) -> $type {
+            let value: u64;
+            // SAFETY: every caller passes an address of the platform's devices, which are mapped
+            // as device memory and never alias a Rust object.
+            unsafe { core::arch::asm!($load, out(reg) value, in(reg) address, options(nostack)) };
+            value as $type
+        }
 
-/// Writes a device register.
-pub fn write32(address: u64, value: u32) {
-    // SAFETY: as for `read32`.
-    unsafe { (address as *mut u32).write_volatile(value) };
+        /// Writes a device register of this width.
+        pub fn $write(address: u64, value: $type) {
+            let value = u64::from(value);
+            // SAFETY: as for the read.
+            unsafe { core::arch::asm!($store, in(reg) value, in(reg) address, options(nostack)) };
+        }
+    };
 }
+// By asm, as a compiler is free to use an access with writeback, which no hypervisor can emulate
+// from the syndrome (DDI 0487, ESR_EL2, ISV).
+device_access!(read8, write8, u8, "ldrb {0:w}, [{1}]", "strb {0:w}, [{1}]");
+device_access!(read32, write32, u32, "ldr {0:w}, [{1}]", "str {0:w}, [{1}]");
+device_access!(read64, write64, u64, "ldr {0}, [{1}]", "str {0}, [{1}]");

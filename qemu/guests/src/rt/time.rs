@@ -20,7 +20,7 @@ pub fn ticks(milliseconds: u64) -> u64 {
 
 /// Waits for `done`, at most for a time that only a hang exceeds. Whether it came.
 pub fn eventually(mut done: impl FnMut() -> bool) -> bool {
-    let limit = now() + ticks(30_000);
+    let limit = now() + ticks(20_000);
     loop {
         if done() {
             return true;

@@ -26,8 +26,6 @@ pub const EC_UNKNOWN: u64 = 0x00;
 pub const EC_SVC: u64 = 0x15;
 /// SVC from AArch32.
 pub const EC_SVC32: u64 = 0x11;
-/// A trapped MRS or MSR.
-pub const EC_SYSREG: u64 = 0x18;
 const EC_INSTRUCTION_ABORT: u64 = 0x21;
 const EC_DATA_ABORT: u64 = 0x25;
 /// Fault status: synchronous external abort, not on a table walk.
