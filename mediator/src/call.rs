@@ -524,7 +524,6 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
     fn settle(&mut self, success: bool) {
         let call = &mut self.guest.calls[self.slot];
         let (made, count) = call.made();
-        call.made_count = 0;
         if call.command == cmd::STOP_ASYNC_NOTIF && success {
             self.guest.notified = false;
         }

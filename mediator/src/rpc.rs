@@ -196,7 +196,7 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
             .enumerate()
         {
             let outputs = shape.outputs();
-            if !outputs.is_empty() && call.request.command != rpc::SHM_ALLOC {
+            if !outputs.is_empty() {
                 let at = words(n);
                 let out = &answer[at + outputs.start..at + outputs.end];
                 self.frames

@@ -332,6 +332,8 @@ fn lists_of_a_message_live_as_long_as_its_call() {
     world.optee.plans.push_back(vec![Act::Interrupt]);
     let (w0, words) = client.call(&mut world, &Message::invoke(&params));
     assert_eq!((w0, words[2], client.interrupts), (ret::OK, 0, 2));
+    let seen = &world.optee.seen[0];
+    assert_eq!((seen[5] % 4096, seen[13] % 4096), (0, 0x80));
     assert_eq!(words[4..8], params[0]);
     assert_eq!(
         words[12..16],

@@ -239,7 +239,7 @@ fn h12_every_counter_returns_whatever_goes_wrong() {
 #[test]
 fn h13_sizes_and_lists_are_bounded() {
     let (mut world, mut client) = start(Way::RpcArg);
-    Client::lay_list(&world, client.lists, 600);
+    Client::lay_list(&world, client.lists, 700);
     let list = client.lists;
     let mut register = |pointer: u64, size: u64| {
         let message = Message::new(cmd::REGISTER_SHM, &[[0x20a, pointer, size, 0x10]]);
@@ -510,6 +510,10 @@ fn h18_results_survive_rpcs_that_are_answered_here() {
                 params: vec![],
             })
         };
+        let long = Act::Rpc(Rpc {
+            command: rpc::GET_TIME,
+            params: vec![Param::NONE; 5],
+        });
         let unknown = Act::Rpc(Rpc {
             command: 99,
             params: vec![Param::NONE; 4],
@@ -519,6 +523,7 @@ fn h18_results_survive_rpcs_that_are_answered_here() {
             bench(),
             Act::Interrupt,
             unknown,
+            long,
             Act::Raw([ret::RPC_ALLOC, 4096, 0, 0]),
             Act::Free(0x123),
             bench(),
@@ -530,62 +535,7 @@ fn h18_results_survive_rpcs_that_are_answered_here() {
         assert_eq!((commands, client.interrupts), (vec![rpc::GET_TIME], 1));
         let results: Vec<u64> = world.optee.served.iter().map(|served| served[0]).collect();
         let no = u64::from(tee::NOT_SUPPORTED);
-        assert_eq!(results, [0, no, no, tee::BAD_PARAMETERS.into(), no]);
+        let bad = u64::from(tee::BAD_PARAMETERS);
+        assert_eq!(results, [0, no, no, bad, bad, no]);
     }
-}
-
-#[test]
-fn h19_destroy_waits_for_all_vcpus_and_leaves_nothing() {
-    let (mut world, mut client) = start(Way::RpcArg);
-    client.register(&mut world, client.lists, 5);
-    // One call suspended in an RPC, one half-way through a list, one in the secure world.
-    world
-        .optee
-        .plans
-        .push_back(vec![Act::Alloc(8192, 0), get_time()]);
-    world.ram.put(client.arg, &Message::invoke(&[]).words());
-    let in_rpc = world.call(0, client.regs(client.arg));
-    client.serve_command(&world, client.arg + 32);
-    let in_rpc = world.resume(0, in_rpc);
-    assert_eq!(in_rpc[0], ret::RPC_CMD.into());
-    let other = Client::new(&world, 1, Way::RpcArg);
-    Client::lay_list(&world, client.lists, 600);
-    let list = Param::list(0xa, client.lists, 600 * 4096, 0x10);
-    world
-        .ram
-        .put(other.arg, &Message::new(cmd::REGISTER_SHM, &[list]).words());
-    let half_way = world.call(1, other.regs(other.arg));
-    assert_eq!(half_way[0], ret::RPC_FOREIGN_INTR.into());
-    let third = Client::new(&world, 2, Way::RpcArg);
-    world.ram.put(third.arg, &Message::invoke(&[]).words());
-    assert_eq!(world.enter(2, third.regs(third.arg)), Entered::Secure);
-
-    let before = world.usage();
-    assert_eq!(
-        (
-            before.calls,
-            before.inside,
-            before.buffers,
-            before.list_frames
-        ),
-        (3, 1, 3, 2)
-    );
-    assert!(world.destroy().is_err());
-    assert_eq!(world.usage(), before, "nothing was done");
-    assert!(world.optee.knows(CLIENT));
-    assert_eq!(world.back(2), Entered::Reply([0; 4]));
-    world.destroy().unwrap();
-    assert_eq!(world.call(0, client.regs(client.arg)), code(ret::UNKNOWN));
-    // A new life: no old id, cookie or notification works.
-    world.create().unwrap();
-    for stale in [in_rpc, half_way] {
-        assert_eq!(world.call(0, resume(stale)), code(ret::ERESUME));
-    }
-    let cookie = client.next_cookie;
-    assert_eq!(client.unregister(&mut world, cookie).1, tee::BAD_PARAMETERS);
-    let full: Vec<u64> = (0..8)
-        .map(|_| client.register(&mut world, client.lists, 1))
-        .collect();
-    assert_eq!(full.len() as u32, world.usage().buffers);
-    assert!(!world.guest.wants_notifications());
 }

@@ -4,10 +4,74 @@
 
 mod common;
 
-use common::{BOTH, DONE, REFUSED, code, get_time, outcome, small, start};
+use common::{BOTH, DONE, REFUSED, code, get_time, outcome, resume, small, start};
 use mediator::abi::{attr, cmd, func, ret, tee};
 use mediator::{Config, CreateError, Dialect, Results, TaPolicy, Usage, Uuid};
 use mediator_model::{Act, CLIENT, Client, Entered, FakeOptee, Message, Param, Way, World};
+
+#[test]
+fn h19_destroy_waits_for_all_vcpus_and_leaves_nothing() {
+    let config = Config {
+        notifications: true,
+        ..small()
+    };
+    let mut world = World::new(config, 128);
+    let mut client = Client::new(&world, 0, Way::RpcArg);
+    let enable = [func::ENABLE_ASYNC_NOTIF.into(), 0, 0, 0, 0, 0, 0, 0];
+    assert_eq!(world.call(0, enable), [0; 4]);
+    assert!(world.guest.wants_notifications());
+    client.register(&mut world, client.lists, 5);
+    // One call suspended in an RPC, one half-way through a list, one in the secure world.
+    world
+        .optee
+        .plans
+        .push_back(vec![Act::Alloc(8192, 0), get_time()]);
+    world.ram.put(client.arg, &Message::invoke(&[]).words());
+    let in_rpc = world.call(0, client.regs(client.arg));
+    client.serve_command(&world, client.arg + 32);
+    let in_rpc = world.resume(0, in_rpc);
+    assert_eq!(in_rpc[0], ret::RPC_CMD.into());
+    let other = Client::new(&world, 1, Way::RpcArg);
+    Client::lay_list(&world, client.lists, 600);
+    let list = Param::list(0xa, client.lists, 600 * 4096, 0x10);
+    world
+        .ram
+        .put(other.arg, &Message::new(cmd::REGISTER_SHM, &[list]).words());
+    let half_way = world.call(1, other.regs(other.arg));
+    assert_eq!(half_way[0], ret::RPC_FOREIGN_INTR.into());
+    let third = Client::new(&world, 2, Way::RpcArg);
+    world.ram.put(third.arg, &Message::invoke(&[]).words());
+    assert_eq!(world.enter(2, third.regs(third.arg)), Entered::Secure);
+
+    let before = world.usage();
+    assert_eq!(
+        (
+            before.calls,
+            before.inside,
+            before.buffers,
+            before.list_frames
+        ),
+        (3, 1, 3, 2)
+    );
+    assert!(world.destroy().is_err());
+    assert_eq!(world.usage(), before, "nothing was done");
+    assert!(world.optee.knows(CLIENT));
+    assert_eq!(world.back(2), Entered::Reply([0; 4]));
+    world.destroy().unwrap();
+    assert_eq!(world.call(0, client.regs(client.arg)), code(ret::UNKNOWN));
+    // A new life: no old id, cookie or notification works.
+    world.create().unwrap();
+    for stale in [in_rpc, half_way] {
+        assert_eq!(world.call(0, resume(stale)), code(ret::ERESUME));
+    }
+    let cookie = client.next_cookie;
+    assert_eq!(client.unregister(&mut world, cookie).1, tee::BAD_PARAMETERS);
+    let full: Vec<u64> = (0..8)
+        .map(|_| client.register(&mut world, client.lists, 1))
+        .collect();
+    assert_eq!(full.len() as u32, world.usage().buffers);
+    assert!(!world.guest.wants_notifications());
+}
 
 #[test]
 fn h20_nothing_is_released_before_vm_destroyed() {

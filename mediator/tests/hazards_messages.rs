@@ -197,6 +197,8 @@ fn h03_no_guest_address_reaches_optee_untranslated() {
             5 | attr::NONCONTIG,
             1 << 10 | 9,
             1 << 40 | 9,
+            1 << 10 | 1,
+            1 << 40 | 1,
             4,
             8,
             0xc,

@@ -48,7 +48,7 @@ impl Ram {
     }
 
     fn cells(&self, from: u64, len: usize) -> Option<&[Cell<u64>]> {
-        let start = from.checked_sub(RAM_IPA).filter(|at| at % 8 == 0)? / 8;
+        let start = from.checked_sub(RAM_IPA)? / 8;
         let start = usize::try_from(start).ok()?;
         self.words.get(start..start.checked_add(len)?)
     }
@@ -118,6 +118,7 @@ impl Ram {
 
 impl Memory for Ram {
     fn read(&self, from: Ipa, words: &mut [u64]) -> Result<(), NotRam> {
+        assert_eq!(from.0 % 8, 0, "a read of {from}");
         let cells = self.cells(from.0, words.len()).ok_or(NotRam)?;
         if self.is_gone(from.0, words.len()) {
             return Err(NotRam);
@@ -135,6 +136,7 @@ impl Memory for Ram {
     }
 
     fn write(&self, to: Ipa, words: &[u64]) -> Result<(), NotRam> {
+        assert_eq!(to.0 % 8, 0, "a write to {to}");
         let cells = self.cells(to.0, words.len()).ok_or(NotRam)?;
         if self.is_gone(to.0, words.len()) {
             return Err(NotRam);
