@@ -154,6 +154,8 @@ fn may_depend(from: &str, from_dir: &Path, on: &str) -> bool {
     match from {
         "teevisor" => on != "xtask" && on != "testguests",
         "xtask" => on == "manifest",
+        // The model of both sides of the mediator, for its tests and the fuzzer.
+        "mediator-model" => on == "mediator" || on == "addr",
         "boot" | "board" | "mediator" | "testguests" => on == "addr",
         _ if from_dir.starts_with("crates") => on == "addr",
         _ => false,

@@ -16,11 +16,19 @@ pub const TARGET: &str = "aarch64-unknown-none-softfloat";
 const MINIMUM: (u32, u32) = (1, 95);
 
 /// Debian's packages: (the one whose version counts, all of them). bookworm's security archive
-/// has the -web ones, newer releases have it in the plain ones.
+/// has the -web ones, newer releases have it in the plain ones. The linker, rust-lld, is in
+/// those named llvm.
 const DEBIAN: [(&str, &[&str]); 2] = [
     (
         "rustc",
-        &["rustc", "cargo", "rust-src", "rust-clippy", "rustfmt"],
+        &[
+            "rustc",
+            "cargo",
+            "rust-src",
+            "rust-clippy",
+            "rustfmt",
+            "rust-llvm",
+        ],
     ),
     (
         "rustc-web",
@@ -30,6 +38,7 @@ const DEBIAN: [(&str, &[&str]); 2] = [
             "rust-web-src",
             "rust-web-clippy",
             "rustfmt-web",
+            "rust-web-llvm",
         ],
     ),
 ];
@@ -68,11 +77,10 @@ impl Toolchain {
         let prefix = Path::new("/usr");
         let rustc = prefix.join("bin/rustc");
         let root = sysroot(&rustc.to_string_lossy())?;
-        if has_target(&root) || has_source(&root) {
-            let version = version(&rustc)?;
-            return (version >= MINIMUM).then(|| Self::BuildStd(prefix.to_owned()));
-        }
-        None
+        let programs = ["cargo", "cargo-clippy", "rust-lld"].map(|p| prefix.join("bin").join(p));
+        let complete = has_source(&root) && programs.iter().all(|program| program.exists());
+        let new_enough = version(&rustc)? >= MINIMUM;
+        (complete && new_enough).then(|| Self::BuildStd(prefix.to_owned()))
     }
 
     /// `cargo SUBCOMMAND` for the EL2 target, with what selects and builds it.
