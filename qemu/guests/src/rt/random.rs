@@ -21,9 +21,4 @@ impl Random {
     pub fn below(&mut self, bound: u64) -> u64 {
         (self.next() >> 16) % bound
     }
-
-    /// One of `choices`, which is not empty.
-    pub fn pick(&mut self, choices: &[u64]) -> u64 {
-        choices[self.below(choices.len() as u64) as usize]
-    }
 }
