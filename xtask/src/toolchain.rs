@@ -64,8 +64,8 @@ impl Toolchain {
             }
         }
         bail!(
-            "no Rust compiler for {TARGET}: `rustup target add {TARGET}`, or on Debian 12 \
-             `apt-get install {}`",
+            "no Rust compiler and linker for {TARGET}: `rustup target add {TARGET}`, or on \
+             Debian 12 `apt-get install {} lld-22`",
             DEBIAN[1].1.join(" ")
         )
     }
@@ -175,10 +175,24 @@ fn install_debian(cache: &Cache) -> Result<()> {
     }
     if let Some((_, packages)) = choose() {
         host::install(cache, packages)?;
+        install_linker(cache)?;
     } else {
         ui::note("this Debian has no Rust compiler that is new enough");
     }
     Ok(())
+}
+
+/// Debian's rust-lld is a link to a versioned lld, in a package of that name that nothing
+/// depends on.
+fn install_linker(cache: &Cache) -> Result<()> {
+    let link = Path::new("/usr/bin/rust-lld");
+    let Ok(target) = link.read_link() else {
+        return Ok(());
+    };
+    match target.file_name().and_then(|name| name.to_str()) {
+        Some(package) if !link.exists() => host::install(cache, &[package]),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
