@@ -15,7 +15,7 @@ pub enum Stop {
 
 /// A short text without an allocator; what does not fit is cut.
 pub struct Text {
-    bytes: [u8; 160],
+    bytes: [u8; 104],
     len: usize,
 }
 
@@ -23,7 +23,7 @@ impl Text {
     /// The text that `args` format to.
     pub fn new(args: fmt::Arguments<'_>) -> Self {
         let mut text = Self {
-            bytes: [0; 160],
+            bytes: [0; 104],
             len: 0,
         };
         // `write_str` never fails.

@@ -122,8 +122,8 @@ fn sgi_to_each_vcpu() -> Outcome {
         gic::send_sgi(1, 1 << target);
         let taken = time::eventually(|| gic::taken(target, 1) > before[target]);
         ensure!(taken, "vCPU {target} took no SGI");
-        for cpu in 0..vcpus {
-            let expected = before[cpu] + u32::from(cpu == target);
+        for (cpu, before) in before.into_iter().enumerate() {
+            let expected = before + u32::from(cpu == target);
             ensure_eq!(gic::taken(cpu, 1), expected, "SGIs taken");
         }
     }

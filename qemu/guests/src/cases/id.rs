@@ -189,7 +189,6 @@ fn hidden_registers() -> Outcome {
         (Sysreg(3, 0, 1, 0, 5), "RGSR_EL1"),
         (Sysreg(3, 0, 1, 0, 6), "GCR_EL1"),
         (Sysreg(3, 0, 5, 6, 0), "TFSR_EL1"),
-        (Sysreg(3, 1, 0, 0, 4), "GMID_EL1"),
         (Sysreg(3, 0, 13, 0, 7), "SCXTNUM_EL1"),
         (Sysreg(3, 0, 2, 0, 3), "TCR2_EL1"),
         (Sysreg(3, 0, 1, 0, 3), "SCTLR2_EL1"),

@@ -302,7 +302,7 @@ fn pages_not_ours() -> Outcome {
         start - 4096,
         start + size,
         1 << 47,
-        u64::MAX & !4095,
+        !4095,
     ] {
         for pages in [[other, page.address()], [page.address(), other]] {
             let (status, ret) = tee::register(list(), &pages, page.cookie());
