@@ -38,8 +38,10 @@ pub struct Case {
 pub enum Boots {
     /// The default manifest's Linux, and the command that it runs.
     Linux(&'static str),
-    /// A case of the bare-metal test guest.
+    /// The bare-metal test guest with these arguments.
     TestGuest(&'static str),
+    /// The same in the hypervisor's place.
+    Bare(&'static str),
     /// The guests of a manifest.
     Manifest(&'static str),
     /// An archive whose manifest is not one.
@@ -51,6 +53,14 @@ pub enum Boots {
 }
 
 impl Boots {
+    /// The arguments of what is in the hypervisor's place.
+    pub fn bare(&self) -> Option<&'static str> {
+        match self {
+            Self::Bare(bootargs) => Some(bootargs),
+            _ => None,
+        }
+    }
+
     /// What Linux runs.
     pub fn command(&self) -> Option<&'static str> {
         match self {
@@ -64,6 +74,8 @@ impl Boots {
 pub enum Expect {
     /// A line contains this.
     Line(&'static str),
+    /// At least so many lines contain this.
+    Times(usize, &'static str),
     /// No line contains this.
     Absent(&'static str),
     /// What guests' inits reported, in order.
@@ -71,7 +83,7 @@ pub enum Expect {
     /// The machine is powered off.
     Off,
 }
-use Expect::{Absent, Line, Off, Statuses};
+use Expect::{Absent, Line, Off, Statuses, Times};
 
 impl Case {
     /// The machine.
@@ -233,6 +245,26 @@ pub const CASES: &[Case] = &[
         ..GUEST
     },
     Case {
+        name: "guest-resets",
+        boots: Boots::TestGuest("test=reset"),
+        expect: &[
+            Times(3, "boot at"),
+            Line(" passed, 0 failed"),
+            Absent("FAILED"),
+            PANIC,
+            Off,
+        ],
+        ..GUEST
+    },
+    // What the guest's tests of OP-TEE say of OP-TEE itself.
+    Case {
+        name: "guest-bare-optee",
+        el2: false,
+        optee: Some(Optee::Plain),
+        boots: Boots::Bare("bare test=optee"),
+        ..GUEST
+    },
+    Case {
         name: "linux-cortex-a53",
         cpu: "cortex-a53",
         ..LINUX
@@ -306,10 +338,10 @@ pub const CASES: &[Case] = &[
     },
 ];
 
-/// The manifest of one case of the bare-metal test guest.
-pub fn test_guest_manifest(case: &str) -> String {
+/// The manifest of the bare-metal test guest with arguments.
+pub fn test_guest_manifest(bootargs: &str) -> String {
     format!(
         "version = 1\n[[guest]]\nname = \"test\"\nvcpus = 4\nmemory = \"16MiB\"\n\
-         kernel = \"testguest.bin\"\nbootargs = \"{case}\"\n"
+         kernel = \"testguest.bin\"\nbootargs = \"{bootargs}\"\n"
     )
 }

@@ -182,6 +182,7 @@ impl Bench {
     fn files(&self, case: &Case, machine: &Machine, dir: &RunDir) -> Result<Files> {
         let flash = self.flash(machine.gic, machine.secure_world())?;
         let bl33 = match case.profile {
+            _ if case.boots.bare().is_some() => image::elf(Profile::Release, "testguest.bin"),
             Profile::Release => self.release.clone(),
             Profile::Debug => self.debug.clone(),
         };
@@ -197,7 +198,7 @@ impl Bench {
             flash,
             bl33,
             initrd,
-            bootargs: None,
+            bootargs: case.boots.bare().map(str::to_owned),
         })
     }
 
@@ -223,7 +224,7 @@ impl Bench {
             )?),
             Boots::DamagedManifest => Some(damaged_manifest()?),
             Boots::Bytes(bytes) => Some(bytes.to_vec()),
-            Boots::NoBundle => None,
+            Boots::NoBundle | Boots::Bare(_) => None,
         })
     }
 }
@@ -256,8 +257,18 @@ fn judge(case: &Case, outcome: &Outcome) -> Result<String> {
     for expect in case.expect {
         match expect {
             Expect::Line(_) => {}
+            Expect::Times(least, text) => {
+                let times = outcome
+                    .lines
+                    .iter()
+                    .filter(|line| line.contains(text))
+                    .count();
+                if times < *least {
+                    wrong.push(format!("{times} lines with {text:?}, fewer than {least}"));
+                }
+            }
             Expect::Absent(text) => {
-                let found = outcome.lines.iter().find(|line| line.contains(text));
+                let found = outcome.lines.iter().filter(|line| line.contains(text));
                 wrong.extend(found.map(|line| format!("a line that must not be: {line:?}")));
             }
             Expect::Statuses(statuses) if outcome.statuses != *statuses => {
@@ -308,6 +319,7 @@ mod tests {
         expect: &[
             Expect::Line("good"),
             Expect::Absent("panic"),
+            Expect::Times(1, "all"),
             Expect::Statuses(&[0]),
             Expect::Off,
         ],
@@ -336,6 +348,7 @@ mod tests {
         );
         fails(&["good"], &[1], Ended::Off, "exit statuses [1]");
         fails(&["good"], &[], Ended::Off, "exit statuses []");
+        fails(&["good"], &[0], Ended::Off, "0 lines with \"all\"");
         fails(&["good"], &[0], Ended::TimeLimit, "did not go off");
     }
 
