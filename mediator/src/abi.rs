@@ -175,6 +175,8 @@ pub mod rpc {
 pub mod attr {
     /// Input value.
     pub const VALUE_IN: u64 = 1;
+    /// Input and output value, the highest type without memory.
+    pub const VALUE_INOUT: u64 = 3;
     /// Mask of the type.
     pub const TYPE: u64 = 0xff;
     /// The parameter belongs to the command, not to the application.

@@ -7,7 +7,7 @@
 use alloc::boxed::Box;
 use alloc::vec;
 
-use crate::abi::tee;
+use crate::abi::{LIST_ENTRIES, tee};
 use crate::config::Limits;
 
 /// Number of a record.
@@ -16,7 +16,15 @@ pub(crate) type BufferId = u16;
 const NONE: u16 = u16::MAX;
 const NO_BLOCK: u32 = u32::MAX;
 /// Pages in a block: 64 bytes, one cache line.
-const BLOCK: u32 = 16;
+pub(crate) const BLOCK: usize = 16;
+/// Blocks for a full page of a page list.
+const LIST_BLOCKS: usize = LIST_ENTRIES.div_ceil(BLOCK);
+
+/// Blocks that all buffers together can take: a list page for every 511 pages, and one block
+/// more for the rest of each buffer.
+fn blocks(limits: &Limits) -> usize {
+    usize::from(limits.buffers) + limits.pages as usize / LIST_ENTRIES * LIST_BLOCKS + LIST_BLOCKS
+}
 
 /// What a live cookie stands for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,7 +58,6 @@ pub(crate) struct Buffer {
     next: BufferId,
     first_block: u32,
     last_block: u32,
-    stored: u32,
 }
 
 const EMPTY: Buffer = Buffer {
@@ -62,7 +69,6 @@ const EMPTY: Buffer = Buffer {
     next: NONE,
     first_block: NO_BLOCK,
     last_block: NO_BLOCK,
-    stored: 0,
 };
 
 pub(crate) struct Buffers {
@@ -79,7 +85,6 @@ pub(crate) struct Buffers {
 impl Buffers {
     pub fn new(limits: &Limits) -> Self {
         let count = usize::from(limits.buffers);
-        let blocks = count + (limits.pages / BLOCK) as usize;
         let mut buffers = Self {
             records: vec![EMPTY; count].into(),
             buckets: vec![NONE; count.next_power_of_two()].into(),
@@ -87,7 +92,7 @@ impl Buffers {
             live: 0,
             pages_left: limits.pages,
             page_quota: limits.pages,
-            blocks: Blocks::new(blocks),
+            blocks: Blocks::new(blocks(limits)),
         };
         buffers.clear();
         buffers
@@ -96,11 +101,11 @@ impl Buffers {
     /// The sizes of what [`Buffers::new`] allocates, in bytes.
     pub fn heap_blocks(limits: &Limits) -> [usize; 4] {
         let count = usize::from(limits.buffers);
-        let blocks = count + (limits.pages / BLOCK) as usize;
+        let blocks = blocks(limits);
         [
             count * size_of::<Buffer>(),
             count.next_power_of_two() * size_of::<BufferId>(),
-            blocks * size_of::<[u32; BLOCK as usize]>(),
+            blocks * size_of::<[u32; BLOCK]>(),
             blocks * size_of::<u32>(),
         ]
     }
@@ -233,43 +238,36 @@ impl Buffers {
         self.pages_left += pages;
     }
 
-    /// Notes the next page of a registered buffer.
-    #[inline]
-    pub fn push_page(&mut self, id: BufferId, page: u32) {
+    /// Room for the numbers of the next up to 16 pages of a registered buffer. Each page of a
+    /// page list begins a block of its own.
+    pub fn next_block(&mut self, id: BufferId) -> Option<&mut [u32; BLOCK]> {
         let record = &mut self.records[usize::from(id)];
-        let slot = record.stored % BLOCK;
-        if slot == 0 {
-            let block = self.blocks.take(record.last_block);
-            record.last_block = block;
-            if record.stored == 0 {
-                record.first_block = block;
-            }
+        record.last_block = self.blocks.take(record.last_block);
+        if record.first_block == NO_BLOCK {
+            record.first_block = record.last_block;
         }
-        record.stored += 1;
-        if let Some(block) = self.blocks.pages.get_mut(record.last_block as usize) {
-            block[slot as usize] = page;
-        }
+        self.blocks.pages.get_mut(record.last_block as usize)
     }
 
     /// Page number `n` of a registered buffer.
     pub fn page(&self, id: BufferId, n: u64) -> Option<u32> {
         let record = self.get(id);
-        if n >= u64::from(record.stored) {
+        if n >= u64::from(record.pages) {
             return None;
         }
+        let (list, entry) = (n as usize / LIST_ENTRIES, n as usize % LIST_ENTRIES);
         let mut block = record.first_block;
-        for _ in 0..n / u64::from(BLOCK) {
+        for _ in 0..list * LIST_BLOCKS + entry / BLOCK {
             block = *self.blocks.next.get(block as usize)?;
         }
-        let pages = self.blocks.pages.get(block as usize)?;
-        Some(pages[(n % u64::from(BLOCK)) as usize])
+        Some(self.blocks.pages.get(block as usize)?[entry % BLOCK])
     }
 }
 
-/// Blocks of page numbers, chained per buffer. A buffer of n pages takes n/16 rounded up, so
-/// the quotas of buffers and pages bound them together and [`Blocks::take`] never runs dry.
+/// Blocks of page numbers, chained per buffer. The quotas of buffers and pages bound them
+/// together, so [`Blocks::take`] never runs dry.
 struct Blocks {
-    pages: Box<[[u32; BLOCK as usize]]>,
+    pages: Box<[[u32; BLOCK]]>,
     next: Box<[u32]>,
     free: u32,
     /// Blocks from here on were never used.
@@ -279,7 +277,7 @@ struct Blocks {
 impl Blocks {
     fn new(count: usize) -> Self {
         Self {
-            pages: vec![[0; BLOCK as usize]; count].into(),
+            pages: vec![[0; BLOCK]; count].into(),
             next: vec![NO_BLOCK; count].into(),
             free: NO_BLOCK,
             fresh: 0,
@@ -354,25 +352,50 @@ mod tests {
         assert_eq!((buffers.live(), buffers.pages()), (3, 3));
     }
 
+    /// Notes `pages` page numbers from `from` on, as a list is walked.
+    fn fill(buffers: &mut Buffers, id: BufferId, from: u32, pages: u32) {
+        let all: Vec<u32> = (from..from + pages).collect();
+        for block in all.chunks(LIST_ENTRIES).flat_map(|list| list.chunks(BLOCK)) {
+            let room = buffers.next_block(id).expect("a block");
+            room[..block.len()].copy_from_slice(block);
+        }
+    }
+
     #[test]
     fn blocks_are_used_again_and_never_run_dry() {
-        let mut buffers = small();
-        for round in 0..10_u32 {
-            let ids = [1, 2, 3, 4].map(|c| {
-                let id = buffers.insert(c, 0, 0, 16, Kind::Registered).unwrap();
-                (0..16).for_each(|n| buffers.push_page(id, round * 1000 + n));
-                id
-            });
-            for id in ids {
-                assert_eq!(buffers.page(id, 15), Some(round * 1000 + 15));
-                assert_eq!(buffers.page(id, 16), None);
-                buffers.remove(id);
+        let limits = Limits {
+            calls: 1,
+            buffers: 4,
+            pages: 4000,
+            list_frames: 1,
+        };
+        let mut buffers = Buffers::new(&limits);
+        for sizes in [
+            [1000; 4],
+            [1, 1, 1, 3997],
+            [511, 512, 513, 2464],
+            [1022, 17, 2944, 17],
+        ] {
+            for round in 0..3 {
+                let made: Vec<_> = (1..)
+                    .zip(sizes)
+                    .map(|(cookie, pages)| {
+                        let id = buffers
+                            .insert(cookie, 0, 0, pages, Kind::Registered)
+                            .unwrap();
+                        fill(&mut buffers, id, round * 10_000, pages);
+                        (id, pages)
+                    })
+                    .collect();
+                for (id, pages) in made {
+                    let page = |n: u32| buffers.page(id, n.into());
+                    assert!((0..pages).all(|n| page(n) == Some(round * 10_000 + n)));
+                    assert_eq!(page(pages), None);
+                    buffers.remove(id);
+                }
             }
         }
-        assert!(buffers.blocks.fresh <= 8);
-        let id = buffers.insert(9, 0, 0, 64, Kind::Registered).unwrap();
-        (0..64).for_each(|n| buffers.push_page(id, n));
-        assert!((0..64).all(|n| buffers.page(id, u64::from(n)) == Some(n)));
+        assert!(buffers.blocks.fresh as usize <= blocks(&limits));
     }
 
     use std::vec::Vec;

@@ -7,19 +7,20 @@ use crate::buffers::{BufferId, Kind};
 use crate::config::{TaPolicy, Uuid};
 use crate::guest::{Guest, Turn};
 use crate::host::{Frames, Memory, Trace, What};
-use crate::message::{MAX_PARAMS, MAX_WORDS, Shape, Window, high, low, pack, words};
+use crate::message::{MAX_PARAMS, Shape, Window, high, low, pack, words};
 use crate::rpc::Request;
 use crate::shadow::Chain;
-use crate::walk::{List, Then, Walk};
+use crate::walk::{Lent, List, Then, Walk};
 use crate::{Step, code, reply};
 
 /// Set in every thread id that a guest sees.
 const ID_TAG: u32 = 1 << 30;
 
 /// Where a call is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum State {
     /// Nowhere: the slot is free.
+    #[default]
     Free,
     /// In the secure world, on some CPU.
     Secure,
@@ -41,6 +42,7 @@ pub(crate) enum State {
 }
 
 /// A slot for a call. Its number is that of its shadow page.
+#[derive(Default)]
 pub(crate) struct Call {
     slot: u8,
     generation: u16,
@@ -51,16 +53,16 @@ pub(crate) struct Call {
     /// Number of parameters.
     count: u32,
     shapes: [Shape; MAX_PARAMS],
+    /// One bit for each parameter that OP-TEE writes.
+    outputs: u8,
     /// The second word of the message: session and cancel id.
     session: u64,
     /// The guest's message.
     window: Window,
-    /// The guest's RPC argument, as far as it has one.
-    pub home: Option<Window>,
     /// The RPC argument is asked for by ALLOC, not behind the message.
     pub classic: bool,
-    /// The page that ALLOC gave.
-    pub page: Option<BufferId>,
+    /// What ALLOC gave.
+    pub page: Option<(BufferId, Window)>,
     /// OP-TEE's current request.
     pub request: Request,
     /// Buffers that this call registers, unregisters, or brought along.
@@ -69,6 +71,9 @@ pub(crate) struct Call {
     /// Lists of the message.
     chain: Chain,
     /// The list of the last SHM_ALLOC answer.
+    ///
+    /// OP-TEE may be interrupted before it has read it, so no return of the call frees it but
+    /// the last; the next SHM_ALLOC shows that it was read.
     pub reply_chain: Chain,
     pub walk: Walk,
 }
@@ -77,29 +82,21 @@ impl Call {
     pub fn new(slot: usize) -> Self {
         Self {
             slot: slot as u8,
-            generation: 0,
-            state: State::Free,
-            thread: 0,
-            command: 0,
-            count: 0,
-            shapes: [Shape::NONE; MAX_PARAMS],
-            session: 0,
-            window: Window::at(Ipa(0)),
-            home: None,
-            classic: false,
-            page: None,
-            request: Request::NONE,
-            made: [0; MAX_PARAMS],
-            made_count: 0,
-            chain: Chain::EMPTY,
-            reply_chain: Chain::EMPTY,
-            walk: Walk::EMPTY,
+            ..Self::default()
         }
     }
 
     /// The thread id that the guest knows.
     pub fn id(&self) -> u32 {
         ID_TAG | u32::from(self.generation) << 8 | u32::from(self.slot)
+    }
+
+    /// The guest's RPC argument, if it has one.
+    pub fn home(&self) -> Option<Window> {
+        match self.classic {
+            true => self.page.map(|(_, window)| window),
+            false => Some(self.window.skip(self.rpc_word())),
+        }
     }
 
     /// First word of the RPC argument in the shadow page.
@@ -113,10 +110,9 @@ impl Call {
         self.state = State::Free;
         self.generation = self.generation.wrapping_add(1);
         self.page = None;
-        self.home = None;
         self.made_count = 0;
-        self.chain = Chain::EMPTY;
-        self.reply_chain = Chain::EMPTY;
+        self.chain = Chain::default();
+        self.reply_chain = Chain::default();
     }
 
     fn made(&self) -> ([BufferId; MAX_PARAMS], usize) {
@@ -191,6 +187,7 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
         let call = &mut self.guest.calls[self.slot];
         call.window = window;
         call.classic = !beside;
+        call.outputs = 0;
         call.walk.clear();
         match self.take_over(room) {
             Ok(()) => self.translate_call(),
@@ -200,16 +197,14 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
 
     /// Reads the message, checks it, and writes what OP-TEE may see of it to the shadow page.
     fn take_over(&mut self, room: u64) -> Result<(), Refusal> {
-        let call = &mut self.guest.calls[self.slot];
-        let mut message = [0; MAX_WORDS];
-        let rpc_bytes = if call.classic { 0 } else { RPC_ARG_BYTES };
-        let (header, _) = message.split_at_mut(HEADER_WORDS);
+        let Guest { calls, scratch, .. } = &mut *self.guest;
+        let call = &mut calls[self.slot];
         if room < 8 * HEADER_WORDS as u64 {
             return Err(BAD_ADDRESS);
         }
-        call.window
-            .read(self.memory, 0, header)
-            .map_err(|_| BAD_ADDRESS)?;
+        let [header, params @ ..] = scratch;
+        let read = call.window.read(self.memory, 0, header);
+        read.map_err(|_| BAD_ADDRESS)?;
         call.command = low(header[0]);
         call.session = header[1];
         call.count = high(header[3]);
@@ -217,33 +212,31 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
         if count > MAX_PARAMS {
             return Err(BAD_PARAMETERS);
         }
-        let len = words(count);
-        if room < 8 * len as u64 + rpc_bytes {
+        let rpc_bytes = if call.classic { 0 } else { RPC_ARG_BYTES };
+        if room < 8 * words(count) as u64 + rpc_bytes {
             return Err(BAD_ADDRESS);
         }
-        let params = &mut message[HEADER_WORDS..len];
-        call.window
-            .read(self.memory, HEADER_WORDS, params)
-            .map_err(|_| BAD_ADDRESS)?;
-        call.home = (!call.classic).then(|| call.window.skip(len));
-        self.note(What::Taken(self.guest.calls[self.slot].command));
-        self.admit(params)?;
-        let (params, _) = params.as_chunks_mut::<PARAM_WORDS>();
-        for (n, param) in params.iter_mut().enumerate() {
-            self.take_param(n, param)?;
-        }
+        let params = params[..count].as_flattened_mut();
+        let read = call.window.read(self.memory, HEADER_WORDS, params);
+        read.map_err(|_| BAD_ADDRESS)?;
         // A result that OP-TEE never wrote must not look like success.
-        message[2] = pack(0, tee::COMMUNICATION);
-        message[3] = pack(0, count as u32);
-        self.frames.write(self.slot, 0, &message[..len]);
+        header[2] = pack(0, tee::COMMUNICATION);
+        header[3] = pack(0, count as u32);
+        self.note(What::Taken(self.guest.calls[self.slot].command));
+        self.admit()?;
+        for n in 0..count {
+            self.take_param(n)?;
+        }
+        let message = &self.guest.scratch[..=count];
+        self.frames.write(self.slot, 0, message.as_flattened());
         self.take_frames()
     }
 
     /// Whether the guest may give this command with these parameters.
-    fn admit(&self, params: &[u64]) -> Result<(), Refusal> {
+    fn admit(&self) -> Result<(), Refusal> {
         let Call { command, count, .. } = self.guest.calls[self.slot];
         let fits = match command {
-            cmd::OPEN_SESSION => return self.admit_session(params),
+            cmd::OPEN_SESSION => return self.admit_session(count),
             cmd::INVOKE => true,
             cmd::CLOSE_SESSION | cmd::CANCEL => count == 0,
             cmd::REGISTER_SHM | cmd::UNREGISTER_SHM => count == 1,
@@ -256,11 +249,14 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
     }
 
     /// The first two parameters of OPEN_SESSION name the application and the client.
-    fn admit_session(&self, params: &[u64]) -> Result<(), Refusal> {
+    fn admit_session(&self, count: u32) -> Result<(), Refusal> {
         const META_VALUE: u64 = attr::VALUE_IN | attr::META;
-        let [META_VALUE, a, b, _, META_VALUE, ..] = *params else {
+        let [_, [META_VALUE, a, b, _], [META_VALUE, ..], ..] = self.guest.scratch else {
             return Err(BAD_PARAMETERS);
         };
+        if count < 2 {
+            return Err(BAD_PARAMETERS);
+        }
         if self.guest.config.policy == TaPolicy::Any {
             return Ok(());
         }
@@ -273,32 +269,40 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
     }
 
     /// Checks one parameter and turns it into what OP-TEE may see.
-    fn take_param(&mut self, n: usize, param: &mut [u64; PARAM_WORDS]) -> Result<(), Refusal> {
+    fn take_param(&mut self, n: usize) -> Result<(), Refusal> {
+        let Guest { calls, scratch, .. } = &mut *self.guest;
+        let (call, param) = (&mut calls[self.slot], &mut scratch[n + 1]);
         let attributes = param[0];
         let known = attr::TYPE | attr::META | attr::NONCONTIG | attr::CACHE;
         let shape = Shape::of(attributes).ok_or(BAD_PARAMETERS)?;
+        call.outputs |= u8::from(shape.is_output()) << n;
+        call.shapes[n] = shape;
+        let plain = call.command != cmd::REGISTER_SHM && call.command != cmd::UNREGISTER_SHM;
+        if attributes <= attr::VALUE_INOUT && plain {
+            if shape == Shape::NONE {
+                *param = [0; PARAM_WORDS];
+            }
+            return Ok(());
+        }
         let listed = attributes & attr::NONCONTIG != 0;
         if attributes & !known != 0 || listed && !shape.is_address() {
             return Err(BAD_PARAMETERS);
         }
         param[0] = attributes & (attr::TYPE | attr::META | attr::NONCONTIG);
-        self.guest.calls[self.slot].shapes[n] = shape;
-        match self.guest.calls[self.slot].command {
+        let mut copy = *param;
+        match call.command {
             cmd::REGISTER_SHM if param[0] == attr::TMEM_OUT | attr::NONCONTIG => {
-                self.take_list(n, param, Kind::Registering)
+                self.take_list(n, &mut copy, Kind::Registering)
             }
-            cmd::UNREGISTER_SHM if shape.is_registered() => self.take_unregister(param),
+            cmd::UNREGISTER_SHM if shape.is_registered() => self.take_unregister(&mut copy),
             cmd::REGISTER_SHM | cmd::UNREGISTER_SHM => Err(BAD_PARAMETERS),
-            _ if listed => self.take_list(n, param, Kind::Temporary),
-            _ if shape.is_registered() => self.check_registered(param),
-            _ if shape.is_address() => take_null(param),
-            _ => {
-                if shape == Shape::NONE {
-                    *param = [param[0], 0, 0, 0];
-                }
-                Ok(())
-            }
-        }
+            _ if listed => self.take_list(n, &mut copy, Kind::Temporary),
+            _ if shape.is_registered() => self.check_registered(&copy),
+            _ if shape.is_address() => take_null(&mut copy),
+            _ => Ok(()),
+        }?;
+        self.guest.scratch[n + 1] = copy;
+        Ok(())
     }
 
     /// A page list becomes a record and waits for its translation.
@@ -393,6 +397,9 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
 
     /// Translates the next part of the message's lists; at their end, enters OP-TEE.
     pub(crate) fn translate_call(&mut self) -> Step {
+        if self.call().walk.is_empty() {
+            return self.enter();
+        }
         match self.walk() {
             Ok(true) => self.enter(),
             Ok(false) => self.come_again(Then::Call),
@@ -406,10 +413,17 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
             calls,
             buffers,
             lists,
+            scratch,
             ..
         } = &mut *self.guest;
-        let walk = &mut calls[self.slot].walk;
-        walk.run(self.slot, buffers, lists, self.memory, self.frames)
+        let (memory, frames) = (self.memory, &mut *self.frames);
+        let lent = Lent {
+            buffers,
+            scratch,
+            memory,
+            frames,
+        };
+        calls[self.slot].walk.run(self.slot, lists, lent)
     }
 
     fn enter(&mut self) -> Step {
@@ -458,8 +472,6 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
     /// OP-TEE came back from the call.
     pub(crate) fn call_returned(&mut self, [w0, w1, w2, w3]: [u32; 4]) -> Step {
         let call = &mut self.guest.calls[self.slot];
-        let chain = core::mem::replace(&mut call.reply_chain, Chain::EMPTY);
-        self.guest.lists.give_back(chain);
         if w0 < ret::RPC_ALLOC || w0 == ret::UNKNOWN {
             return self.complete(w0);
         }
@@ -506,16 +518,19 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
         };
         let header = [session, pack(0, result), pack(origin, call.count)];
         let mut written = call.window.write(self.memory, 1, &header);
-        if call.command <= cmd::INVOKE {
-            for (n, shape) in call.shapes.iter().take(call.count as usize).enumerate() {
-                let mut param = [0; PARAM_WORDS];
-                let at = words(n) + shape.outputs().start;
-                let out = &mut param[shape.outputs()];
-                if !out.is_empty() {
-                    self.frames.read(self.slot, at, out);
-                    written = written.and(call.window.write(self.memory, at, out));
-                }
-            }
+        let mut left = if call.command <= cmd::INVOKE {
+            call.outputs
+        } else {
+            0
+        };
+        while left != 0 {
+            let n = left.trailing_zeros() as usize;
+            left &= left - 1;
+            let words_out = call.shapes[n].outputs();
+            let at = words(n) + words_out.start;
+            let out = &mut self.guest.scratch[0][words_out];
+            self.frames.read(self.slot, at, out);
+            written = written.and(call.window.write(self.memory, at, out));
         }
         written.map_or(ret::EBADADDR, |()| ret::OK)
     }
@@ -543,7 +558,7 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
 
     /// Ends the call; a classic guest first gets the page of its RPC argument back.
     fn finish(&mut self, w0: u32) -> Step {
-        let Some(id) = self.guest.calls[self.slot].page.take() else {
+        let Some((id, _)) = self.guest.calls[self.slot].page.take() else {
             return self.end(w0);
         };
         let cookie = self.guest.buffers.get(id).cookie;
@@ -555,10 +570,8 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
     pub(crate) fn end(&mut self, w0: u32) -> Step {
         self.note(What::Ended(w0));
         let call = &mut self.guest.calls[self.slot];
-        let chains = [&mut call.chain, &mut call.reply_chain];
-        for chain in chains.map(|chain| core::mem::replace(chain, Chain::EMPTY)) {
-            self.guest.lists.give_back(chain);
-        }
+        self.guest.lists.give_back(&mut call.chain);
+        self.guest.lists.give_back(&mut call.reply_chain);
         call.retire();
         self.guest.free |= 1 << self.slot;
         code(w0)

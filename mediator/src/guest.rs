@@ -11,6 +11,7 @@ use crate::buffers::Buffers;
 use crate::call::{Call, State};
 use crate::config::{Config, Dialect, Limits};
 use crate::host::{Event, Frames, Memory, Trace, What};
+use crate::message::Scratch;
 use crate::probe::{Optee, uid};
 use crate::shadow::ListFrames;
 use crate::walk::Then;
@@ -33,6 +34,7 @@ pub struct Guest<T = ()> {
     pub(crate) lists: ListFrames,
     pub(crate) notified: bool,
     pub(crate) counters: Counters,
+    pub(crate) scratch: Scratch,
     trace: T,
 }
 
@@ -123,6 +125,7 @@ impl<T: Trace> Guest<T> {
             lists: ListFrames::new(&limits),
             notified: false,
             counters: Counters::default(),
+            scratch: Scratch::default(),
             trace,
         }
     }
@@ -405,6 +408,9 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
 
     #[inline]
     pub fn note(&mut self, what: What) {
+        if !T::ENABLED {
+            return;
+        }
         let call = self.call().id();
         self.guest.trace.event(Event {
             vcpu: self.vcpu,

@@ -16,8 +16,9 @@ use crate::host::{Memory, NotRam};
 /// Most parameters of a message: two META ones of OPEN_SESSION and the four of GlobalPlatform.
 /// OP-TEE answers more with BAD_PARAMETERS whatever the command.
 pub(crate) const MAX_PARAMS: usize = 6;
-/// Words of the longest message.
-pub(crate) const MAX_WORDS: usize = words(MAX_PARAMS);
+/// Words on their way from one side to the other: a header and parameters, or a part of a page
+/// list. Each guest has one, kept between calls so that nobody need clear it.
+pub(crate) type Scratch = [[u64; PARAM_WORDS]; 16];
 
 /// Words of a message with this many parameters.
 pub(crate) const fn words(params: usize) -> usize {
@@ -37,7 +38,7 @@ pub(crate) const fn pack(low: u32, high: u32) -> u64 {
 }
 
 /// Type of a parameter, known to be one of OP-TEE's.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Shape(u8);
 
 impl Shape {
@@ -84,7 +85,7 @@ impl Shape {
 }
 
 /// Where a message lies in guest RAM: in one piece, or in two pages of a registered buffer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Window {
     first: Ipa,
     /// Words in the first piece.

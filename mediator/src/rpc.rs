@@ -14,7 +14,7 @@ use crate::walk::Then;
 const RPC_WORDS: usize = words(RPC_PARAMS);
 
 /// What OP-TEE asks for, as it was when we read it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Request {
     command: u32,
     count: usize,
@@ -25,25 +25,19 @@ pub(crate) struct Request {
     size: u64,
 }
 
-impl Request {
-    pub const NONE: Self = Self {
-        command: 0,
-        count: 0,
-        shapes: [Shape::NONE; RPC_PARAMS],
-        kind: 0,
-        size: 0,
-    };
-}
-
 impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
     /// OP-TEE sent a command. A classic guest may have to give a page for it first.
     pub(crate) fn rpc_arrived(&mut self, cookie: u32) -> Step {
+        // OP-TEE has read the answer before this request to its end. An interrupt would not
+        // say so: it can come in the middle of the list.
+        let call = &mut self.guest.calls[self.slot];
+        self.guest.lists.give_back(&mut call.reply_chain);
         if cookie != 0 {
             // The argument is in a buffer that we never gave.
             return self.answer_rpc(tee::BAD_PARAMETERS);
         }
         let call = self.call();
-        if call.classic && call.home.is_none() {
+        if call.home().is_none() {
             self.note(What::RpcPage);
             return self.wait(State::AskedPage, ret::RPC_ALLOC, RPC_ARG_BYTES << 32);
         }
@@ -64,12 +58,14 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
     fn deliver(&mut self, message: &[u64], state: State, failure: u32) -> Step {
         let call = &mut self.guest.calls[self.slot];
         let written = call
-            .home
+            .home()
             .is_some_and(|home| home.write(self.memory, 0, message).is_ok());
         if !written {
             return self.answer_rpc(failure);
         }
-        let cookie = call.page.map_or(0, |id| self.guest.buffers.get(id).cookie);
+        let cookie = call
+            .page
+            .map_or(0, |(id, _)| self.guest.buffers.get(id).cookie);
         self.guest.counters.rpcs = self.guest.counters.rpcs.wrapping_add(1);
         self.note(What::Rpc(low(message[0])));
         self.wait(state, ret::RPC_CMD, cookie)
@@ -94,7 +90,7 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
         let mut request = Request {
             command,
             count,
-            ..Request::NONE
+            ..Request::default()
         };
         let params = message[HEADER_WORDS..len].as_chunks_mut::<PARAM_WORDS>().0;
         for (param, shape) in params.iter_mut().zip(&mut request.shapes) {
@@ -167,7 +163,7 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
         let call = &self.guest.calls[self.slot];
         if call
             .page
-            .is_some_and(|id| self.guest.buffers.get(id).cookie != cookie)
+            .is_some_and(|(id, _)| self.guest.buffers.get(id).cookie != cookie)
         {
             return self.answer_rpc(tee::BAD_PARAMETERS);
         }
@@ -175,7 +171,7 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
         let answer = &mut answer[..words(call.request.count)];
         // The command and the session words are ours to know.
         let read = call
-            .home
+            .home()
             .is_some_and(|home| home.read(self.memory, 2, &mut answer[2..]).is_ok());
         if !read {
             return self.answer_rpc(tee::COMMUNICATION);
@@ -311,7 +307,7 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
         match record {
             Ok(id) => {
                 let call = &mut self.guest.calls[self.slot];
-                (call.page, call.home) = (Some(id), Some(home));
+                call.page = Some((id, home));
                 self.rpc_command()
             }
             Err(_) => self.free_rpc_page(cookie, State::RefusedPage),

@@ -9,7 +9,7 @@ use crate::config::Limits;
 const END: u16 = u16::MAX;
 
 /// A chain of list frames, owned by one call.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[must_use]
 pub(crate) struct Chain {
     head: u16,
@@ -17,8 +17,6 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    pub const EMPTY: Self = Self { head: END, len: 0 };
-
     /// The frame at its head.
     pub fn head(&self) -> usize {
         usize::from(self.head)
@@ -86,13 +84,14 @@ impl ListFrames {
         Some(Chain { head, len })
     }
 
-    /// Frees a chain.
-    pub fn give_back(&mut self, chain: Chain) {
+    /// Frees a chain and leaves an empty one.
+    pub fn give_back(&mut self, chain: &mut Chain) {
         if chain.len > 0 {
             let last = (1..chain.len).fold(chain.head, |at, _| self.next(usize::from(at)) as u16);
             self.link(last, self.free);
             self.free = chain.head;
             self.left += chain.len;
+            *chain = Chain::default();
         }
     }
 
@@ -116,8 +115,8 @@ mod tests {
         };
         let mut frames = ListFrames::new(&limits);
         for _ in 0..5 {
-            let a = frames.take(1).unwrap();
-            let b = frames.take(3).unwrap();
+            let mut a = frames.take(1).unwrap();
+            let mut b = frames.take(3).unwrap();
             assert!(frames.take(1).is_none());
             assert_eq!(frames.used(), 4);
             let (first, second) = (b.head(), frames.next(b.head()));
@@ -126,8 +125,8 @@ mod tests {
             let mut all = [a.head(), first, second, third];
             all.sort_unstable();
             assert_eq!(all, [3, 4, 5, 6]);
-            frames.give_back(a);
-            frames.give_back(b);
+            frames.give_back(&mut a);
+            frames.give_back(&mut b);
             assert_eq!(frames.used(), 0);
         }
     }

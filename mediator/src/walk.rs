@@ -7,13 +7,10 @@
 use addr::{Ipa, PAGE_SIZE};
 
 use crate::abi::{LIST_ENTRIES, tee};
-use crate::buffers::{BufferId, Buffers, Kind};
+use crate::buffers::{BLOCK, BufferId, Buffers, Kind};
 use crate::host::{Frames, Memory};
-use crate::message::MAX_PARAMS;
+use crate::message::{MAX_PARAMS, Scratch};
 use crate::shadow::ListFrames;
-
-/// Entries copied at once: a small array on the stack.
-const STRIDE: usize = 64;
 
 /// What to do when all lists are translated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,7 +22,7 @@ pub(crate) enum Then {
 }
 
 /// One list.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct List {
     /// Word of the shadow message that gets the address of the first shadow list page.
     pub target: u16,
@@ -39,16 +36,8 @@ pub(crate) struct List {
     pub left: u32,
 }
 
-const NO_LIST: List = List {
-    target: 0,
-    offset: 0,
-    buffer: 0,
-    next: Ipa(0),
-    left: 0,
-};
-
 /// The lists of one message and how far their translation has come.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Walk {
     lists: [List; MAX_PARAMS],
     count: u8,
@@ -60,14 +49,6 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
-    pub const EMPTY: Self = Self {
-        lists: [NO_LIST; MAX_PARAMS],
-        count: 0,
-        now: 0,
-        begun: false,
-        frame: 0,
-    };
-
     pub fn clear(&mut self) {
         (self.count, self.now, self.begun) = (0, 0, false);
     }
@@ -97,15 +78,18 @@ impl Walk {
         self.frame = frame;
     }
 
+    /// Whether there are lists at all.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     /// Translates until a page list's worth of entries is done or nothing is left. Gives
     /// whether all lists are done.
     pub fn run<M: Memory, F: Frames>(
         &mut self,
         message: usize,
-        buffers: &mut Buffers,
         chain: &ListFrames,
-        memory: &M,
-        frames: &mut F,
+        mut lent: Lent<'_, M, F>,
     ) -> Result<bool, u32> {
         let mut done = 0;
         while self.now < self.count {
@@ -114,12 +98,13 @@ impl Walk {
             }
             let list = &mut self.lists[usize::from(self.now)];
             if !self.begun {
-                let first = frames.pa(self.frame).0 | u64::from(list.offset);
-                frames.write(message, usize::from(list.target), &[first]);
+                let first = lent.frames.pa(self.frame).0 | u64::from(list.offset);
+                lent.frames
+                    .write(message, usize::from(list.target), &[first]);
                 self.begun = true;
             }
             let next = chain.next(self.frame);
-            done += list_page(list, self.frame, next, buffers, memory, frames)?;
+            done += list_page(list, self.frame, next, &mut lent)?;
             self.frame = next;
             if list.left == 0 {
                 self.now += 1;
@@ -130,62 +115,73 @@ impl Walk {
     }
 }
 
+/// What a walk works with.
+pub(crate) struct Lent<'a, M, F> {
+    pub buffers: &'a mut Buffers,
+    pub scratch: &'a mut Scratch,
+    pub memory: &'a M,
+    pub frames: &'a mut F,
+}
+
 /// Translates one page of a list into `frame`, linked to `next` if more follow. Gives the
 /// number of entries.
 fn list_page<M: Memory, F: Frames>(
     list: &mut List,
     frame: usize,
     next: usize,
-    buffers: &mut Buffers,
-    memory: &M,
-    frames: &mut F,
+    lent: &mut Lent<'_, M, F>,
 ) -> Result<usize, u32> {
-    if !list.next.is_aligned(PAGE_SIZE) {
+    let at = list.next;
+    if !at.is_aligned(PAGE_SIZE) {
         return Err(tee::BAD_PARAMETERS);
     }
-    let keep = buffers.get(list.buffer).kind == Kind::Registering;
+    let keep = lent.buffers.get(list.buffer).kind == Kind::Registering;
     let count = (list.left as usize).min(LIST_ENTRIES);
     let more = list.left as usize > count;
-    let at = list.next;
-    let mut words = [0; STRIDE];
     let mut done = 0;
     while done < count {
-        let entries = (count - done).min(STRIDE);
+        let words = lent.scratch.as_flattened_mut();
+        let entries = (count - done).min(words.len());
         let linked = more && done + entries == LIST_ENTRIES;
         let part = &mut words[..entries + usize::from(linked)];
         let from = Ipa(at.0 + done as u64 * 8);
-        memory.read(from, part).map_err(|_| tee::BAD_PARAMETERS)?;
+        lent.memory
+            .read(from, part)
+            .map_err(|_| tee::BAD_PARAMETERS)?;
         let (pages, link) = part.split_at_mut(entries);
-        for page in pages {
-            *page = translate(*page, keep.then_some(list.buffer), buffers, memory)?;
+        for pages in pages.chunks_mut(BLOCK) {
+            let room = keep.then(|| lent.buffers.next_block(list.buffer)).flatten();
+            translate(pages, room.unwrap_or(&mut [0; BLOCK]), lent.memory)?;
         }
         if let [link] = link {
             list.next = Ipa(*link);
-            *link = frames.pa(next).0;
+            *link = lent.frames.pa(next).0;
         }
-        frames.write(frame, done, part);
+        lent.frames.write(frame, done, part);
         done += entries;
     }
     list.left -= count as u32;
     Ok(count)
 }
 
-/// Translates one entry, and notes it if it belongs to a registered buffer.
+/// Translates entries in place and notes their page numbers in `numbers`.
 #[inline(always)]
 fn translate<M: Memory>(
-    entry: u64,
-    keep: Option<BufferId>,
-    buffers: &mut Buffers,
+    pages: &mut [u64],
+    numbers: &mut [u32; BLOCK],
     memory: &M,
-) -> Result<u64, u32> {
-    let page = Ipa(entry);
-    if !page.is_aligned(PAGE_SIZE) {
-        return Err(tee::BAD_PARAMETERS);
+) -> Result<(), u32> {
+    let mut all = 0;
+    for (page, number) in pages.iter_mut().zip(numbers) {
+        all |= *page;
+        *number = (*page / PAGE_SIZE) as u32;
+        *page = memory.translate(Ipa(*page)).ok_or(tee::BAD_PARAMETERS)?.0;
     }
-    let pa = memory.translate(page).ok_or(tee::BAD_PARAMETERS)?;
-    if let Some(id) = keep {
-        let number = u32::try_from(page.0 / PAGE_SIZE).map_err(|_| tee::BAD_PARAMETERS)?;
-        buffers.push_page(id, number);
+    // Each is aligned, and its number fits in 32 bits.
+    let wrong = (PAGE_SIZE - 1) | (u64::MAX << 44);
+    if all & wrong == 0 {
+        Ok(())
+    } else {
+        Err(tee::BAD_PARAMETERS)
     }
-    Ok(pa.0)
 }

@@ -539,3 +539,34 @@ fn h18_results_survive_rpcs_that_are_answered_here() {
         assert_eq!(results, [0, no, no, bad, bad, no]);
     }
 }
+
+/// Found by xtest 2002 with two vCPUs: the list was freed as soon as OP-TEE came back.
+#[test]
+fn h16_a_page_list_stays_until_optee_has_read_it() {
+    let (mut world, client) = start(Way::RpcArg);
+    let mut other = Client::new(&world, 1, Way::RpcArg);
+    world
+        .optee
+        .plans
+        .push_back(vec![Act::Alloc(2 * 4096, 0), Act::Interrupt]);
+    world.ram.put(client.arg, &Message::invoke(&[]).words());
+    let answer = world.call(0, client.regs(client.arg));
+    Client::lay_list(&world, client.lists, 2);
+    world.ram.put(client.arg + 48, &[0]);
+    let list = Param::list(0xa, client.lists, 2 * 4096, 0x50);
+    world.ram.put(client.arg + 64, &list);
+    let interrupted = world.resume(0, answer);
+    assert_eq!(interrupted[0], ret::RPC_FOREIGN_INTR.into());
+    other.register(&mut world, other.lists, 3);
+    assert_eq!(world.resume(0, interrupted), [0; 4]);
+    let given: Vec<u64> = (0..2)
+        .map(|n| world.ram.get(client.lists + 8 * n))
+        .collect();
+    let shm = world.optee.shm(CLIENT);
+    let known: Vec<u64> = shm[&0x50]
+        .pages
+        .iter()
+        .filter_map(|&pa| world.ram.owner(pa))
+        .collect();
+    assert_eq!(known, given);
+}

@@ -292,6 +292,11 @@ impl FakeOptee {
             return results([ret::ERESUME, 0, 0, 0]);
         };
         let at = thread.message + thread.words.len() as u64 * 8;
+        // An interrupt may come before OP-TEE has read the answer that it got.
+        if thread.asked.is_some() && matches!(thread.acts.front(), Some(Act::Interrupt)) {
+            thread.acts.pop_front();
+            return results([ret::RPC_FOREIGN_INTR, 0, 0, id]);
+        }
         if let Some(asked) = thread.asked.take() {
             let word = |n: u64| pool.peek(at + n * 8).unwrap_or_default();
             let params = u64::from(hi(word(3))).min(4) * 4;
