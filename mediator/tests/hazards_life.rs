@@ -51,7 +51,7 @@ fn h19_destroy_waits_for_all_vcpus_and_leaves_nothing() {
             before.buffers,
             before.list_frames
         ),
-        (3, 1, 3, 2)
+        (3, 1, 3, 3)
     );
     assert!(world.destroy().is_err());
     assert_eq!(world.usage(), before, "nothing was done");
