@@ -72,8 +72,8 @@ pub(crate) struct Call {
     chain: Chain,
     /// The list of the last SHM_ALLOC answer.
     ///
-    /// OP-TEE may be interrupted before it has read it, so no return of the call frees it but
-    /// the last; the next SHM_ALLOC shows that it was read.
+    /// An interrupt, or a wait for a mutex (NOTIFICATION), may come before OP-TEE has read it.
+    /// So only the next SHM_ALLOC, which shows that it was read, and the call's end free it.
     pub reply_chain: Chain,
     pub walk: Walk,
 }

@@ -28,10 +28,6 @@ pub(crate) struct Request {
 impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
     /// OP-TEE sent a command. A classic guest may have to give a page for it first.
     pub(crate) fn rpc_arrived(&mut self, cookie: u32) -> Step {
-        // OP-TEE has read the answer before this request to its end. An interrupt would not
-        // say so: it can come in the middle of the list.
-        let call = &mut self.guest.calls[self.slot];
-        self.guest.lists.give_back(&mut call.reply_chain);
         if cookie != 0 {
             // The argument is in a buffer that we never gave.
             return self.answer_rpc(tee::BAD_PARAMETERS);
@@ -237,6 +233,9 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
                 let list = self.record_list(target, &param, Kind::Payload)?;
                 let call = &mut self.guest.calls[self.slot];
                 call.walk.add(list);
+                // OP-TEE has read the list of the answer before, now that it asks again. Nothing
+                // earlier says so: an interrupt or a sleep can come in the middle of a list.
+                self.guest.lists.give_back(&mut call.reply_chain);
                 let Some(chain) = self.guest.lists.take(call.walk.frames()) else {
                     self.guest.buffers.remove(list.buffer);
                     return Err(tee::OUT_OF_MEMORY);
