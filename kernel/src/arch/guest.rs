@@ -110,6 +110,7 @@ mod hcr {
     pub const RW: u64 = 1 << 31;
     pub const TLOR: u64 = 1 << 35;
     pub const TERR: u64 = 1 << 36;
+    pub const TID5: u64 = 1 << 58;
     pub const APK: u64 = 1 << 40;
     pub const API: u64 = 1 << 41;
 }
@@ -135,8 +136,14 @@ fn hcr_value() -> u64 {
     if has(read_sysreg!("id_aa64pfr0_el1"), 28) {
         value |= hcr::TERR;
     }
-    // Pointer authentication keys are per core and a vCPU owns its core.
-    value | hcr::APK | hcr::API
+    if has(read_sysreg!("id_aa64pfr1_el1"), 8) {
+        value |= hcr::TID5;
+    }
+    // Pointer authentication (APA, API, GPA, GPI): the keys are the guest's.
+    if read_sysreg!("id_aa64isar1_el1") & 0xff00_0ff0 != 0 {
+        value |= hcr::APK | hcr::API;
+    }
+    value
 }
 
 /// Makes the guest's next instruction take a virtual SError.
@@ -150,12 +157,12 @@ pub fn pend_serror() {
 pub fn init_core() {
     // CPTR: trap SVE, SME, trace and activity monitors; the rest are RES1 (DDI 0487 D19.2.34).
     let cptr = 0x33ff | 1 << 20 | 1 << 30;
-    // MDCR: trap the PMU and trace filters; leave all PMU counters to EL1 as reset does.
+    // MDCR: trap the PMU, statistical profiling and trace filters; leave all PMU counters to EL1 as reset does.
     let counters = match read_sysreg!("id_aa64dfr0_el1") >> 8 & 0xf {
         0 | 0xf => 0,
         _ => read_sysreg!("pmcr_el0") >> 11 & 0x1f,
     };
-    let mdcr = counters | 1 << 5 | 1 << 6 | 1 << 19;
+    let mdcr = counters | 1 << 5 | 1 << 6 | 1 << 14 | 1 << 19;
     // CNTHCTL: the guest may use the physical counter and timer.
     let cnthctl = 3;
     // SAFETY: these only choose what traps from EL1 and EL0.
@@ -177,6 +184,7 @@ pub fn init_core() {
 unsafe fn init_fine_grained_traps() {
     let mmfr0 = read_sysreg!("id_aa64mmfr0_el1");
     let mmfr1 = read_sysreg!("id_aa64mmfr1_el1");
+    let pfr0 = read_sysreg!("id_aa64pfr0_el1");
     // SAFETY: the registers exist by their features; zero turns every trap off and hides what
     // must be turned on.
     unsafe {
@@ -189,6 +197,9 @@ unsafe fn init_fine_grained_traps() {
         }
         if mmfr1 >> 40 & 0xf != 0 {
             write_sysreg!("S3_4_C1_C2_2", 0); // HCRX_EL2
+        }
+        if pfr0 >> 40 & 0xf != 0 {
+            write_sysreg!("S3_4_C10_C5_0", 3 << 48); // MPAM2_EL2: trap EL1's and EL0's accesses
         }
     }
 }

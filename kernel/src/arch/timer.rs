@@ -22,3 +22,18 @@ pub fn stop_guest_timers() {
     }
     isb();
 }
+
+/// Whether a timer with this CTL asserts its interrupt: ENABLE and ISTATUS without IMASK.
+fn line(ctl: u64) -> bool {
+    ctl & 7 == 5
+}
+
+/// The interrupt line of this core's virtual timer.
+pub fn virtual_line() -> bool {
+    line(read_sysreg!("cntv_ctl_el0"))
+}
+
+/// The interrupt line of this core's physical timer.
+pub fn physical_line() -> bool {
+    line(read_sysreg!("cntp_ctl_el0"))
+}

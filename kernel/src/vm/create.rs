@@ -16,7 +16,7 @@ use vuart::Uart;
 use super::{
     VMS, Vm,
     images::{ImageError, Images, TreeSettings},
-    lifecycle::Life,
+    lifecycle::{After, Life},
     vcpu::Vcpu,
 };
 use crate::{
@@ -195,6 +195,10 @@ fn one(
         gic_version,
         workarounds,
         counter_offset: timer::now(),
+        on_crash: match guest.on_crash {
+            manifest::OnCrash::Stop => After::Off,
+            manifest::OnCrash::Restart => After::Restart,
+        },
     })
 }
 

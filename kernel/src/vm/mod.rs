@@ -1,7 +1,7 @@
 //! Guests: what each one is made of. How one is built is in `create`, how its vCPUs run in
 //! `vcpu`, how it starts and ends in `lifecycle`.
 //!
-//! Lock order within a guest: `life`, then `power`, `gic`, `uart`, the vCPUs' `start`, then the
+//! Lock order within a guest: `life`, then `power`, `uart`, `gic`, the vCPUs' `start`, then the
 //! console. No lock is held while a vCPU runs or while OP-TEE is called.
 
 pub mod create;
@@ -20,7 +20,7 @@ use vuart::Uart;
 
 use crate::{arch::cpu, console, irq, tee::Tee};
 use images::Images;
-use lifecycle::Life;
+use lifecycle::{After, Life};
 use vcpu::{Start, Vcpu};
 
 /// One guest. Everything that changes is behind a lock or atomic; a vCPU's registers live with
@@ -49,6 +49,7 @@ pub struct Vm {
     gic_version: Version,
     workarounds: vpsci::smccc::Workarounds,
     counter_offset: u64,
+    on_crash: After,
 }
 
 static VMS: Once<Box<[Vm]>> = Once::new();
@@ -103,36 +104,39 @@ impl Vm {
 
     /// A guest's write to its UART.
     pub fn uart_write(&self, offset: u64, size: u8, value: u64) {
-        let mut uart = self.uart.lock();
-        let effects = uart.write(offset, size, value);
-        drop(uart);
-        if let Some(byte) = effects.tx {
+        if let Some(byte) = self.with_uart(|uart| uart.write(offset, size, value).tx) {
             console::guest_output(self.id.0, &self.name, byte);
         }
-        self.set_uart_line(effects.level);
     }
 
     /// A guest's read of its UART.
     pub fn uart_read(&self, offset: u64, size: u8) -> u32 {
-        let (value, level) = self.uart.lock().read(offset, size);
-        self.set_uart_line(level);
-        value
+        self.with_uart(|uart| uart.read(offset, size).0)
     }
 
     /// A byte typed at the console for this guest; lost if its FIFO is full, as on a wire.
     pub fn uart_receive(&self, byte: u8) {
-        let received = self.uart.lock().receive(byte);
-        if let Ok(level) = received {
-            self.set_uart_line(level);
-        }
+        // The level in the answer is what `with_uart` looks at.
+        let _ = self.with_uart(|uart| uart.receive(byte));
     }
 
-    fn set_uart_line(&self, level: bool) {
-        let set = self
-            .gic
-            .lock()
-            .set_level(VcpuId(0), platform::UART_INTID, level);
+    /// Lets `act` work on the UART, and carries a change of its interrupt line to the GIC while
+    /// no other change can come between.
+    fn with_uart<T>(&self, act: impl FnOnce(&mut Uart) -> T) -> T {
+        let mut uart = self.uart.lock();
+        let before = uart.level();
+        let result = act(&mut uart);
+        let level = uart.level();
+        let set = match level == before {
+            true => VcpuSet::EMPTY,
+            false => self
+                .gic
+                .lock()
+                .set_level(VcpuId(0), platform::UART_INTID, level),
+        };
+        drop(uart);
         self.kick(set);
+        result
     }
 
     /// OP-TEE has notified: tell the guest if it asked for that.

@@ -6,13 +6,11 @@ use addr::{VcpuId, platform};
 use spin::Mutex;
 use vgic::{Frame, Lrs, VcpuSet, Vgic};
 
-use super::{
-    Vm,
-    lifecycle::{self, After},
-};
+use super::{Vm, lifecycle};
 use crate::arch::{
     cpu,
     guest::{self, Exit, GuestRegs, Identity},
+    timer,
 };
 use crate::irq::{self, virt::VirtualInterface};
 use crate::trap;
@@ -142,7 +140,7 @@ impl VcpuContext {
         }
         self.leave_core();
         if self.vm.power.lock().powered() == 0 {
-            lifecycle::stop(self.vm, After::Off);
+            lifecycle::stop(self.vm, self.vm.on_crash);
         }
     }
 
@@ -162,12 +160,14 @@ impl VcpuContext {
     }
 
     fn leave_core(&mut self) {
-        self.with_gic(|_, _| ((), VcpuSet::EMPTY));
-        self.interface.reset();
         guest::unload();
-        // A timer's interrupt that the guest has not ended would stay active for ever.
-        irq::deactivate(platform::VIRTUAL_TIMER_INTID);
-        irq::deactivate(platform::PHYSICAL_TIMER_INTID);
+        self.with_gic(|gic, id| {
+            gic.power_off(id);
+            ((), VcpuSet::EMPTY)
+        });
+        self.interface.reset();
+        // What the guest has not ended would stay active on this core for ever.
+        self.deactivate_due();
     }
 
     /// Begins anew at `start`, as after a power-down suspend.
@@ -186,7 +186,7 @@ impl VcpuContext {
             self.interface.save(&mut self.lrs);
         }
         let mut gic = self.vm.gic.lock();
-        let moved = gic.sync(self.id, &mut self.lrs);
+        let moved = gic.sync(self.id, &mut self.lrs) | withdraw_timers(&mut gic, self.id);
         let (result, changed) = act(&mut gic, self.id);
         drop(gic);
         self.vcpu().mark_interrupts_changed();
@@ -208,6 +208,13 @@ impl VcpuContext {
         drop(gic);
         self.interface.load(&self.lrs);
         self.vm.kick(moved);
+    }
+
+    /// Deactivates the physical interrupts of this core that the guest is done with.
+    fn deactivate_due(&self) {
+        while let Some(intid) = self.vm.gic.lock().take_deactivation(self.id) {
+            irq::deactivate(intid);
+        }
     }
 
     /// Waits until this vCPU has a virtual interrupt to take or its core a physical one.
@@ -249,4 +256,17 @@ impl VcpuContext {
     pub fn gic_write(&mut self, frame: Frame, offset: u64, size: u8, value: u64) {
         self.with_gic(|gic, id| ((), gic.write(id, frame, offset, size, value)));
     }
+}
+
+/// A timer that the guest has stopped or set anew before it took the interrupt: the line is low
+/// and the interrupt no longer pending.
+fn withdraw_timers(gic: &mut Vgic, id: VcpuId) -> VcpuSet {
+    let lines = [
+        (platform::VIRTUAL_TIMER_INTID, timer::virtual_line()),
+        (platform::PHYSICAL_TIMER_INTID, timer::physical_line()),
+    ];
+    let low = lines.into_iter().filter(|(_, line)| !line);
+    low.fold(VcpuSet::EMPTY, |set, (intid, _)| {
+        set | gic.hw_withdraw(id, intid)
+    })
 }
