@@ -79,6 +79,8 @@ pub struct FakeOptee {
     pub threads: u32,
     /// What the next calls do, one entry a call.
     pub plans: VecDeque<Vec<Act>>,
+    /// What calls with this function word do; before `plans`.
+    pub plans_of: BTreeMap<u32, Vec<Act>>,
     /// Every message that arrived: all its words.
     pub seen: Vec<Vec<u64>>,
     /// What each RPC brought: its result, then the words of its parameters.
@@ -101,6 +103,7 @@ impl Default for FakeOptee {
             max_guests: 2,
             threads: 2,
             plans: VecDeque::new(),
+            plans_of: BTreeMap::new(),
             seen: Vec::new(),
             served: Vec::new(),
             calls: Vec::new(),
@@ -273,7 +276,11 @@ impl FakeOptee {
         let Some(id) = (0..limit).find(|id| !guest.threads.contains_key(id)) else {
             return results([ret::ETHREAD_LIMIT, 0, 0, 0]);
         };
-        let acts = self.plans.pop_front().unwrap_or_default().into();
+        let acts = match self.plans_of.remove(&hi(words[0])) {
+            Some(acts) => acts,
+            None => self.plans.pop_front().unwrap_or_default(),
+        }
+        .into();
         let thread = Thread {
             message,
             words,
