@@ -60,16 +60,21 @@ pub(crate) struct Buffer {
     last_block: u32,
 }
 
-const EMPTY: Buffer = Buffer {
-    cookie: 0,
-    size: 0,
-    pages: 0,
-    offset: 0,
-    kind: Kind::Temporary,
-    next: NONE,
-    first_block: NO_BLOCK,
-    last_block: NO_BLOCK,
-};
+impl Buffer {
+    /// A record that is not in use, before `next` in the free list.
+    const fn free(next: BufferId) -> Self {
+        Self {
+            cookie: 0,
+            size: 0,
+            pages: 0,
+            offset: 0,
+            kind: Kind::Temporary,
+            next,
+            first_block: NO_BLOCK,
+            last_block: NO_BLOCK,
+        }
+    }
+}
 
 pub(crate) struct Buffers {
     records: Box<[Buffer]>,
@@ -86,7 +91,7 @@ impl Buffers {
     pub fn new(limits: &Limits) -> Self {
         let count = usize::from(limits.buffers);
         let mut buffers = Self {
-            records: vec![EMPTY; count].into(),
+            records: vec![Buffer::free(NONE); count].into(),
             buckets: vec![NONE; count.next_power_of_two()].into(),
             free: NONE,
             live: 0,
@@ -115,10 +120,7 @@ impl Buffers {
         self.buckets.fill(NONE);
         self.free = NONE;
         for (id, record) in self.records.iter_mut().enumerate().rev() {
-            *record = Buffer {
-                next: self.free,
-                ..EMPTY
-            };
+            *record = Buffer::free(self.free);
             self.free = id as BufferId;
         }
         self.live = 0;
@@ -179,25 +181,20 @@ impl Buffers {
             return Err(tee::BAD_PARAMETERS);
         }
         let id = self.free;
-        let left = self
-            .pages_left
-            .checked_sub(pages)
-            .ok_or(tee::OUT_OF_MEMORY)?;
+        let left = self.pages_left.checked_sub(pages);
         let bucket = self.bucket(cookie);
-        let record = self
-            .records
-            .get_mut(usize::from(id))
-            .ok_or(tee::OUT_OF_MEMORY)?;
-        let head = self.buckets.get_mut(bucket).ok_or(tee::OUT_OF_MEMORY)?;
+        let (Some(left), Some(record)) = (left, self.records.get_mut(usize::from(id))) else {
+            return Err(tee::OUT_OF_MEMORY);
+        };
         self.free = record.next;
+        let head = &mut self.buckets[bucket];
         *record = Buffer {
             cookie,
             size,
             pages,
             offset,
             kind,
-            next: *head,
-            ..EMPTY
+            ..Buffer::free(*head)
         };
         *head = id;
         self.pages_left = left;
@@ -207,35 +204,25 @@ impl Buffers {
 
     /// Ends a record and gives its quota back.
     pub fn remove(&mut self, id: BufferId) {
-        let Buffer {
-            cookie,
-            pages,
-            next,
-            first_block,
-            last_block,
-            ..
-        } = *self.get(id);
-        let bucket = self.bucket(cookie);
+        let old = *self.get(id);
+        let bucket = self.bucket(old.cookie);
         if self.buckets[bucket] == id {
-            self.buckets[bucket] = next;
+            self.buckets[bucket] = old.next;
         } else {
             let mut at = self.buckets[bucket];
             while let Some(record) = self.records.get_mut(usize::from(at)) {
                 at = record.next;
                 if at == id {
-                    record.next = next;
+                    record.next = old.next;
                     break;
                 }
             }
         }
-        self.blocks.give_back(first_block, last_block);
-        self.records[usize::from(id)] = Buffer {
-            next: self.free,
-            ..EMPTY
-        };
+        self.blocks.give_back(old.first_block, old.last_block);
+        self.records[usize::from(id)] = Buffer::free(self.free);
         self.free = id;
         self.live -= 1;
-        self.pages_left += pages;
+        self.pages_left += old.pages;
     }
 
     /// Room for the numbers of the next up to 16 pages of a registered buffer. Each page of a

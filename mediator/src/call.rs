@@ -41,6 +41,14 @@ pub(crate) enum State {
     Finishing(u32),
 }
 
+/// The page that a classic guest gave for its RPC argument.
+#[derive(Clone, Copy)]
+pub(crate) struct RpcPage {
+    pub buffer: BufferId,
+    pub cookie: u64,
+    pub window: Window,
+}
+
 /// A slot for a call. Its number is that of its shadow page.
 #[derive(Default)]
 pub(crate) struct Call {
@@ -62,7 +70,7 @@ pub(crate) struct Call {
     /// The RPC argument is asked for by ALLOC, not behind the message.
     pub classic: bool,
     /// What ALLOC gave.
-    pub page: Option<(BufferId, Window)>,
+    pub page: Option<RpcPage>,
     /// OP-TEE's current request.
     pub request: Request,
     /// Buffers that this call registers, unregisters, or brought along.
@@ -94,7 +102,7 @@ impl Call {
     /// The guest's RPC argument, if it has one.
     pub fn home(&self) -> Option<Window> {
         match self.classic {
-            true => self.page.map(|(_, window)| window),
+            true => self.page.map(|page| page.window),
             false => Some(self.window.skip(self.rpc_word())),
         }
     }
@@ -329,15 +337,11 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
         kind: Kind,
     ) -> Result<List, u32> {
         let offset = (pointer % PAGE_SIZE) as u16;
-        let end = size
-            .checked_add(offset.into())
-            .filter(|_| size > 0)
-            .ok_or(tee::BAD_PARAMETERS)?;
-        let left = u32::try_from(end.div_ceil(PAGE_SIZE)).map_err(|_| tee::OUT_OF_MEMORY)?;
-        let buffer = self
-            .guest
-            .buffers
-            .insert(cookie, size, offset, left, kind)?;
+        let end = size.checked_add(offset.into()).filter(|_| size > 0);
+        let pages = end.ok_or(tee::BAD_PARAMETERS)?.div_ceil(PAGE_SIZE);
+        let left = u32::try_from(pages).map_err(|_| tee::OUT_OF_MEMORY)?;
+        let buffers = &mut self.guest.buffers;
+        let buffer = buffers.insert(cookie, size, offset, left, kind)?;
         Ok(List {
             target: target as u16,
             offset,
@@ -348,29 +352,25 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
     }
 
     fn take_unregister(&mut self, param: &mut [u64; PARAM_WORDS]) -> Result<(), Refusal> {
-        let id = self
-            .guest
-            .buffers
+        let buffers = &mut self.guest.buffers;
+        let id = buffers
             .find_kind(param[3], Kind::Registered)
             .ok_or(BAD_PARAMETERS)?;
-        self.guest.buffers.set_kind(id, Kind::Unregistering);
+        buffers.set_kind(id, Kind::Unregistering);
         self.guest.calls[self.slot].make(id);
         (param[1], param[2]) = (0, 0);
         Ok(())
     }
 
     /// Memory by cookie must lie inside a registered buffer.
-    fn check_registered(
-        &self,
-        &[_, offset, size, cookie]: &[u64; PARAM_WORDS],
-    ) -> Result<(), Refusal> {
-        let id = self
-            .guest
-            .buffers
+    fn check_registered(&self, param: &[u64; PARAM_WORDS]) -> Result<(), Refusal> {
+        let [_, offset, size, cookie] = *param;
+        let buffers = &self.guest.buffers;
+        let id = buffers
             .find_kind(cookie, Kind::Registered)
             .ok_or(BAD_PARAMETERS)?;
         match offset.checked_add(size) {
-            Some(end) if end <= self.guest.buffers.get(id).size => Ok(()),
+            Some(end) if end <= buffers.get(id).size => Ok(()),
             _ => Err(BAD_PARAMETERS),
         }
     }
@@ -386,11 +386,8 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
         if need > self.guest.lists.total() {
             return Err(Refusal::Result(tee::OUT_OF_MEMORY));
         }
-        call.chain = self
-            .guest
-            .lists
-            .take(need)
-            .ok_or(Refusal::Code(ret::ETHREAD_LIMIT))?;
+        let chain = self.guest.lists.take(need);
+        call.chain = chain.ok_or(Refusal::Code(ret::ETHREAD_LIMIT))?;
         call.walk.start(call.chain.head());
         Ok(())
     }
@@ -497,9 +494,10 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
             ret::OK => self.copy_back(),
             _ => {
                 self.settle(false);
-                Some(w0)
-                    .filter(|&w0| w0 <= ret::ENOTAVAIL)
-                    .unwrap_or(ret::EBADCMD)
+                match w0 {
+                    ..=ret::ENOTAVAIL => w0,
+                    _ => ret::EBADCMD,
+                }
             }
         };
         self.finish(w0)
@@ -558,12 +556,11 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
 
     /// Ends the call; a classic guest first gets the page of its RPC argument back.
     fn finish(&mut self, w0: u32) -> Step {
-        let Some((id, _)) = self.guest.calls[self.slot].page.take() else {
+        let Some(page) = self.call().page.take() else {
             return self.end(w0);
         };
-        let cookie = self.guest.buffers.get(id).cookie;
-        self.guest.buffers.remove(id);
-        self.free_rpc_page(cookie, State::Finishing(w0))
+        self.guest.buffers.remove(page.buffer);
+        self.free_rpc_page(page.cookie, State::Finishing(w0))
     }
 
     /// Frees the slot and answers.

@@ -267,15 +267,9 @@ impl<T: Trace> Guest<T> {
         match id {
             func::CALLS_COUNT => code(optee.calls_count),
             func::CALLS_UID => Step::Reply(uid().map(u64::from)),
-            func::CALLS_REVISION => {
-                let [major, minor] = optee.calls_revision;
-                reply(major, minor, 0, 0)
-            }
+            func::CALLS_REVISION => Step::Reply(optee.calls_revision.map(u64::from)),
             func::GET_OS_UUID => Step::Reply(optee.os_uuid.map(u64::from)),
-            func::GET_OS_REVISION => {
-                let [major, minor, commit] = optee.os_revision;
-                reply(major, minor, commit, 0)
-            }
+            func::GET_OS_REVISION => Step::Reply(optee.os_revision.map(u64::from)),
             func::GET_THREAD_COUNT => match optee.threads {
                 Some(count) => reply(ret::OK, count, 0, 0),
                 None => code(ret::UNKNOWN),

@@ -12,9 +12,9 @@ const UID: [u32; 4] = [0x384f_b3e0, 0xe7f8_11e3, 0xaf63_0002, 0xa5d5_c51b];
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Optee {
     pub(crate) calls_count: u32,
-    pub(crate) calls_revision: [u32; 2],
+    pub(crate) calls_revision: [u32; 4],
     pub(crate) os_uuid: [u32; 4],
-    pub(crate) os_revision: [u32; 3],
+    pub(crate) os_revision: [u32; 4],
     pub(crate) threads: Option<u32>,
     pub(crate) capabilities: u32,
     pub(crate) max_notification: u32,
@@ -24,7 +24,8 @@ pub struct Optee {
 impl Optee {
     /// Major and minor version and the first digits of the commit.
     pub fn os_revision(&self) -> [u32; 3] {
-        self.os_revision
+        let [major, minor, commit, _] = self.os_revision;
+        [major, minor, commit]
     }
 
     /// Threads of each guest, if OP-TEE says.
@@ -104,13 +105,12 @@ pub fn probe(mut smc: impl FnMut(Regs) -> Results) -> Result<Optee, ProbeError> 
     if rpc_params == 0 || rpc_params as usize > RPC_PARAMS {
         return Err(ProbeError::RpcParams(rpc_params));
     }
-    let [os_major, os_minor, commit, _] = ask(func::GET_OS_REVISION);
     let [count_status, threads, ..] = ask(func::GET_THREAD_COUNT);
     Ok(Optee {
         calls_count: ask(func::CALLS_COUNT)[0],
-        calls_revision: [major, minor],
+        calls_revision: [major, minor, 0, 0],
         os_uuid: ask(func::GET_OS_UUID),
-        os_revision: [os_major, os_minor, commit],
+        os_revision: ask(func::GET_OS_REVISION),
         threads: (count_status == ret::OK).then_some(threads),
         capabilities,
         max_notification,

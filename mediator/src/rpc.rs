@@ -5,13 +5,14 @@ use addr::{Ipa, PAGE_SIZE};
 use crate::Step;
 use crate::abi::{HEADER_WORDS, PARAM_WORDS, RPC_ARG_BYTES, RPC_PARAMS, attr, func, ret, rpc, tee};
 use crate::buffers::Kind;
-use crate::call::State;
+use crate::call::{RpcPage, State};
 use crate::guest::Turn;
 use crate::host::{Frames, Memory, Trace, What};
 use crate::message::{Shape, Window, high, low, pack, words};
 use crate::walk::Then;
 
-const RPC_WORDS: usize = words(RPC_PARAMS);
+/// An RPC argument: its header, then its parameters.
+type RpcArg = [[u64; PARAM_WORDS]; 1 + RPC_PARAMS];
 
 /// What OP-TEE asks for, as it was when we read it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,53 +43,43 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
 
     /// Reads OP-TEE's command and hands it to the guest, if it is one a guest may see.
     pub(crate) fn rpc_command(&mut self) -> Step {
-        let mut message = [0; RPC_WORDS];
-        let len = match self.take_request(&mut message) {
-            Ok(len) => len,
-            Err(result) => return self.answer_rpc(result),
-        };
-        self.deliver(&message[..len], State::Rpc, tee::OUT_OF_MEMORY)
+        let mut message = RpcArg::default();
+        match self.take_request(&mut message) {
+            Ok(count) => self.deliver(&message[..=count], State::Rpc, tee::OUT_OF_MEMORY),
+            Err(result) => self.answer_rpc(result),
+        }
     }
 
     /// Writes a command to the guest's RPC argument. If that cannot be, OP-TEE gets `failure`.
-    fn deliver(&mut self, message: &[u64], state: State, failure: u32) -> Step {
-        let call = &mut self.guest.calls[self.slot];
-        let written = call
-            .home()
-            .is_some_and(|home| home.write(self.memory, 0, message).is_ok());
-        if !written {
+    fn deliver(&mut self, message: &[[u64; PARAM_WORDS]], state: State, failure: u32) -> Step {
+        let call = &self.guest.calls[self.slot];
+        let words = message.as_flattened();
+        let write = |home: Window| home.write(self.memory, 0, words).is_ok();
+        if !call.home().is_some_and(write) {
             return self.answer_rpc(failure);
         }
-        let cookie = call
-            .page
-            .map_or(0, |(id, _)| self.guest.buffers.get(id).cookie);
+        let cookie = call.page.map_or(0, |page| page.cookie);
         self.guest.counters.rpcs = self.guest.counters.rpcs.wrapping_add(1);
-        self.note(What::Rpc(low(message[0])));
+        self.note(What::Rpc(low(message[0][0])));
         self.wait(state, ret::RPC_CMD, cookie)
     }
 
     /// Reads OP-TEE's request once and makes the message for the guest of what is understood.
-    fn take_request(&mut self, message: &mut [u64; RPC_WORDS]) -> Result<usize, u32> {
-        let word = self.guest.calls[self.slot].rpc_word();
-        self.frames
-            .read(self.slot, word, &mut message[..HEADER_WORDS]);
-        let command = low(message[0]);
-        let count = high(message[3]) as usize;
-        if count > RPC_PARAMS {
-            return Err(tee::BAD_PARAMETERS);
-        }
-        let len = words(count);
-        self.frames.read(
-            self.slot,
-            word + HEADER_WORDS,
-            &mut message[HEADER_WORDS..len],
-        );
+    /// Gives the number of parameters.
+    fn take_request(&mut self, message: &mut RpcArg) -> Result<usize, u32> {
+        let word = self.call().rpc_word();
+        let [header, params @ ..] = message;
+        self.frames.read(self.slot, word, header);
+        let command = low(header[0]);
+        let count = high(header[3]) as usize;
+        let params = params.get_mut(..count).ok_or(tee::BAD_PARAMETERS)?;
+        let word = word + HEADER_WORDS;
+        self.frames.read(self.slot, word, params.as_flattened_mut());
         let mut request = Request {
             command,
             count,
             ..Request::default()
         };
-        let params = message[HEADER_WORDS..len].as_chunks_mut::<PARAM_WORDS>().0;
         for (param, shape) in params.iter_mut().zip(&mut request.shapes) {
             *shape = self.check_request_param(param)?;
         }
@@ -107,14 +98,14 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
             | rpc::I2C..=rpc::RPMB_FRAMES => {}
             _ => return Err(tee::NOT_SUPPORTED),
         }
-        self.guest.calls[self.slot].request = request;
-        message[..HEADER_WORDS].copy_from_slice(&[
-            u64::from(command),
+        self.call().request = request;
+        *header = [
+            command.into(),
             0,
             pack(0, tee::GENERIC),
             pack(0, count as u32),
-        ]);
-        Ok(len)
+        ];
+        Ok(count)
     }
 
     /// Checks a parameter of OP-TEE's and drops what the guest need not see.
@@ -145,54 +136,36 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
     /// OP-TEE gives an SHM_ALLOC buffer back. The guest may use its cookie again as soon as it
     /// is told, so the record goes first.
     fn forget_payload(&mut self, cookie: u64) -> Result<(), u32> {
-        let id = self
-            .guest
-            .buffers
+        let buffers = &mut self.guest.buffers;
+        let id = buffers
             .find_kind(cookie, Kind::Payload)
             .ok_or(tee::BAD_PARAMETERS)?;
-        self.guest.buffers.remove(id);
+        buffers.remove(id);
         Ok(())
     }
 
     /// The guest has served the command. A classic one names its RPC argument by cookie.
     pub(crate) fn rpc_served(&mut self, cookie: u64) -> Step {
         let call = &self.guest.calls[self.slot];
-        if call
-            .page
-            .is_some_and(|(id, _)| self.guest.buffers.get(id).cookie != cookie)
-        {
+        if call.page.is_some_and(|page| page.cookie != cookie) {
             return self.answer_rpc(tee::BAD_PARAMETERS);
         }
-        let mut answer = [0; RPC_WORDS];
-        let answer = &mut answer[..words(call.request.count)];
-        // The command and the session words are ours to know.
-        let read = call
-            .home()
-            .is_some_and(|home| home.read(self.memory, 2, &mut answer[2..]).is_ok());
-        if !read {
+        let (request, word) = (call.request, call.rpc_word());
+        let mut answer = RpcArg::default();
+        let answer = &mut answer[..=request.count];
+        let read = |home: Window| home.read(self.memory, 0, answer.as_flattened_mut()).is_ok();
+        if !call.home().is_some_and(read) {
             return self.answer_rpc(tee::COMMUNICATION);
         }
-        let result = high(answer[2]);
-        if call.request.command == rpc::SHM_ALLOC && result == tee::SUCCESS {
-            let param = answer[HEADER_WORDS..]
-                .first_chunk()
-                .copied()
-                .unwrap_or_default();
-            return self.payload_given(param);
+        let (result, params) = (high(answer[0][2]), &answer[1..]);
+        if request.command == rpc::SHM_ALLOC && result == tee::SUCCESS {
+            return self.payload_given(params.first().copied().unwrap_or_default());
         }
-        for (n, shape) in call
-            .request
-            .shapes
-            .iter()
-            .take(call.request.count)
-            .enumerate()
-        {
+        for (n, (shape, param)) in request.shapes.iter().zip(params).enumerate() {
             let outputs = shape.outputs();
             if !outputs.is_empty() {
-                let at = words(n);
-                let out = &answer[at + outputs.start..at + outputs.end];
-                self.frames
-                    .write(self.slot, call.rpc_word() + at + outputs.start, out);
+                let at = word + words(n) + outputs.start;
+                self.frames.write(self.slot, at, &param[outputs]);
             }
         }
         self.write_result(result);
@@ -216,17 +189,12 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
             return Err(tee::BAD_PARAMETERS);
         }
         match attributes {
-            attr::TMEM_OUT
-                if pointer.is_multiple_of(PAGE_SIZE) && (1..=PAGE_SIZE).contains(&size) =>
-            {
-                let pa = self
-                    .memory
-                    .translate(Ipa(pointer))
-                    .ok_or(tee::BAD_PARAMETERS)?;
-                self.guest
-                    .buffers
-                    .insert(cookie, size, 0, 1, Kind::Payload)?;
-                param[1] = pa.0;
+            attr::TMEM_OUT => {
+                let fits = pointer.is_multiple_of(PAGE_SIZE) && (1..=PAGE_SIZE).contains(&size);
+                let pa = self.memory.translate(Ipa(pointer)).filter(|_| fits);
+                param[1] = pa.ok_or(tee::BAD_PARAMETERS)?.0;
+                let buffers = &mut self.guest.buffers;
+                buffers.insert(cookie, size, 0, 1, Kind::Payload)?;
             }
             LISTED => {
                 let target = word + HEADER_WORDS + 1;
@@ -274,16 +242,8 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
             return self.answer_rpc(result);
         }
         let kind = self.guest.calls[self.slot].request.kind;
-        let message = [
-            u64::from(rpc::SHM_FREE),
-            0,
-            pack(0, tee::GENERIC),
-            pack(0, 1),
-            attr::VALUE_IN,
-            kind,
-            cookie,
-            0,
-        ];
+        let header = [rpc::SHM_FREE.into(), 0, pack(0, tee::GENERIC), pack(0, 1)];
+        let message = [header, [attr::VALUE_IN, kind, cookie, 0]];
         self.deliver(&message, State::Discarding(result), result)
     }
 
@@ -294,22 +254,26 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
             // nor the guest's to free. Without a home the command fails.
             return self.rpc_command();
         }
-        let home = Window::at(Ipa(at));
-        let usable = at.is_multiple_of(8) && home.read(self.memory, 0, &mut [0; RPC_WORDS]).is_ok();
-        let record = match usable {
-            true => self
-                .guest
-                .buffers
-                .insert(cookie, RPC_ARG_BYTES, 0, 1, Kind::RpcPage),
-            false => Err(tee::BAD_PARAMETERS),
+        let window = Window::at(Ipa(at));
+        let mut probe = RpcArg::default();
+        let probe = probe.as_flattened_mut();
+        let usable = at.is_multiple_of(8) && window.read(self.memory, 0, probe).is_ok();
+        let buffers = &mut self.guest.buffers;
+        let insert = || {
+            buffers
+                .insert(cookie, RPC_ARG_BYTES, 0, 1, Kind::RpcPage)
+                .ok()
         };
-        match record {
-            Ok(id) => {
-                let call = &mut self.guest.calls[self.slot];
-                call.page = Some((id, home));
+        match usable.then(insert).flatten() {
+            Some(buffer) => {
+                self.call().page = Some(RpcPage {
+                    buffer,
+                    cookie,
+                    window,
+                });
                 self.rpc_command()
             }
-            Err(_) => self.free_rpc_page(cookie, State::RefusedPage),
+            None => self.free_rpc_page(cookie, State::RefusedPage),
         }
     }
 

@@ -65,17 +65,14 @@ impl ListFrames {
 
     /// The frame behind `frame` in its chain.
     pub fn next(&self, frame: usize) -> usize {
-        let next = frame
-            .checked_sub(usize::from(self.base))
-            .and_then(|n| self.next.get(n));
-        usize::from(next.copied().unwrap_or(END))
+        let n = frame.wrapping_sub(usize::from(self.base));
+        usize::from(self.next.get(n).copied().unwrap_or(END))
     }
 
     /// A chain of `count` frames, if that many are free.
     pub fn take(&mut self, count: u32) -> Option<Chain> {
-        let len = u16::try_from(count)
-            .ok()
-            .filter(|&n| n > 0 && n <= self.left)?;
+        let fits = |len: &u16| *len > 0 && *len <= self.left;
+        let len = u16::try_from(count).ok().filter(fits)?;
         let head = self.free;
         let last = (1..len).fold(head, |at, _| self.next(usize::from(at)) as u16);
         self.free = self.next(usize::from(last)) as u16;
