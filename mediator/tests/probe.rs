@@ -1,0 +1,149 @@
+//! Finding OP-TEE, and what is said when it cannot be shared.
+
+use mediator::abi::{cap, func, ret};
+use mediator::{Config, Event, ProbeError, Results, What, probe};
+use mediator_model::{Act, Client, Message, Param, Rpc, Way, World};
+
+const NEEDED: u32 = cap::DYNAMIC_SHM | cap::RPC_ARG | cap::VIRTUALIZATION;
+
+/// An OP-TEE that answers well but for one function.
+fn with(odd: u32, answer: Results) -> Result<mediator::Optee, ProbeError> {
+    probe(|regs| {
+        assert_eq!(regs[1..], [0; 7], "w7 = 0 is the hypervisor");
+        match regs[0] as u32 {
+            id if id == odd => answer,
+            func::CALLS_UID => [0x384f_b3e0, 0xe7f8_11e3, 0xaf63_0002, 0xa5d5_c51b],
+            func::CALLS_REVISION => [2, 0, 0, 0],
+            func::GET_OS_REVISION => [4, 10, 0x1234, 0],
+            func::EXCHANGE_CAPABILITIES => [0, 0xdd, 0, 4],
+            func::GET_THREAD_COUNT => [0, 2, 0, 0],
+            func::CALLS_COUNT | func::GET_OS_UUID => [12, 0, 0, 0],
+            id => panic!("{id:#x} is not for the hypervisor itself"),
+        }
+    })
+}
+
+#[test]
+fn an_optee_that_can_be_shared_is_found() {
+    let optee = with(0, [0; 4]).unwrap();
+    assert_eq!(optee.os_revision(), [4, 10, 0x1234]);
+    assert_eq!((optee.threads(), optee.capabilities()), (Some(2), 0xdd));
+    // Upper halves of registers do not count.
+    let upper = 0xFFFF_0000_0000_0000;
+    assert!(with(func::CALLS_REVISION, [upper | 2, upper, upper, upper]).is_ok());
+}
+
+#[test]
+fn an_old_optee_without_thread_count_is_found_too() {
+    let optee = with(func::GET_THREAD_COUNT, [ret::UNKNOWN.into(), 0, 0, 0]).unwrap();
+    assert_eq!(optee.threads(), None);
+}
+
+#[test]
+fn what_cannot_be_shared_is_said() {
+    let lacks = |caps: u32| with(func::EXCHANGE_CAPABILITIES, [0, caps.into(), 0, 4]);
+    let unknown = [ret::UNKNOWN.into(), 0, 0, 0];
+    for (found, error, text) in [
+        (
+            with(func::CALLS_UID, unknown),
+            ProbeError::NotOptee,
+            "the firmware does not answer as OP-TEE",
+        ),
+        (
+            with(func::CALLS_REVISION, [3, 0, 0, 0]),
+            ProbeError::Revision(3),
+            "OP-TEE's API has revision 3, not 2",
+        ),
+        (
+            with(func::EXCHANGE_CAPABILITIES, [7, 0, 0, 0]),
+            ProbeError::Exchange(7),
+            "OP-TEE answers 0x7 about its capabilities",
+        ),
+        (
+            lacks(NEEDED & !cap::VIRTUALIZATION),
+            ProbeError::Lacks(cap::VIRTUALIZATION),
+            "OP-TEE is built without virtualization",
+        ),
+        (
+            lacks(0),
+            ProbeError::Lacks(NEEDED),
+            "OP-TEE is built without virtualization, dynamic shared memory, \
+             RPC arguments from the caller",
+        ),
+        (
+            with(func::EXCHANGE_CAPABILITIES, [0, NEEDED.into(), 0, 5]),
+            ProbeError::RpcParams(5),
+            "OP-TEE's RPC argument has 5 parameters",
+        ),
+        (
+            with(func::EXCHANGE_CAPABILITIES, [0, NEEDED.into(), 0, 0]),
+            ProbeError::RpcParams(0),
+            "OP-TEE's RPC argument has 0 parameters",
+        ),
+    ] {
+        assert_eq!(found, Err(error));
+        assert_eq!(error.to_string(), text);
+    }
+}
+
+#[test]
+fn every_transition_is_traced() {
+    let mut world = World::new(
+        Config {
+            notifications: true,
+            ..Config::default()
+        },
+        128,
+    );
+    let mut client = Client::new(&world, 3, Way::Classic);
+    world.call(3, [func::ENABLE_ASYNC_NOTIF.into(), 0, 0, 0, 0, 0, 0, 0]);
+    let bench = Rpc {
+        command: 20,
+        params: vec![],
+    };
+    let time = Rpc {
+        command: 3,
+        params: vec![Param::value(2, 0, 0, 0)],
+    };
+    world
+        .optee
+        .plans
+        .push_back(vec![Act::Interrupt, Act::Rpc(time), Act::Rpc(bench)]);
+    Client::lay_list(&world, client.lists, 512);
+    let list = Param::list(9, client.lists, 512 * 4096, 0x10);
+    client.call(&mut world, &Message::invoke(&[list]));
+    client.call(&mut world, &Message::invoke(&[Param::shm(5, 1, 0, 1)]));
+    let events = &world.guest.trace().0;
+    assert!(events.iter().all(|event| event.vcpu.0 == 3));
+    let what: Vec<What> = events.iter().map(|event| event.what).collect();
+    let expected = [
+        What::Fast(func::ENABLE_ASYNC_NOTIF),
+        What::Taken(1),
+        What::Chunk,
+        What::Secure,
+        What::Interrupted,
+        What::Secure,
+        What::RpcPage,
+        What::Rpc(3),
+        What::Secure,
+        What::RpcAnswered(0xFFFF_000A),
+        What::Secure,
+        What::RpcPage,
+        What::Ended(0),
+        What::Taken(1),
+        What::Refused(0xFFFF_0006),
+        What::Ended(0),
+    ];
+    assert_eq!(what, expected);
+    let calls: Vec<u32> = events.iter().map(|Event { call, .. }| *call).collect();
+    assert_eq!(calls[0], 0);
+    assert!(calls[1..13].iter().all(|&call| call == calls[1]));
+    assert_ne!(calls[13], calls[1]);
+    let counters = world.counters();
+    assert_eq!((counters.calls, counters.fast, counters.chunks), (2, 1, 1));
+    assert_eq!(
+        (counters.interrupts, counters.rpcs, counters.rpcs_answered),
+        (1, 1, 1)
+    );
+    assert_eq!((counters.refusals, counters.turned_away), (1, 0));
+}
