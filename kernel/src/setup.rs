@@ -258,6 +258,7 @@ fn bundle(board: &Board, tables: &mut Tables) -> Result<Archive<'static>, SetupE
 
 fn report_guests() {
     for vm in vm::all() {
+        console::add_guest(&vm.name);
         info!(
             "guest {}: {} vCPUs, {} MiB of RAM at {}, {}",
             vm.name,
@@ -270,9 +271,6 @@ fn report_guests() {
                 "no OP-TEE"
             }
         );
-    }
-    if vm::all().len() > 1 {
-        console::prefix_guests();
     }
 }
 

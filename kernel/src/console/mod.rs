@@ -5,62 +5,35 @@
 
 mod pl011;
 
-use core::fmt::{self, Write};
+use core::fmt;
 
+use conmux::Mux;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use spin::Mutex;
 
 use crate::arch::mmio::Mmio;
 use pl011::Pl011;
 
-/// Who wrote last, to keep the lines of several writers apart.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Writer {
-    El2,
-    Guest(u16),
-}
-
 struct Console {
     uart: Option<Pl011>,
-    writer: Writer,
-    at_line_start: bool,
-    prefix_guests: bool,
+    lines: Mux,
 }
 
 static CONSOLE: Mutex<Console> = Mutex::new(Console {
     uart: None,
-    writer: Writer::El2,
-    at_line_start: true,
-    prefix_guests: false,
+    lines: Mux::new(),
 });
 
 impl Console {
-    fn raw(&mut self, byte: u8) {
-        if let Some(uart) = self.uart {
-            uart.send(byte);
-        }
-        self.at_line_start = byte == b'\n';
-    }
-
-    /// Makes `writer` the one who writes, on a line of its own.
-    fn switch_to(&mut self, writer: Writer) {
-        if self.writer != writer && !self.at_line_start {
-            self.raw(b'\r');
-            self.raw(b'\n');
-        }
-        self.writer = writer;
+    fn line(&mut self, text: fmt::Arguments<'_>) {
+        let uart = self.uart;
+        self.lines.line(text, &mut |byte| send(uart, byte));
     }
 }
 
-impl Write for Console {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for byte in text.bytes() {
-            if byte == b'\n' {
-                self.raw(b'\r');
-            }
-            self.raw(byte);
-        }
-        Ok(())
+fn send(uart: Option<Pl011>, byte: u8) {
+    if let Some(uart) = uart {
+        uart.send(byte);
     }
 }
 
@@ -69,19 +42,15 @@ pub fn set_uart(frame: Mmio) {
     CONSOLE.lock().uart = Some(Pl011::new(frame));
 }
 
-/// Marks every guest's lines with its name.
-pub fn prefix_guests() {
-    CONSOLE.lock().prefix_guests = true;
+/// Makes room for the next guest, called `name`.
+pub fn add_guest(name: &str) {
+    CONSOLE.lock().lines.add_guest(name);
 }
 
-/// One byte that guest number `vm`, called `name`, sent.
-pub fn guest_output(vm: u16, name: &str, byte: u8) {
-    let mut console = CONSOLE.lock();
-    console.switch_to(Writer::Guest(vm));
-    if console.at_line_start && console.prefix_guests && byte != b'\r' {
-        let _ = write!(console, "{name}| ");
-    }
-    console.raw(byte);
+/// One byte that guest number `vm` sent.
+pub fn guest_output(vm: u16, byte: u8) {
+    let Console { uart, lines } = &mut *CONSOLE.lock();
+    lines.guest(vm.into(), byte, &mut |byte| send(*uart, byte));
 }
 
 /// The next byte typed at the console.
@@ -105,14 +74,14 @@ impl Log for Logger {
     }
 
     fn log(&self, record: &Record<'_>) {
-        let mut console = CONSOLE.lock();
-        console.switch_to(Writer::El2);
         let label = match record.level() {
             Level::Error => "error: ",
             Level::Warn => "warning: ",
             _ => "",
         };
-        let _ = writeln!(console, "teevisor: {label}{}", record.args());
+        CONSOLE
+            .lock()
+            .line(format_args!("teevisor: {label}{}", record.args()));
     }
 
     fn flush(&self) {}
@@ -130,16 +99,14 @@ pub fn last_words(text: fmt::Arguments<'_>) {
     // A core that died inside the console keeps the lock for ever; every other holder is brief.
     for _ in 0..1_000_000 {
         if let Some(mut console) = CONSOLE.try_lock() {
-            console.switch_to(Writer::El2);
-            let _ = writeln!(console, "teevisor: {text}");
-            return;
+            return console.line(format_args!("teevisor: {text}"));
         }
         core::hint::spin_loop();
     }
     // SAFETY: the holder is stuck; two writers can only garble characters.
     unsafe { CONSOLE.force_unlock() };
     if let Some(mut console) = CONSOLE.try_lock() {
-        let _ = writeln!(console, "\nteevisor: {text}");
+        console.line(format_args!("teevisor: {text}"));
     }
 }
 

@@ -105,7 +105,7 @@ impl Vm {
     /// A guest's write to its UART.
     pub fn uart_write(&self, offset: u64, size: u8, value: u64) {
         if let Some(byte) = self.with_uart(|uart| uart.write(offset, size, value).tx) {
-            console::guest_output(self.id.0, &self.name, byte);
+            console::guest_output(self.id.0, byte);
         }
     }
 

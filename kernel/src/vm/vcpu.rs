@@ -200,12 +200,10 @@ impl VcpuContext {
             self.interface.save(&mut self.lrs);
         }
         let mut gic = self.vm.gic.lock();
-        let moved = gic.sync(self.id, &mut self.lrs);
+        let moved = gic.sync(self.id, &mut self.lrs) | withdraw_timers(&mut gic, self.id);
         gic.flush(self.id, &mut self.lrs);
-        while let Some(intid) = gic.take_deactivation(self.id) {
-            irq::deactivate(intid.into());
-        }
         drop(gic);
+        self.deactivate_due();
         self.interface.load(&self.lrs);
         self.vm.kick(moved);
     }
