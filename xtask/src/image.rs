@@ -19,11 +19,11 @@ pub enum Profile {
 }
 
 impl Profile {
-    /// The name of its folder.
+    /// Cargo's name of it, and of its folder.
     pub fn name(self) -> &'static str {
         match self {
             Self::Release => "release",
-            Self::Debug => "debug",
+            Self::Debug => "el2-debug",
         }
     }
 }
@@ -70,9 +70,7 @@ fn build(toolchain: &Toolchain, profile: Profile, package: &str) -> Result<Vec<P
         .arg("--target-dir")
         .arg(target_dir())
         .current_dir(cache::workspace());
-    if profile == Profile::Release {
-        cargo.arg("--release");
-    }
+    cargo.args(["--profile", profile.name()]);
     // cargo's own progress and diagnostics go to the terminal as they are.
     cargo.stderr(std::process::Stdio::inherit());
     let out = cargo.output().with_context(|| command::display(&cargo))?;

@@ -16,7 +16,7 @@ pub fn of_folder(dir: &Path) -> Result<usize> {
         }
         if path.is_dir() {
             total += of_folder(&path)?;
-        } else if path.extension().is_some_and(|e| e == "rs" || e == "S") {
+        } else if path.extension().is_some_and(|e| e == "rs" || e == "s") {
             total += of_source(&fs::read_to_string(&path)?);
         }
     }
