@@ -237,6 +237,20 @@ fn h12_every_counter_returns_whatever_goes_wrong() {
 }
 
 #[test]
+fn h12_allocations_of_one_call_take_turns_with_the_list_frames() {
+    let (mut world, mut client) = start(Way::RpcArg);
+    // Four frames, two for each list: the third allocation needs those of the first.
+    let acts = (0..3).flat_map(|_| [Act::Alloc(600 * 4096, 0), Act::Interrupt]);
+    world.optee.plans.push_back(acts.collect());
+    assert_eq!(
+        outcome(client.call(&mut world, &Message::invoke(&[]))),
+        DONE
+    );
+    assert!(world.optee.served.iter().all(|served| served[0] == 0));
+    assert_eq!((world.usage().buffers, world.usage().list_frames), (3, 0));
+}
+
+#[test]
 fn h13_sizes_and_lists_are_bounded() {
     let (mut world, mut client) = start(Way::RpcArg);
     Client::lay_list(&world, client.lists, 700);

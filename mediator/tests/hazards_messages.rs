@@ -80,6 +80,7 @@ fn h01_the_page_that_optee_writes_is_not_believed_either() {
     world.pool.poke(shadow, cmd::INVOKE.into());
     world.pool.poke(shadow + 24, u64::from(result) | 100 << 32);
     world.pool.poke(shadow + 32, 0x3);
+    world.pool.poke(shadow + 48, 0x5000);
     world.pool.poke(shadow + 56, 0x99);
     assert_eq!(world.back(0), Entered::Reply([0; 4]));
     assert_eq!(world.ram.get(client.arg + 24) >> 32, 1);
@@ -132,6 +133,29 @@ fn h01_a_request_is_what_it_was_when_we_read_it() {
         [0, 0x20a, 0, 4096, 0x77],
         "nothing was copied"
     );
+}
+
+#[test]
+fn h01_nothing_of_an_earlier_message_counts() {
+    let (mut world, mut client) = start(Way::RpcArg);
+    let outputs = [Param::value(2, 0, 0, 0); 4];
+    assert_eq!(
+        outcome(client.call(&mut world, &Message::open([1; 16], &outputs))),
+        DONE
+    );
+    // The same slot, a shorter message: what lies behind it is not touched.
+    let behind = client.arg + 64;
+    world.ram.put(behind, &[0x77; 32]);
+    let message = Message::invoke(&[Param::value(1, 1, 2, 3)]);
+    assert_eq!(outcome(client.call(&mut world, &message)), DONE);
+    assert!((0..32).all(|n| world.ram.get(behind + n * 8) == 0x77));
+    // No parameters, but those of the message before would do.
+    for count in [0, 1] {
+        client.call(&mut world, &Message::open([1; 16], &[]));
+        let mut message = Message::open([1; 16], &[]);
+        message.params.truncate(count);
+        assert_eq!(outcome(client.call(&mut world, &message)), REFUSED);
+    }
 }
 
 #[test]
@@ -277,6 +301,38 @@ fn h03_an_odd_answer_to_shm_alloc_is_refused() {
         assert_ne!(world.optee.served.last().unwrap()[0], 0, "{param:x?}");
         assert_eq!(world.usage(), Usage::default());
     }
+}
+
+#[test]
+fn h03_what_a_parameter_does_not_mean_stays_here() {
+    let (mut world, mut client) = start(Way::RpcArg);
+    let page = world.ram.page(20);
+    let noise = [0, page, page, page];
+    let null = [9, 0, 16, page];
+    assert_eq!(
+        outcome(client.call(&mut world, &Message::invoke(&[noise, null]))),
+        DONE
+    );
+    assert_eq!(world.optee.seen[0][4..], [0, 0, 0, 0, 9, 0, 16, 0]);
+    // Commands about buffers take nothing else.
+    for kind in [0, 1, 2, 3, 5, 9] {
+        let message = Message::new(cmd::REGISTER_SHM, &[[kind, page, 4096, 0x10]]);
+        assert_eq!(
+            outcome(client.call(&mut world, &message)),
+            REFUSED,
+            "{kind}"
+        );
+    }
+    let cookie = client.register(&mut world, client.lists, 1);
+    for kind in [0, 1, 2, 3, 9, 0x20a] {
+        let message = Message::new(cmd::UNREGISTER_SHM, &[[kind, 0, 0, cookie]]);
+        assert_eq!(
+            outcome(client.call(&mut world, &message)),
+            REFUSED,
+            "{kind}"
+        );
+    }
+    assert_eq!(world.optee.seen.len(), 2);
 }
 
 #[test]
@@ -504,6 +560,50 @@ fn h06_a_message_in_a_buffer_stays_inside_it() {
         4,
     ] {
         assert_eq!(send(offset), code(ret::EBADADDR), "{offset:#x}");
+    }
+}
+
+#[test]
+fn h06_optee_names_only_buffers_that_it_has() {
+    let (mut world, mut client) = start(Way::RpcArg);
+    let cookie = client.register(&mut world, client.lists, 2);
+    world.optee.plans.push_back(vec![Act::Alloc(8192, 0)]);
+    client.call(&mut world, &Message::invoke(&[]));
+    let payload = client.next_cookie;
+    let list = Param::list(9, client.lists, 8192, 0x30);
+    for (name, offset, size, good) in [
+        (payload, 0, 8192, true),
+        (payload, 8192, 0, true),
+        (cookie, 4096, 4096, true),
+        (payload, 1, 8192, false),
+        (payload, u64::MAX, 2, false),
+        (cookie, 0, 8193, false),
+        (0, 0, 0, false),
+        (0x123, 0, 16, false),
+        (0x30, 0, 16, false), // a list of the message itself
+    ] {
+        client.served.clear();
+        world.optee.served.clear();
+        let params = vec![Param::shm(7, name, offset, size)];
+        world.optee.plans.push_back(vec![Act::Rpc(Rpc {
+            command: rpc::FS,
+            params,
+        })]);
+        assert_eq!(
+            outcome(client.call(&mut world, &Message::invoke(&[list]))),
+            DONE
+        );
+        assert_eq!(
+            client.served.len(),
+            usize::from(good),
+            "{name:#x} {offset:#x} {size:#x}"
+        );
+        let result = if good {
+            tee::SUCCESS
+        } else {
+            tee::BAD_PARAMETERS
+        };
+        assert_eq!(world.optee.served[0][0], result.into());
     }
 }
 

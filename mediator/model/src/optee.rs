@@ -241,7 +241,7 @@ impl FakeOptee {
                     Some(value) => [
                         ret::OK,
                         value,
-                        1 | u32::from(!guest.pending.is_empty()) << 1,
+                        0x8000_0001 | u32::from(!guest.pending.is_empty()) << 1,
                         0,
                     ],
                     None => [ret::OK, 0, 0, 0],
