@@ -79,7 +79,8 @@ pub fn pack_text(text: &str, folders: &[&Path], changes: &Changes) -> Result<Vec
     Ok(manifest::host::bundle(&text, find, Vec::new())?)
 }
 
-fn apply(text: &str, changes: &Changes) -> Result<String> {
+/// A manifest's text with the changes made.
+pub fn apply(text: &str, changes: &Changes) -> Result<String> {
     let mut root: Table = text.parse()?;
     let guest = root.get_mut("guest").and_then(|guests| guests.get_mut(0));
     let guest = guest

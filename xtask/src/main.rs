@@ -3,6 +3,7 @@
 //! Everything that is fetched or built outside cargo goes to target/cache, one folder a step,
 //! and is made again only when its inputs change.
 
+mod bench;
 mod bundle;
 mod cache;
 mod check;
@@ -65,6 +66,8 @@ enum Task {
     Test(test::Options),
     /// Print the image's size, EL2's memory and the instructions from entry to the first guest
     Measure,
+    /// Print what a call to OP-TEE costs, in instructions: without hypervisor, with it, at EL2
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -86,6 +89,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Check => return check::run(),
         Task::Test(options) => return test::run(&options),
         Task::Measure => measure::run()?,
+        Task::Bench(options) => return bench::run(&options),
     }
     Ok(ExitCode::SUCCESS)
 }

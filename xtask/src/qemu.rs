@@ -40,6 +40,28 @@ pub struct Machine {
     /// Whether the cores have EL2; without it, TF-A enters its payload at EL1.
     #[arg(skip = true)]
     pub el2: bool,
+    /// What is loaded into QEMU itself, with its arguments.
+    #[arg(skip)]
+    pub plugin: Option<Plugin>,
+}
+
+/// A program that QEMU runs along with the machine: its file, and `NAME=VALUE` arguments.
+#[derive(Clone, Debug)]
+pub struct Plugin {
+    /// The shared library.
+    pub file: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<(&'static str, String)>,
+}
+
+impl Plugin {
+    fn option(&self) -> String {
+        let arguments = self
+            .arguments
+            .iter()
+            .map(|(name, value)| format!(",{name}={}", escape(Path::new(value))));
+        escape(&self.file) + &arguments.collect::<String>()
+    }
 }
 
 impl Default for Machine {
@@ -53,6 +75,7 @@ impl Default for Machine {
             icount: false,
             gdb: false,
             el2: true,
+            plugin: None,
         }
     }
 }
@@ -101,6 +124,9 @@ impl Machine {
         if self.icount {
             qemu.args(["-icount", "shift=0,sleep=off"]);
         }
+        if let Some(plugin) = &self.plugin {
+            qemu.args(["-plugin", &plugin.option()]);
+        }
         if self.gdb {
             qemu.args(["-s", "-S"]);
         }
@@ -123,8 +149,11 @@ impl Machine {
             ("-display", "none"),
             ("-bios", &flash),
         ];
+        // The seeds that QEMU writes to /chosen, too, are to repeat.
+        let seed = self.icount.then_some(("-seed", "1"));
         pairs
             .iter()
+            .chain(&seed)
             .flat_map(|(a, b)| [a.to_string(), b.to_string()])
             .collect()
     }
@@ -183,6 +212,12 @@ fn escape(path: &Path) -> String {
     path.display().to_string().replace(',', ",,")
 }
 
+/// Whether this build of QEMU loads plugins.
+pub fn has_plugins() -> Result<bool> {
+    let help = command::output(Command::new(PROGRAM).arg("--help"))?;
+    Ok(help.lines().any(|line| line.starts_with("-plugin ")))
+}
+
 /// QEMU's version line.
 pub fn version() -> Result<String> {
     let text = command::output(Command::new(PROGRAM).arg("--version"))?;
@@ -199,5 +234,10 @@ mod tests {
             loader(Path::new("/a,b"), BL33),
             "loader,file=/a,,b,addr=0x60000000,force-raw=on"
         );
+        let plugin = Plugin {
+            file: "/a,b".into(),
+            arguments: vec![("out", "/c,d".into()), ("size", "10".into())],
+        };
+        assert_eq!(plugin.option(), "/a,,b,out=/c,,d,size=10");
     }
 }

@@ -1,0 +1,110 @@
+//! The programs in qemu/bench: teebench for the guest, and the plugin for QEMU.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::cache::{self, Cache, Inputs, Work};
+use crate::cpio::Archive;
+use crate::packages::Packages;
+use crate::{command, qemu, ui};
+
+const CROSS: &str = "aarch64-linux-gnu-gcc";
+const HOST: &str = "cc";
+
+/// What was built.
+pub struct Programs {
+    /// An archive for the guest, with teebench.
+    pub archive: PathBuf,
+    /// The plugin, if QEMU takes one.
+    pub plugin: Option<PathBuf>,
+}
+
+/// Builds them.
+pub fn programs(cache: &Cache, packages: &Packages) -> Result<Programs> {
+    let source = source("teebench.c")?;
+    let inputs = Inputs::default()
+        .texts(["1", &source, &compiler(CROSS)?])
+        .stamp(packages.dir())?;
+    let dir = cache.step("bench/guest", inputs, |work| teebench(packages, work))?;
+    Ok(Programs {
+        archive: dir.join("archive.cpio"),
+        plugin: plugin(cache)?,
+    })
+}
+
+/// The C library is the build machine's, so the guest's must not be older.
+fn teebench(packages: &Packages, work: &Work) -> Result<()> {
+    let program = work.dir.join("teebench");
+    let usr = packages.root().join("usr");
+    let mut gcc = Command::new(CROSS);
+    gcc.args(["-O2", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror"])
+        .arg(format!("-I{}", usr.join("include").display()))
+        .arg(path("teebench.c"))
+        .arg(usr.join("lib/aarch64-linux-gnu/libteec.so.2"))
+        .arg("-o")
+        .arg(&program);
+    command::logged(&mut gcc, "teebench", work.log, work.bar)?;
+    let mut archive = Archive::default();
+    archive.file("usr/bin/teebench", 0o755, &fs::read(program)?);
+    Ok(fs::write(work.dir.join("archive.cpio"), archive.finish())?)
+}
+
+fn plugin(cache: &Cache) -> Result<Option<PathBuf>> {
+    let version = qemu::version()?;
+    if !qemu::has_plugins()? {
+        ui::note(&format!(
+            "{version} is built without plugins: EL2's own share can not be counted"
+        ));
+        return Ok(None);
+    }
+    let api = api(&version).with_context(|| format!("no version in `{version}`"))?;
+    let inputs = Inputs::default().texts(["1", &source("calls.c")?, &compiler(HOST)?, api]);
+    let dir = cache.step("bench/plugin", inputs, |work| {
+        let mut cc = Command::new(HOST);
+        cc.args(["-O2", "-shared", "-fPIC", "-fvisibility=hidden"])
+            .args(["-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"])
+            .arg(format!("-DAPI={api}"))
+            .arg(path("calls.c"))
+            .arg("-o")
+            .arg(work.dir.join("calls.so"));
+        command::logged(&mut cc, "QEMU plugin", work.log, work.bar)
+    })?;
+    Ok(Some(dir.join("calls.so")))
+}
+
+/// The version of the plugin interface that a QEMU with this version line has.
+fn api(version: &str) -> Option<&'static str> {
+    let (_, number) = version.split_once("version ")?;
+    let major: u32 = number.split('.').next()?.parse().ok()?;
+    Some(if major < 9 { "1" } else { "4" })
+}
+
+fn path(name: &str) -> PathBuf {
+    cache::workspace().join("qemu/bench").join(name)
+}
+
+fn source(name: &str) -> Result<String> {
+    let path: &Path = &path(name);
+    fs::read_to_string(path).with_context(|| format!("{}", path.display()))
+}
+
+fn compiler(program: &str) -> Result<String> {
+    let text = command::output(Command::new(program).arg("--version"))?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interface_of_qemus_versions() {
+        let line = |v: &str| format!("QEMU emulator version {v} (Debian 1:{v})");
+        assert_eq!(api(&line("7.2.22")), Some("1"));
+        assert_eq!(api(&line("10.0.2")), Some("4"));
+        assert_eq!(api("QEMU"), None);
+    }
+}

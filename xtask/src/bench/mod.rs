@@ -1,0 +1,314 @@
+//! `cargo xtask bench`: what a call to OP-TEE costs a Linux program, in instructions, without
+//! hypervisor, with it, and at EL2 alone. One core under `-icount`, so the medians repeat.
+
+mod build;
+mod counts;
+mod profile;
+mod table;
+mod timings;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::bundle::{self, Changes};
+use crate::cache::{self, Cache};
+use crate::firmware::{self, BL33, Optee};
+use crate::image::{self, Profile};
+use crate::packages::Packages;
+use crate::qemu::{self, Files, Machine, Plugin};
+use crate::session::{self, Mode, RunDir, Until};
+use crate::toolchain::Toolchain;
+use crate::{command, guest, host, run, ui};
+use build::Programs;
+use counts::Counts;
+use timings::Timing;
+
+/// Where EL2's instructions are: the hypervisor runs where it is loaded. More than its image,
+/// less than a guest's or OP-TEE's code comes near.
+const EL2_SIZE: u64 = 2 << 20;
+/// The vectors' entry of a guest's synchronous exceptions: "from a lower level, AArch64".
+const SYNCHRONOUS: u64 = 0x400;
+
+/// Arguments of `bench`.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Only the cases whose name contains one of these
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = case_part)]
+    cases: Vec<String>,
+    /// How often to call; the long calls are made less often
+    #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..100_000))]
+    iterations: u32,
+    /// Which of EL2's functions this case's instructions are in, too
+    #[arg(long, value_name = "CASE", value_parser = case_part)]
+    profile: Option<String>,
+    /// End a machine after this many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
+    timeout: u64,
+}
+
+/// The guest's shell must not take it for anything else.
+fn case_part(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._".contains(c);
+    match !text.is_empty() && text.chars().all(plain) {
+        true => Ok(text.to_owned()),
+        false => Err("a case's name has letters, digits, `.` and `_`".into()),
+    }
+}
+
+impl Options {
+    fn command(&self) -> String {
+        let program = format!("teebench {} {}", self.iterations, self.cases.join(","));
+        program.trim_end().to_owned()
+    }
+}
+
+/// Performs the task.
+pub fn run(options: &Options) -> Result<ExitCode> {
+    session::remove_stale_runs()?;
+    let setups = Setups::prepare(options)?;
+    let plain = setups.plain()?;
+    let (teevisor, counts) = setups.teevisor()?;
+    let rows = table::join(&plain, &teevisor, counts.as_deref());
+    let rows = rows.context("the set-ups did not run the same cases")?;
+    ensure!(!rows.is_empty(), "no case's name contains any of the list");
+    println!("\nMedian instructions of a call\n");
+    print!("{}", table::render(&rows));
+    if let Some(counts) = &counts {
+        print_entries(&rows, counts)?;
+    }
+    if let (Some(name), Some(counts)) = (&options.profile, &counts) {
+        let index = rows.iter().position(|row| row.name == *name);
+        let index = index.with_context(|| format!("case {name} was not measured"))?;
+        profile::print(name, &counts[index], &elf())?;
+    }
+    Ok(judge(&table::budgets(&rows)))
+}
+
+fn judge(budgets: &[table::Budget]) -> ExitCode {
+    if !budgets.is_empty() {
+        println!("\nEL2's budgets, in instructions");
+    }
+    for budget in budgets {
+        let verdict = if budget.is_kept() { "kept" } else { "EXCEEDED" };
+        println!(
+            "{verdict:<8}  {:7.1} of {:5}  {}",
+            budget.spent, budget.limit, budget.what
+        );
+    }
+    match budgets.iter().all(table::Budget::is_kept) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}
+
+/// How often a call comes to EL2 by itself, interrupts aside.
+fn print_entries(rows: &[table::Row], counts: &[Counts]) -> Result<()> {
+    let vectors = symbol("exception_vectors")?;
+    println!("\nTraps to EL2 a call");
+    for (row, counts) in rows.iter().zip(counts) {
+        let entries = counts.at(BL33 + vectors + SYNCHRONOUS);
+        println!("{:9.1}  {}", counts.a_call(entries), row.name);
+    }
+    Ok(())
+}
+
+fn symbol(name: &str) -> Result<u64> {
+    let text = command::output(Command::new("aarch64-linux-gnu-nm").arg(elf()))?;
+    address(&text, name).with_context(|| format!("the hypervisor has no symbol {name}"))
+}
+
+/// The address of a symbol in `nm`'s list.
+fn address(list: &str, name: &str) -> Option<u64> {
+    let mut lines = list.lines().map(|line| line.split_whitespace().collect());
+    let line = lines.find(|words: &Vec<&str>| words.get(2) == Some(&name))?;
+    u64::from_str_radix(line[0], 16).ok()
+}
+
+fn elf() -> PathBuf {
+    image::elf(Profile::Release, "teevisor")
+}
+
+/// What both machines start from.
+struct Setups {
+    command: String,
+    limit: Duration,
+    plain: PathBuf,
+    virtualized: PathBuf,
+    image: PathBuf,
+    plugin: Option<PathBuf>,
+    /// The guests' kernel, and their initial file system with teebench in it.
+    guests: RunDir,
+}
+
+impl Setups {
+    /// Builds everything and says what it is.
+    fn prepare(options: &Options) -> Result<Self> {
+        let cache = Cache::open()?;
+        host::ensure_tools(&cache)?;
+        let packages = Packages::ensure(&cache)?;
+        let Programs { archive, plugin } = build::programs(&cache, &packages)?;
+        let guests = guests(&guest::ensure(&cache, &packages)?, &archive)?;
+        let gic = machine(Optee::Plain).gic;
+        let plain = firmware::flash(&cache, &packages, gic, Optee::Plain)?;
+        let virtualized = firmware::flash(&cache, &packages, gic, Optee::Virtualized)?;
+        let toolchain = Toolchain::ensure(&cache)?;
+        drop(cache);
+        let image = image::hypervisor(&toolchain, Profile::Release)?;
+        let setups = Self {
+            command: options.command(),
+            limit: Duration::from_secs(options.timeout),
+            plain,
+            virtualized,
+            image,
+            plugin,
+            guests,
+        };
+        setups.describe(&packages, &toolchain)?;
+        Ok(setups)
+    }
+
+    fn describe(&self, packages: &Packages, toolchain: &Toolchain) -> Result<()> {
+        let mut commit = Command::new("git");
+        commit.args(["describe", "--always", "--dirty"]);
+        let commit = command::output(commit.current_dir(cache::workspace()));
+        println!("teevisor {}", commit.unwrap_or("?".into()).trim());
+        println!("{}\n{}", toolchain.describe(), qemu::version()?);
+        print!("{}", packages.versions()?);
+        let Machine { cpu, mem, .. } = machine(Optee::Plain);
+        println!("machine: virt, GICv3, one {cpu}, {mem}; -icount shift=0,sleep=off -seed 1");
+        let text = fs::read_to_string(bundle::default_manifest())?;
+        println!(
+            "manifest:\n{}",
+            bundle::apply(&text, &self.changes())?.trim_end()
+        );
+        Ok(())
+    }
+
+    fn changes(&self) -> Changes {
+        Changes {
+            vcpus: Some(1),
+            command: Some(self.command.clone()),
+            ..Changes::default()
+        }
+    }
+
+    fn plain(&self) -> Result<Vec<Timing>> {
+        let guests = self.guests.file("");
+        let files = run::baseline(self.plain.clone(), &guests, Some(&self.command));
+        let dir = RunDir::new("bench-plain", None)?;
+        self.boot("no hypervisor", &machine(Optee::Plain), &files, &dir)
+    }
+
+    /// With EL2's counts, if QEMU can count.
+    fn teevisor(&self) -> Result<(Vec<Timing>, Option<Vec<Counts>>)> {
+        let dir = RunDir::new("bench-teevisor", None)?;
+        let initrd = dir.file("bundle");
+        let guests = self.guests.file("");
+        let bundle = bundle::pack(&bundle::default_manifest(), &guests, &self.changes())?;
+        fs::write(&initrd, bundle).with_context(|| format!("{}", initrd.display()))?;
+        let files = Files {
+            flash: self.virtualized.clone(),
+            bl33: self.image.clone(),
+            initrd: Some(initrd),
+            bootargs: None,
+        };
+        let counted = dir.file("counts");
+        let mut machine = machine(Optee::Virtualized);
+        machine.plugin = self.plugin.clone().map(|file| el2_counter(file, &counted));
+        let timings = self.boot("teevisor", &machine, &files, &dir)?;
+        let counts = machine.plugin.map(|_| {
+            let text = fs::read_to_string(&counted);
+            counts::parse(&text.with_context(|| format!("{}", counted.display()))?)
+        });
+        Ok((timings, counts.transpose()?))
+    }
+
+    fn boot(
+        &self,
+        name: &str,
+        machine: &Machine,
+        files: &Files,
+        dir: &RunDir,
+    ) -> Result<Vec<Timing>> {
+        let until = Until {
+            limit: Some(self.limit),
+            enough: None,
+        };
+        let step = format!("bench, {name}");
+        let outcome = ui::step(&step, |_| {
+            session::run(machine, files, dir, &until, Mode::Captured)
+        })?;
+        timings::parse(&outcome.lines).with_context(|| {
+            let last = outcome.lines.len().saturating_sub(12);
+            let tail = outcome.lines[last..].join("\n");
+            format!("{step} ended by {:?}, with:\n{tail}\n", outcome.ended)
+        })
+    }
+}
+
+fn machine(optee: Optee) -> Machine {
+    Machine {
+        smp: 1,
+        icount: true,
+        optee: Some(optee),
+        ..Machine::default()
+    }
+}
+
+fn el2_counter(file: PathBuf, out: &Path) -> Plugin {
+    let arguments = vec![
+        ("out", out.display().to_string()),
+        ("start", format!("{BL33:x}")),
+        ("size", format!("{EL2_SIZE:x}")),
+    ];
+    Plugin { file, arguments }
+}
+
+/// Linux unpacks archives that follow each other one after the other.
+fn guests(plain: &Path, archive: &Path) -> Result<RunDir> {
+    let dir = RunDir::new("bench-guests", None)?;
+    let mut initramfs = fs::read(plain.join(guest::INITRAMFS))?;
+    initramfs.extend(fs::read(archive)?);
+    fs::write(dir.file(guest::INITRAMFS), initramfs)?;
+    fs::copy(plain.join(guest::KERNEL), dir.file(guest::KERNEL))?;
+    Ok(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_names_the_cases() {
+        let mut options = Options {
+            cases: vec!["pta.nop".into(), "reg_unreg_4K".into()],
+            iterations: 21,
+            profile: None,
+            timeout: 1,
+        };
+        assert_eq!(options.command(), "teebench 21 pta.nop,reg_unreg_4K");
+        options.cases.clear();
+        assert_eq!(options.command(), "teebench 21");
+    }
+
+    #[test]
+    fn case_is_nothing_that_a_shell_would_expand() {
+        assert!(case_part("pta.shm_reg_4K").is_ok());
+        for text in ["", "a b", "a;b", "$a", "a\"", "*"] {
+            assert!(case_part(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn symbols_are_found_by_their_whole_name() {
+        let list = "0000000000001000 T exception_vectors\n\
+                    0000000000002000 T exception_vectors_end\n                 U other\n";
+        assert_eq!(address(list, "exception_vectors"), Some(0x1000));
+        assert_eq!(address(list, "exception"), None);
+        assert_eq!(address(list, "other"), None);
+    }
+}

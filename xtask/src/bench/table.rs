@@ -1,0 +1,200 @@
+//! The cases side by side, and what EL2 may spend on some.
+
+use super::counts::Counts;
+use super::timings::Timing;
+
+/// One case in the three set-ups: instructions of a call.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Its name.
+    pub name: String,
+    /// Timed calls.
+    pub calls: usize,
+    /// Without hypervisor, on plain OP-TEE.
+    pub plain: u64,
+    /// On teevisor.
+    pub teevisor: u64,
+    /// Of these, at EL2; without QEMU's plugins unknown.
+    pub el2: Option<u64>,
+}
+
+/// Joins the set-ups. None if they did not run the same cases.
+pub fn join(plain: &[Timing], teevisor: &[Timing], el2: Option<&[Counts]>) -> Option<Vec<Row>> {
+    let same = plain.iter().map(key).eq(teevisor.iter().map(key));
+    let calls = |counts: &[Counts]| {
+        let counted = counts.iter().map(|case| case.calls.len());
+        counted.eq(teevisor.iter().map(|timing| timing.calls))
+    };
+    if !same || !el2.is_none_or(calls) {
+        return None;
+    }
+    let pairs = plain.iter().zip(teevisor).enumerate();
+    let row = |(index, (plain, teevisor)): (usize, (&Timing, &Timing))| Row {
+        name: plain.name.clone(),
+        calls: plain.calls,
+        plain: plain.median,
+        teevisor: teevisor.median,
+        el2: el2.map(|counts| counts[index].median()),
+    };
+    Some(pairs.map(row).collect())
+}
+
+fn key(timing: &Timing) -> (&str, usize) {
+    (&timing.name, timing.calls)
+}
+
+/// The rows as a table of Markdown, aligned.
+pub fn render(rows: &[Row]) -> String {
+    let head = ["case", "calls", "no hypervisor", "teevisor", "EL2"].map(str::to_owned);
+    let rule = ["---", "--:", "--:", "--:", "--:"].map(str::to_owned);
+    let body = rows.iter().map(|row| {
+        [
+            row.name.clone(),
+            row.calls.to_string(),
+            grouped(row.plain),
+            grouped(row.teevisor),
+            row.el2.map_or("?".into(), grouped),
+        ]
+    });
+    let lines: Vec<[String; 5]> = [head, rule].into_iter().chain(body).collect();
+    let width = |column: usize| lines.iter().map(|line| line[column].len()).max();
+    let widths: [usize; 5] = std::array::from_fn(|column| width(column).unwrap_or(0));
+    let cells = |line: &[String; 5]| {
+        let first = format!("| {:<1$} |", line[0], widths[0]);
+        let others = (1..5).map(|c| format!(" {:>1$} |", line[c], widths[c]));
+        first + &others.collect::<String>() + "\n"
+    };
+    lines.iter().map(cells).collect()
+}
+
+/// 1234567 → 1,234,567.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// What EL2 may spend: a sentence of what, the instructions, the limit.
+#[derive(Debug, PartialEq)]
+pub struct Budget {
+    /// On what.
+    pub what: &'static str,
+    /// Instructions spent.
+    pub spent: f64,
+    /// At most.
+    pub limit: f64,
+}
+
+impl Budget {
+    /// Whether it is kept.
+    pub fn is_kept(&self) -> bool {
+        self.spent <= self.limit
+    }
+}
+
+/// The budgets that the measured cases tell about.
+pub fn budgets(rows: &[Row]) -> Vec<Budget> {
+    let el2 = |name: &str| {
+        let row = rows.iter().find(|row| row.name == name)?;
+        row.el2.map(|count| count as f64)
+    };
+    // A megabyte's list has 256 pages.
+    let page = || Some((el2("reg_unreg_1M")? - el2("reg_unreg_4K")?) / 255.0);
+    let all = [
+        ("a call without buffers (pta.nop)", el2("pta.nop"), 1_200.0),
+        (
+            "registering and unregistering a page (reg_unreg_4K)",
+            el2("reg_unreg_4K"),
+            3_000.0,
+        ),
+        ("each further page (reg_unreg_1M)", page(), 40.0),
+    ];
+    let budget = |(what, spent, limit): (&'static str, Option<f64>, f64)| {
+        spent.map(|spent| Budget { what, spent, limit })
+    };
+    all.into_iter().filter_map(budget).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn timing(name: &str, median: u64) -> Timing {
+        Timing {
+            name: name.into(),
+            calls: 1,
+            median,
+        }
+    }
+
+    fn counts(count: u64) -> Counts {
+        Counts {
+            calls: vec![count],
+            executions: vec![],
+        }
+    }
+
+    fn row(name: &str, el2: u64) -> Row {
+        Row {
+            name: name.into(),
+            calls: 21,
+            plain: 999,
+            teevisor: 1_234_567,
+            el2: Some(el2),
+        }
+    }
+
+    #[test]
+    fn set_ups_join_case_by_case() {
+        let (plain, teevisor) = ([timing("a", 1)], [timing("a", 2)]);
+        let rows = join(&plain, &teevisor, Some(&[counts(3)])).unwrap();
+        assert_eq!(
+            (rows[0].plain, rows[0].teevisor, rows[0].el2),
+            (1, 2, Some(3))
+        );
+        assert_eq!(join(&plain, &teevisor, None).unwrap()[0].el2, None);
+    }
+
+    #[test]
+    fn set_ups_with_other_cases_do_not_join() {
+        let one = [timing("a", 1)];
+        assert_eq!(join(&one, &[timing("b", 1)], None), None);
+        assert_eq!(join(&one, &[], None), None);
+        assert_eq!(join(&one, &one, Some(&[])), None);
+        let two_calls = Counts {
+            calls: vec![1, 1],
+            executions: vec![],
+        };
+        assert_eq!(join(&one, &one, Some(&[two_calls])), None);
+    }
+
+    #[test]
+    fn table_is_aligned() {
+        let expected = "\
+| case    | calls | no hypervisor |  teevisor |   EL2 |
+| ---     |   --: |           --: |       --: |   --: |
+| pta.nop |    21 |           999 | 1,234,567 | 1,000 |
+";
+        assert_eq!(render(&[row("pta.nop", 1_000)]), expected);
+    }
+
+    #[test]
+    fn budgets_of_what_was_measured() {
+        assert_eq!(budgets(&[row("uta.nop", 1)]), []);
+        let rows = [
+            row("pta.nop", 1_201),
+            row("reg_unreg_4K", 3_000),
+            row("reg_unreg_1M", 3_000 + 255 * 40),
+        ];
+        let budgets = budgets(&rows);
+        let kept: Vec<bool> = budgets.iter().map(Budget::is_kept).collect();
+        assert_eq!(kept, [false, true, true]);
+        assert_eq!(budgets[2].spent, 40.0);
+    }
+}
