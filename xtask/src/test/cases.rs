@@ -123,6 +123,9 @@ pub const BASE: Case = Case {
 
 /// A few of xtest's cases: a pseudo TA, a TA from the guest's file system, shared memory.
 const SHORT: Boots = Boots::Linux("xtest -l 0 -t regression 1001 && xtest -l 0 -t regression 1004");
+/// OP-TEE's watchdog test notifies once a second: the driver must have had an interrupt of it.
+const NOTIFIED: &str = "sleep 4; dmesg | grep optee: ; \
+    grep optee_notif /proc/interrupts | grep -v ' 0  *0  *GICv3'";
 const PANIC: Expect = Absent("teevisor: panic");
 const QUIET: Expect = Absent("teevisor: warning");
 const OK: Expect = Statuses(&[0]);
@@ -354,6 +357,19 @@ pub const CASES: &[Case] = &[
     Case {
         name: "linux-four-vcpus",
         vcpus: Some(4),
+        ..LINUX
+    },
+    Case {
+        name: "linux-notifications",
+        boots: Boots::Linux(NOTIFIED),
+        expect: &[
+            OK,
+            Line("optee: Asynchronous notifications enabled"),
+            Line("optee: dynamic shared memory is enabled"),
+            PANIC,
+            QUIET,
+            Off,
+        ],
         ..LINUX
     },
     Case {
