@@ -7,19 +7,12 @@ use boot::MAX_CORES;
 
 use crate::arch::mmio::Mmio;
 
-use super::{Acknowledged, DEFAULT_PRIORITY, KICK, PRIVATE_ENABLED};
+use super::{Acknowledged, DEFAULT_PRIORITY, KICK, PRIVATE_ENABLED, gicd};
 
-mod gicd {
-    pub const CTLR: u64 = 0x0;
-    pub const TYPER: u64 = 0x4;
-    pub const IGROUPR: u64 = 0x80;
-    pub const ISENABLER: u64 = 0x100;
-    pub const ICENABLER: u64 = 0x180;
-    pub const IPRIORITYR: u64 = 0x400;
-    pub const ITARGETSR: u64 = 0x800;
-    pub const SGIR: u64 = 0xf00;
-    pub const SECURITY_EXTENSION: u32 = 1 << 10;
-}
+const GICD_ITARGETSR: u64 = 0x800;
+const GICD_SGIR: u64 = 0xf00;
+/// GICD_TYPER.SecurityExtn.
+const SECURITY_EXTENSION: u32 = 1 << 10;
 
 mod gicc {
     pub const CTLR: u64 = 0x0;
@@ -59,7 +52,7 @@ impl GicV2 {
     /// The IGROUPR value that makes an interrupt ours: with the security extension all that
     /// Non-secure state can touch is group 1 already; without, group 0 is what GICC_CTLR enables.
     fn group(&self) -> u32 {
-        match self.distributor.read32(gicd::TYPER) & gicd::SECURITY_EXTENSION {
+        match self.distributor.read32(gicd::TYPER) & SECURITY_EXTENSION {
             0 => 0,
             _ => u32::MAX,
         }
@@ -96,7 +89,7 @@ impl GicV2 {
         }
         d.write32(gicd::ISENABLER, PRIVATE_ENABLED);
         // The banked ITARGETSR0 reads as this core's own mask; it is 0 on a single core.
-        let mask = (d.read32(gicd::ITARGETSR) & 0xff) as u8;
+        let mask = (d.read32(GICD_ITARGETSR) & 0xff) as u8;
         self.masks[index].store(mask.max(1), Ordering::Release);
         let c = &self.cpu_interface;
         c.write32(gicc::PMR, 0xff);
@@ -108,11 +101,8 @@ impl GicV2 {
     pub fn enable_spi(&self, intid: u32, core: usize, edge: bool) {
         let d = &self.distributor;
         let n = u64::from(intid);
-        super::gicv3::set_trigger(d, intid, edge);
-        d.write8(
-            gicd::ITARGETSR + n,
-            self.masks[core].load(Ordering::Acquire),
-        );
+        gicd::set_trigger(d, intid, edge);
+        d.write8(GICD_ITARGETSR + n, self.masks[core].load(Ordering::Acquire));
         d.write32(gicd::ISENABLER + 4 * (n / 32), 1 << (n % 32));
     }
 
@@ -121,7 +111,7 @@ impl GicV2 {
         let mask = u32::from(self.masks[core].load(Ordering::Acquire));
         // NSATT: with the security extension, Non-secure writes ignore it.
         crate::arch::sysreg::dsb();
-        self.distributor.write32(gicd::SGIR, mask << 16 | KICK);
+        self.distributor.write32(GICD_SGIR, mask << 16 | KICK);
     }
 
     /// Acknowledges the most urgent pending interrupt.

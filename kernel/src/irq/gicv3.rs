@@ -12,21 +12,12 @@ use crate::arch::{
     sysreg::{isb, read_sysreg, write_sysreg},
 };
 
-use super::{Acknowledged, DEFAULT_PRIORITY, KICK, PRIVATE_ENABLED};
+use super::{Acknowledged, DEFAULT_PRIORITY, KICK, PRIVATE_ENABLED, gicd};
 
-mod gicd {
-    pub const CTLR: u64 = 0x0;
-    pub const TYPER: u64 = 0x4;
-    pub const IGROUPR: u64 = 0x80;
-    pub const ISENABLER: u64 = 0x100;
-    pub const ICENABLER: u64 = 0x180;
-    pub const IPRIORITYR: u64 = 0x400;
-    pub const ICFGR: u64 = 0xc00;
-    pub const IROUTER: u64 = 0x6000;
-    /// ARE_NS, EnableGrp1A and EnableGrp1 as Non-secure state sees them.
-    pub const ENABLE: u32 = 1 << 4 | 1 << 1 | 1;
-    pub const RWP: u32 = 1 << 31;
-}
+/// ARE_NS, EnableGrp1A and EnableGrp1 as Non-secure state sees GICD_CTLR.
+const GICD_ENABLE: u32 = 1 << 4 | 1 << 1 | 1;
+const GICD_RWP: u32 = 1 << 31;
+const GICD_IROUTER: u64 = 0x6000;
 
 mod gicr {
     pub const TYPER: u64 = 0x8;
@@ -75,12 +66,12 @@ impl GicV3 {
                 u32::from_ne_bytes([DEFAULT_PRIORITY; 4]),
             );
         }
-        d.write32(gicd::CTLR, gicd::ENABLE);
+        d.write32(gicd::CTLR, GICD_ENABLE);
         self.wait();
     }
 
     fn wait(&self) {
-        while self.distributor.read32(gicd::CTLR) & gicd::RWP != 0 {
+        while self.distributor.read32(gicd::CTLR) & GICD_RWP != 0 {
             core::hint::spin_loop();
         }
     }
@@ -119,9 +110,9 @@ impl GicV3 {
     pub fn enable_spi(&self, intid: u32, core: usize, edge: bool) {
         let d = &self.distributor;
         let n = u64::from(intid);
-        set_trigger(d, intid, edge);
+        gicd::set_trigger(d, intid, edge);
         d.write64(
-            gicd::IROUTER + 8 * n,
+            GICD_IROUTER + 8 * n,
             self.affinities[core].load(Ordering::Acquire),
         );
         d.write32(gicd::ISENABLER + 4 * (n / 32), 1 << (n % 32));
@@ -187,13 +178,6 @@ fn find_in(region: &PaRange, wanted: u64) -> Option<u64> {
         base += if typer & gicr::VLPIS != 0 { 4 } else { 2 } * gicr::SGI_FRAME;
     }
     None
-}
-
-pub(super) fn set_trigger(distributor: &Mmio, intid: u32, edge: bool) {
-    let offset = gicd::ICFGR + 4 * u64::from(intid / 16);
-    let bit = 2 << (2 * (intid % 16));
-    let old = distributor.read32(offset);
-    distributor.write32(offset, if edge { old | bit } else { old & !bit });
 }
 
 /// EOI only drops the priority, so that an interrupt handed to a guest stays active until the

@@ -1,5 +1,6 @@
 //! Physical interrupts: EL2 takes them all, keeps its own and hands the timers' to the guest.
 
+mod gicd;
 mod gicv2;
 mod gicv3;
 pub mod virt;

@@ -179,33 +179,35 @@ impl VcpuContext {
     }
 
     /// Lets `act` work on the interrupt controller's model while it holds all that this vCPU's
-    /// list registers held; they are filled again before the vCPU goes on. The vCPUs that `act`
-    /// made work for are kicked.
-    fn with_gic<T>(&mut self, act: impl FnOnce(&mut Vgic, VcpuId) -> (T, VcpuSet)) -> T {
+    /// list registers held. The vCPUs that `act` made work for are kicked.
+    fn with_model<T>(&mut self, act: impl FnOnce(&mut Vgic, &mut Lrs) -> (T, VcpuSet)) -> T {
         if !self.lrs.is_idle() {
             self.interface.save(&mut self.lrs);
         }
         let mut gic = self.vm.gic.lock();
         let moved = gic.sync(self.id, &mut self.lrs) | withdraw_timers(&mut gic, self.id);
-        let (result, changed) = act(&mut gic, self.id);
+        let (result, changed) = act(&mut gic, &mut self.lrs);
         drop(gic);
-        self.vcpu().mark_interrupts_changed();
         self.vm.kick(moved | changed);
         result
     }
 
-    /// Saves the list registers, lets the model choose, and loads them again.
+    /// The same; the list registers are filled again before the vCPU goes on.
+    fn with_gic<T>(&mut self, act: impl FnOnce(&mut Vgic, VcpuId) -> (T, VcpuSet)) -> T {
+        let id = self.id;
+        self.vcpu().mark_interrupts_changed();
+        self.with_model(|gic, _| act(gic, id))
+    }
+
+    /// Fills the list registers anew with what the model chooses.
     pub fn refresh_interrupts(&mut self) {
-        if !self.lrs.is_idle() {
-            self.interface.save(&mut self.lrs);
-        }
-        let mut gic = self.vm.gic.lock();
-        let moved = gic.sync(self.id, &mut self.lrs) | withdraw_timers(&mut gic, self.id);
-        gic.flush(self.id, &mut self.lrs);
-        drop(gic);
+        let id = self.id;
+        self.with_model(|gic, lrs| {
+            gic.flush(id, lrs);
+            ((), VcpuSet::EMPTY)
+        });
         self.deactivate_due();
         self.interface.load(&self.lrs);
-        self.vm.kick(moved);
     }
 
     /// Deactivates the physical interrupts of this core that the guest is done with.
