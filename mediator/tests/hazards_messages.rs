@@ -89,6 +89,11 @@ fn h01_the_page_that_optee_writes_is_not_believed_either() {
         client.lists,
         "an address was written back"
     );
+    assert_eq!(
+        world.ram.get(client.arg + 48),
+        4096,
+        "nothing is output here"
+    );
     let mut client = client;
     assert_eq!(
         client.unregister(&mut world, 0x10),
