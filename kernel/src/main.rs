@@ -21,8 +21,8 @@ mod vm;
 
 use core::panic::PanicInfo;
 
-use addr::{Pa, PaRange};
-use arch::{cpu, firmware, mmio::Mmio};
+use addr::Pa;
+use arch::{cpu, firmware};
 
 /// Entered by `boot` at EL2 with the MMU on; `tree` is x0 of the boot protocol.
 #[unsafe(no_mangle)]
@@ -52,9 +52,8 @@ extern "C" fn wrong_exception_level(level: u64, tree: u64) -> ! {
     // SAFETY: with the MMU off all memory is reachable.
     let found = unsafe { setup::tree_at(Pa(tree)) }.and_then(board::console);
     if let Some(console) = found {
-        let PaRange { start, size } = console.registers;
         // SAFETY: the tree says that this is a UART, and nobody else runs.
-        console::write_bare(unsafe { Mmio::new(start.0, size) }, level);
+        unsafe { console::write_bare(&console, level) };
     }
     cpu::park()
 }

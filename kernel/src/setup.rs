@@ -15,7 +15,6 @@ use manifest::{
 use physmem::FreeMap;
 
 use crate::arch::{
-    mmio::Mmio,
     mmu::{CannotMap, Kind, Tables},
     timer,
 };
@@ -200,9 +199,8 @@ fn own_tables(tree: Pa, blob: &[u8]) -> Result<&'static mut Tables, SetupError> 
     // SAFETY: all that runs now lies in the image, and the tables live for ever.
     unsafe { tables.registers().switch() };
     if let Some(console) = found {
-        let PaRange { start, size } = console.registers;
         // SAFETY: the tree says that it is a UART; it is mapped as a device above.
-        console::set_uart(unsafe { Mmio::new(start.0, size) });
+        unsafe { console::set_uart(&console) };
     }
     Ok(tables)
 }

@@ -43,7 +43,7 @@ pub struct Guest<'a> {
     pub bootargs: &'a str,
     /// How it calls firmware.
     pub conduit: Conduit,
-    /// What becomes of it when it does something fatal.
+    /// What becomes of it when it has turned off its last vCPU.
     pub on_crash: OnCrash,
     /// Its use of OP-TEE; without, it sees none.
     pub tee: Option<Tee<'a>>,
@@ -61,7 +61,7 @@ pub enum Conduit {
     Hvc,
 }
 
-/// What becomes of a guest that did something fatal.
+/// What becomes of a guest that has turned off its last vCPU.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[cfg_attr(feature = "host", derive(serde::Deserialize))]
 #[cfg_attr(feature = "host", serde(rename_all = "kebab-case"))]

@@ -7,6 +7,7 @@ mod pl011;
 
 use core::fmt;
 
+use board::ConsoleKind;
 use conmux::Mux;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use spin::Mutex;
@@ -37,9 +38,27 @@ fn send(uart: Option<Pl011>, byte: u8) {
     }
 }
 
-/// Uses the PL011 at `frame` from now on.
-pub fn set_uart(frame: Mmio) {
-    CONSOLE.lock().uart = Some(Pl011::new(frame));
+/// The driver of the board's console; `None` for a UART that we have none for.
+///
+/// # Safety
+/// The console's registers are mapped as a device and EL2 owns them.
+unsafe fn driver(console: &board::Console) -> Option<Pl011> {
+    // SAFETY: the caller's promise.
+    let frame = unsafe { Mmio::new(console.registers.start.0, console.registers.size) };
+    match console.kind {
+        ConsoleKind::Pl011 => Some(Pl011::new(frame)),
+        ConsoleKind::Sbsa => Some(Pl011::sbsa(frame)),
+        ConsoleKind::Bcm2835Aux => None,
+    }
+}
+
+/// Uses the board's console from now on.
+///
+/// # Safety
+/// Its registers are mapped as a device and EL2 owns them.
+pub unsafe fn set_uart(console: &board::Console) {
+    // SAFETY: the caller's promise.
+    CONSOLE.lock().uart = unsafe { driver(console) };
 }
 
 /// Makes room for the next guest, called `name`.
@@ -111,8 +130,14 @@ pub fn last_words(text: fmt::Arguments<'_>) {
 }
 
 /// Says, without locks and with the MMU off, that EL2 was not where we were entered.
-pub fn write_bare(frame: Mmio, level: u64) {
-    let uart = Pl011::new(frame);
+///
+/// # Safety
+/// The console is a UART that nobody else uses.
+pub unsafe fn write_bare(console: &board::Console, level: u64) {
+    // SAFETY: the caller's promise.
+    let Some(uart) = (unsafe { driver(console) }) else {
+        return;
+    };
     let send = |text: &str| text.bytes().for_each(|byte| uart.send(byte));
     send("\r\nteevisor: error: entered at EL");
     uart.send(b'0' + level as u8);

@@ -26,6 +26,11 @@ impl Pl011 {
         Self(frame)
     }
 
+    /// An SBSA generic UART (DEN0029, appendix B): the same without control registers, always on.
+    pub fn sbsa(frame: Mmio) -> Self {
+        Self(frame)
+    }
+
     /// Sends a byte, waiting for room.
     pub fn send(&self, byte: u8) {
         while self.0.read32(FR) & FR_TX_FULL != 0 {
