@@ -72,14 +72,12 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let setups = Setups::prepare(options)?;
     let plain = setups.plain()?;
     let (teevisor, counts) = setups.teevisor()?;
-    let rows = table::join(&plain, &teevisor, counts.as_deref());
+    let entry = BL33 + symbol("exception_vectors")? + SYNCHRONOUS;
+    let rows = table::join(&plain, &teevisor, counts.as_deref(), entry);
     let rows = rows.context("the set-ups did not run the same cases")?;
     ensure!(!rows.is_empty(), "no case's name contains any of the list");
-    println!("\nMedian instructions of a call\n");
+    println!("\nMedian instructions of a call; traps to EL2 by the guest itself\n");
     print!("{}", table::render(&rows));
-    if let Some(counts) = &counts {
-        print_entries(&rows, counts)?;
-    }
     if let (Some(name), Some(counts)) = (&options.profile, &counts) {
         let index = rows.iter().position(|row| row.name == *name);
         let index = index.with_context(|| format!("case {name} was not measured"))?;
@@ -103,17 +101,6 @@ fn judge(budgets: &[table::Budget]) -> ExitCode {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     }
-}
-
-/// How often a call comes to EL2 by itself, interrupts aside.
-fn print_entries(rows: &[table::Row], counts: &[Counts]) -> Result<()> {
-    let vectors = symbol("exception_vectors")?;
-    println!("\nTraps to EL2 a call");
-    for (row, counts) in rows.iter().zip(counts) {
-        let entries = counts.at(BL33 + vectors + SYNCHRONOUS);
-        println!("{:9.1}  {}", counts.a_call(entries), row.name);
-    }
-    Ok(())
 }
 
 fn symbol(name: &str) -> Result<u64> {

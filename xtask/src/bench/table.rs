@@ -4,7 +4,7 @@ use super::counts::Counts;
 use super::timings::Timing;
 
 /// One case in the three set-ups: instructions of a call.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub struct Row {
     /// Its name.
     pub name: String,
@@ -15,11 +15,26 @@ pub struct Row {
     /// On teevisor.
     pub teevisor: u64,
     /// Of these, at EL2; without QEMU's plugins unknown.
-    pub el2: Option<u64>,
+    pub el2: Option<El2>,
 }
 
-/// Joins the set-ups. None if they did not run the same cases.
-pub fn join(plain: &[Timing], teevisor: &[Timing], el2: Option<&[Counts]>) -> Option<Vec<Row>> {
+/// What a call costs at EL2.
+#[derive(Debug, PartialEq)]
+pub struct El2 {
+    /// The median of its instructions.
+    pub instructions: u64,
+    /// How often it comes there by itself, interrupts aside.
+    pub traps: f64,
+}
+
+/// Joins the set-ups; `entry` is where a guest's traps enter EL2. None if they did not run the
+/// same cases.
+pub fn join(
+    plain: &[Timing],
+    teevisor: &[Timing],
+    el2: Option<&[Counts]>,
+    entry: u64,
+) -> Option<Vec<Row>> {
     let same = plain.iter().map(key).eq(teevisor.iter().map(key));
     let calls = |counts: &[Counts]| {
         let counted = counts.iter().map(|case| case.calls.len());
@@ -28,13 +43,17 @@ pub fn join(plain: &[Timing], teevisor: &[Timing], el2: Option<&[Counts]>) -> Op
     if !same || !el2.is_none_or(calls) {
         return None;
     }
+    let share = |counts: &Counts| El2 {
+        instructions: counts.median(),
+        traps: counts.a_call(counts.at(entry)),
+    };
     let pairs = plain.iter().zip(teevisor).enumerate();
     let row = |(index, (plain, teevisor)): (usize, (&Timing, &Timing))| Row {
         name: plain.name.clone(),
         calls: plain.calls,
         plain: plain.median,
         teevisor: teevisor.median,
-        el2: el2.map(|counts| counts[index].median()),
+        el2: el2.map(|counts| share(&counts[index])),
     };
     Some(pairs.map(row).collect())
 }
@@ -45,26 +64,30 @@ fn key(timing: &Timing) -> (&str, usize) {
 
 /// The rows as a table of Markdown, aligned.
 pub fn render(rows: &[Row]) -> String {
-    let head = ["case", "calls", "no hypervisor", "teevisor", "EL2"].map(str::to_owned);
-    let rule = ["---", "--:", "--:", "--:", "--:"].map(str::to_owned);
-    let body = rows.iter().map(|row| {
-        [
-            row.name.clone(),
-            row.calls.to_string(),
-            grouped(row.plain),
-            grouped(row.teevisor),
-            row.el2.map_or("?".into(), grouped),
-        ]
-    });
-    let lines: Vec<[String; 5]> = [head, rule].into_iter().chain(body).collect();
+    let head = ["case", "calls", "no hypervisor", "teevisor", "EL2", "traps"];
+    let rule = ["---", "--:", "--:", "--:", "--:", "--:"];
+    let fixed = [head, rule].map(|line| line.map(str::to_owned));
+    let lines: Vec<[String; 6]> = fixed.into_iter().chain(rows.iter().map(cells)).collect();
     let width = |column: usize| lines.iter().map(|line| line[column].len()).max();
-    let widths: [usize; 5] = std::array::from_fn(|column| width(column).unwrap_or(0));
-    let cells = |line: &[String; 5]| {
+    let widths: [usize; 6] = std::array::from_fn(|column| width(column).unwrap_or(0));
+    let aligned = |line: &[String; 6]| {
         let first = format!("| {:<1$} |", line[0], widths[0]);
-        let others = (1..5).map(|c| format!(" {:>1$} |", line[c], widths[c]));
+        let others = (1..6).map(|c| format!(" {:>1$} |", line[c], widths[c]));
         first + &others.collect::<String>() + "\n"
     };
-    lines.iter().map(cells).collect()
+    lines.iter().map(aligned).collect()
+}
+
+fn cells(row: &Row) -> [String; 6] {
+    let el2 = |show: fn(&El2) -> String| row.el2.as_ref().map_or("?".into(), show);
+    [
+        row.name.clone(),
+        row.calls.to_string(),
+        grouped(row.plain),
+        grouped(row.teevisor),
+        el2(|el2| grouped(el2.instructions)),
+        el2(|el2| format!("{:.1}", el2.traps)),
+    ]
 }
 
 /// 1234567 → 1,234,567.
@@ -102,7 +125,7 @@ impl Budget {
 pub fn budgets(rows: &[Row]) -> Vec<Budget> {
     let el2 = |name: &str| {
         let row = rows.iter().find(|row| row.name == name)?;
-        row.el2.map(|count| count as f64)
+        Some(row.el2.as_ref()?.instructions as f64)
     };
     // A megabyte's list has 256 pages.
     let page = || Some((el2("reg_unreg_1M")? - el2("reg_unreg_4K")?) / 255.0);
@@ -133,10 +156,12 @@ mod tests {
         }
     }
 
+    const ENTRY: u64 = 0x6000_1400;
+
     fn counts(count: u64) -> Counts {
         Counts {
             calls: vec![count],
-            executions: vec![],
+            executions: vec![(ENTRY, 2), (0, count - 2)],
         }
     }
 
@@ -146,42 +171,52 @@ mod tests {
             calls: 21,
             plain: 999,
             teevisor: 1_234_567,
-            el2: Some(el2),
+            el2: Some(El2 {
+                instructions: el2,
+                traps: 1.04,
+            }),
         }
     }
 
     #[test]
     fn set_ups_join_case_by_case() {
         let (plain, teevisor) = ([timing("a", 1)], [timing("a", 2)]);
-        let rows = join(&plain, &teevisor, Some(&[counts(3)])).unwrap();
-        assert_eq!(
-            (rows[0].plain, rows[0].teevisor, rows[0].el2),
-            (1, 2, Some(3))
-        );
-        assert_eq!(join(&plain, &teevisor, None).unwrap()[0].el2, None);
+        let rows = join(&plain, &teevisor, Some(&[counts(3)]), ENTRY).unwrap();
+        assert_eq!((rows[0].plain, rows[0].teevisor), (1, 2));
+        let el2 = El2 {
+            instructions: 3,
+            traps: 2.0,
+        };
+        assert_eq!(rows[0].el2, Some(el2));
+        assert_eq!(join(&plain, &teevisor, None, ENTRY).unwrap()[0].el2, None);
     }
 
     #[test]
     fn set_ups_with_other_cases_do_not_join() {
         let one = [timing("a", 1)];
-        assert_eq!(join(&one, &[timing("b", 1)], None), None);
-        assert_eq!(join(&one, &[], None), None);
-        assert_eq!(join(&one, &one, Some(&[])), None);
+        assert_eq!(join(&one, &[timing("b", 1)], None, ENTRY), None);
+        assert_eq!(join(&one, &[], None, ENTRY), None);
+        assert_eq!(join(&one, &one, Some(&[]), ENTRY), None);
         let two_calls = Counts {
             calls: vec![1, 1],
             executions: vec![],
         };
-        assert_eq!(join(&one, &one, Some(&[two_calls])), None);
+        assert_eq!(join(&one, &one, Some(&[two_calls]), ENTRY), None);
     }
 
     #[test]
     fn table_is_aligned() {
+        let unknown = Row {
+            el2: None,
+            ..row("a", 0)
+        };
         let expected = "\
-| case    | calls | no hypervisor |  teevisor |   EL2 |
-| ---     |   --: |           --: |       --: |   --: |
-| pta.nop |    21 |           999 | 1,234,567 | 1,000 |
+| case    | calls | no hypervisor |  teevisor |   EL2 | traps |
+| ---     |   --: |           --: |       --: |   --: |   --: |
+| pta.nop |    21 |           999 | 1,234,567 | 1,000 |   1.0 |
+| a       |    21 |           999 | 1,234,567 |     ? |     ? |
 ";
-        assert_eq!(render(&[row("pta.nop", 1_000)]), expected);
+        assert_eq!(render(&[row("pta.nop", 1_000), unknown]), expected);
     }
 
     #[test]
