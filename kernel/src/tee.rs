@@ -1,5 +1,6 @@
 //! The kernel's side of the OP-TEE mediator: real SMCs, guest memory and shadow pages.
 
+use core::fmt;
 use core::num::NonZeroU16;
 
 use addr::{Ipa, PAGE_SIZE, Pa, PaRange, VmId};
@@ -92,6 +93,15 @@ fn smc(regs: [u64; 8]) -> Results {
     firmware::smc32(&regs.map(|x| x as u32)).map(u64::from)
 }
 
+/// The first digits of OP-TEE's commit, if it tells.
+struct Commit(Option<u32>);
+
+impl fmt::Display for Commit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |commit| write!(f, " ({commit:08x})"))
+    }
+}
+
 /// Looks for OP-TEE where the device tree names it, and says what it found.
 pub fn probe(board: &Board) -> Option<Optee> {
     let Some(node) = board.optee else {
@@ -106,7 +116,9 @@ pub fn probe(board: &Board) -> Option<Optee> {
         Ok(optee) => {
             let [major, minor, commit] = optee.os_revision();
             let threads = optee.threads().unwrap_or(0);
-            info!("OP-TEE {major}.{minor} ({commit:08x}), {threads} threads for each guest");
+            // A release built from a tarball knows no commit.
+            let commit = Commit((commit != 0).then_some(commit));
+            info!("OP-TEE {major}.{minor}{commit}, {threads} threads for each guest");
             Some(optee)
         }
         Err(error) => {
