@@ -10,11 +10,15 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
 mod fifo;
 mod regs;
+mod serial;
 
 use fifo::Fifo;
 use regs::*;
+pub use serial::Serial;
 
 /// What a register write did outside the UART.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -11,7 +11,7 @@ use spin::Mutex;
 use stage2::{GuestRam, MapError, RamRegion, Tables};
 use vgic::{Version, Vgic};
 use vpsci::{Vpsci, smccc::Workarounds};
-use vuart::Uart;
+use vuart::Serial;
 
 use super::{
     VMS, Vm,
@@ -188,7 +188,7 @@ fn one(
             platform::INTIDS,
             irq::virtual_interface().count(),
         )),
-        uart: Mutex::new(Uart::new()),
+        uart: Mutex::new(Serial::new()),
         tee,
         life: Life::new(),
         images,

@@ -16,7 +16,7 @@ use spin::{Mutex, Once};
 use stage2::{GuestRam, Tables};
 use vgic::{VcpuSet, Version, Vgic};
 use vpsci::Vpsci;
-use vuart::Uart;
+use vuart::Serial;
 
 use crate::{arch::cpu, console, irq, tee::Tee};
 use images::Images;
@@ -40,7 +40,7 @@ pub struct Vm {
     pub power: Mutex<Vpsci>,
     /// Its interrupt controller.
     pub gic: Mutex<Vgic>,
-    uart: Mutex<Uart>,
+    uart: Mutex<Serial>,
     /// Its OP-TEE, if it has one.
     pub tee: Option<Tee>,
     /// Whether it runs.
@@ -104,25 +104,24 @@ impl Vm {
 
     /// A guest's write to its UART.
     pub fn uart_write(&self, offset: u64, size: u8, value: u64) {
-        if let Some(byte) = self.with_uart(|uart| uart.write(offset, size, value).tx) {
+        if let Some(byte) = self.with_uart(|uart| uart.write(offset, size, value)) {
             console::guest_output(self.id.0, byte);
         }
     }
 
     /// A guest's read of its UART.
     pub fn uart_read(&self, offset: u64, size: u8) -> u32 {
-        self.with_uart(|uart| uart.read(offset, size).0)
+        self.with_uart(|uart| uart.read(offset, size))
     }
 
-    /// A byte typed at the console for this guest; lost if its FIFO is full, as on a wire.
+    /// A byte typed at the console for this guest.
     pub fn uart_receive(&self, byte: u8) {
-        // The level in the answer is what `with_uart` looks at.
-        let _ = self.with_uart(|uart| uart.receive(byte));
+        self.with_uart(|uart| uart.receive(byte));
     }
 
     /// Lets `act` work on the UART, and carries a change of its interrupt line to the GIC while
     /// no other change can come between.
-    fn with_uart<T>(&self, act: impl FnOnce(&mut Uart) -> T) -> T {
+    fn with_uart<T>(&self, act: impl FnOnce(&mut Serial) -> T) -> T {
         let mut uart = self.uart.lock();
         let before = uart.level();
         let result = act(&mut uart);

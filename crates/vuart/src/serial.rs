@@ -1,0 +1,111 @@
+//! A guest's UART, and what was typed for it faster than it reads.
+
+use alloc::collections::VecDeque;
+
+use crate::Uart;
+
+/// Bytes that can wait: a paste of some lines.
+const BACKLOG: usize = 4096;
+
+/// The UART as the guest sees it. Its 32-byte FIFO is filled from the backlog as the guest reads.
+pub struct Serial {
+    uart: Uart,
+    backlog: VecDeque<u8>,
+}
+
+impl Default for Serial {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Serial {
+    /// A UART as after reset. All memory it will ever use is taken now.
+    pub fn new() -> Self {
+        Self {
+            uart: Uart::new(),
+            backlog: VecDeque::with_capacity(BACKLOG),
+        }
+    }
+
+    /// As after reset; what was typed is forgotten.
+    pub fn reset(&mut self) {
+        self.uart.reset();
+        self.backlog.clear();
+    }
+
+    /// The level of its interrupt.
+    pub fn level(&self) -> bool {
+        self.uart.level()
+    }
+
+    /// A register write; the byte that it sent, if it sent one.
+    pub fn write(&mut self, offset: u64, size: u8, value: u64) -> Option<u8> {
+        let sent = self.uart.write(offset, size, value).tx;
+        self.refill();
+        sent
+    }
+
+    /// A register read.
+    pub fn read(&mut self, offset: u64, size: u8) -> u32 {
+        let (value, _) = self.uart.read(offset, size);
+        self.refill();
+        value
+    }
+
+    /// A byte typed for the guest; lost only if thousands before it still wait.
+    pub fn receive(&mut self, byte: u8) {
+        if self.backlog.len() < BACKLOG {
+            self.backlog.push_back(byte);
+        }
+        self.refill();
+    }
+
+    fn refill(&mut self) {
+        while let Some(&byte) = self.backlog.front()
+            && self.uart.receive(byte).is_ok()
+        {
+            self.backlog.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+    use std::vec::Vec;
+
+    const DR: u64 = 0;
+    const FR: u64 = 0x18;
+    const FR_RX_EMPTY: u32 = 1 << 4;
+
+    fn read_all(serial: &mut Serial) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while serial.read(FR, 4) & FR_RX_EMPTY == 0 {
+            bytes.push(serial.read(DR, 4) as u8);
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_paste_longer_than_the_fifo_arrives_whole() {
+        let mut serial = Serial::new();
+        let paste: Vec<u8> = (0..1000_u32).map(|n| n as u8).collect();
+        paste.iter().for_each(|&byte| serial.receive(byte));
+        assert_eq!(read_all(&mut serial), paste);
+        assert!(!serial.level());
+    }
+
+    #[test]
+    fn a_flood_is_bounded_and_a_reset_forgets_it() {
+        let mut serial = Serial::new();
+        (0..2 * BACKLOG).for_each(|_| serial.receive(b'x'));
+        let kept = read_all(&mut serial).len();
+        assert!((BACKLOG..2 * BACKLOG).contains(&kept));
+        (0..100).for_each(|_| serial.receive(b'x'));
+        serial.reset();
+        assert!(read_all(&mut serial).is_empty());
+    }
+}
