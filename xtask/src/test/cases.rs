@@ -230,6 +230,27 @@ kernel = "testguest.bin"
 bootargs = "test=boot"
 "#;
 
+/// A guest that abuses every interface, beside one that works. Its quota is less than what OP-TEE's
+/// heap holds, so that the test can count it.
+const HOSTILE: &str = r#"
+version = 1
+[[guest]]
+name = "linux"
+vcpus = 1
+memory = "256MiB"
+kernel = "linux"
+initrd = "initramfs.cpio"
+bootargs = "console=ttyAMA0 quiet guest.cmd=\"xtest -l 0 -t regression 1004 && xtest -l 0 -t regression 1006\""
+[[guest]]
+name = "hostile"
+vcpus = 2
+memory = "16MiB"
+kernel = "testguest.bin"
+bootargs = "test=hostile hostile-rounds=2000 seed=1"
+[guest.tee]
+max-shared = "16MiB"
+"#;
+
 const TOO_LARGE: &str = r#"
 version = 1
 [[guest]]
@@ -423,6 +444,21 @@ pub const CASES: &[Case] = &[
             Line("one| regression_1004 OK"),
             Line("two| regression_1004 OK"),
             PANIC,
+            Off,
+        ],
+        ..BASE
+    },
+    Case {
+        name: "hostile-beside-linux",
+        boots: Boots::Manifest(HOSTILE),
+        expect: &[
+            OK,
+            Line("linux| regression_1004 OK"),
+            Line("linux| regression_1006 OK"),
+            Line("hostile| guest: 10 passed, 0 failed, 0 skipped"),
+            Absent("FAILED"),
+            PANIC,
+            QUIET,
             Off,
         ],
         ..BASE

@@ -6,6 +6,7 @@ use crate::rt::env;
 mod boot;
 mod fault;
 mod gic;
+mod hostile;
 mod id;
 mod optee;
 mod psci;
@@ -73,6 +74,11 @@ pub const GROUPS: &[Group] = &[
         name: "optee",
         by_default: true,
         tests: optee::TESTS,
+    },
+    Group {
+        name: "hostile",
+        by_default: false,
+        tests: hostile::TESTS,
     },
     Group {
         name: "reset",

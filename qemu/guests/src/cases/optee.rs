@@ -224,6 +224,16 @@ fn open_and_close_registered(page: Page) -> Outcome {
     Ok(())
 }
 
+/// A session in each dialect that there is, and buffers.
+pub fn use_optee() -> Outcome {
+    session(tee::WITH_ARG)?;
+    if needs_rpc_arg().is_ok() {
+        session(tee::WITH_RPC_ARG)?;
+    }
+    devices()?;
+    register_unregister()
+}
+
 /// Often enough that a lost record or page would be missed.
 fn register_unregister() -> Outcome {
     needs_tee()?;

@@ -70,9 +70,7 @@ pub fn init_distributor() {
     write32(GICD_BASE.0 + CTLR, 0);
     for intid in (32..INTIDS as u32).step_by(32) {
         quiet(intid);
-        if is_v3() {
-            write32(bit_register(IGROUPR, intid), u32::MAX);
-        }
+        write32(bit_register(IGROUPR, intid), groups());
     }
     for intid in 32..INTIDS as u32 {
         set_priority(intid, PRIORITY);
@@ -80,6 +78,11 @@ pub fn init_distributor() {
     }
     // v3: ARE and EnableGrp1. v2: Enable.
     write32(GICD_BASE.0 + CTLR, if is_v3() { 0x12 } else { 1 });
+}
+
+/// v3: all in group 1. v2: all in group 0.
+fn groups() -> u32 {
+    if is_v3() { u32::MAX } else { 0 }
 }
 
 fn quiet(first: u32) {
@@ -96,12 +99,12 @@ pub fn init_cpu() {
         while read32(waker) & 4 != 0 {
             core::hint::spin_loop();
         }
-        write32(bit_register(IGROUPR, 0), u32::MAX);
         msr!("S3_0_C12_C12_5", 7); // ICC_SRE_EL1
         msr!("S3_0_C12_C12_3", 0); // ICC_BPR1_EL1
     } else {
         write32(GICC_BASE.0 + GICC_BPR, 0);
     }
+    write32(bit_register(IGROUPR, 0), groups());
     quiet(0);
     for intid in 0..32 {
         set_priority(intid, PRIORITY);

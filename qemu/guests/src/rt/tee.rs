@@ -75,6 +75,11 @@ impl Page {
         Self(2 * cpu::MAX + n % 16)
     }
 
+    /// Every page that OP-TEE may be given.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..COUNT).map(Self)
+    }
+
     /// Its address: virtual, and intermediate physical.
     pub fn address(self) -> u64 {
         PAGES.0.get() as u64 + 4096 * self.0 as u64
@@ -97,15 +102,16 @@ impl Page {
         unsafe { ((self.address() + offset as u64) as *mut u32).write_volatile(value) };
     }
 
-    /// Reads a double word.
+    /// Reads a double word, at once.
     pub fn long(self, offset: usize) -> u64 {
-        u64::from(self.word(offset)) | u64::from(self.word(offset + 4)) << 32
+        // SAFETY: as above.
+        unsafe { ((self.address() + offset as u64) as *const u64).read_volatile() }
     }
 
-    /// Writes a double word.
+    /// Writes a double word, at once.
     pub fn set_long(self, offset: usize, value: u64) {
-        self.set_word(offset, value as u32);
-        self.set_word(offset + 4, (value >> 32) as u32);
+        // SAFETY: as above.
+        unsafe { ((self.address() + offset as u64) as *mut u64).write_volatile(value) };
     }
 
     /// Fills it.
@@ -219,34 +225,46 @@ pub fn perform_patiently(function: u64, page: Page) -> (u64, u32) {
 
 /// Answers RPCs until the call returns. a0.
 fn converse(mut out: Regs, page: Page) -> u64 {
-    loop {
-        let [a0, a1, a2, thread, ..] = out;
-        if a0 >> 16 != 0xffff || a0 == status::UNKNOWN {
-            return a0;
-        }
-        let mut reply = [RETURN_FROM_RPC, a1, a2, thread, out[4], out[5], 0, 0];
-        match a0 & 0xffff {
-            0 => {
-                let fits = a1 <= 4096;
-                let address = if fits { Page::of_rpc().address() } else { 0 };
-                [reply[1], reply[2]] = split(address);
-                [reply[4], reply[5]] = split(Page::of_rpc().cookie());
-            }
-            5 => answer(if a1 | a2 == 0 {
-                behind(page)
-            } else {
-                (Page::of_rpc(), 0)
-            }),
-            // FREE and FOREIGN_INTR need nothing.
-            _ => {}
-        }
-        out = raw(reply);
+    while is_rpc(out[0]) {
+        out = raw(reply(&out, page));
     }
+    out[0]
 }
 
-/// The RPC argument behind the message in the same page.
-fn behind(page: Page) -> (Page, usize) {
-    (page, HEADER + PARAM * page.word(NUM_PARAMS) as usize)
+/// Whether a0 says that OP-TEE waits for something.
+pub fn is_rpc(a0: u64) -> bool {
+    a0 >> 16 == 0xffff && a0 != status::UNKNOWN
+}
+
+/// Does what an RPC return asks for the call with the message in `page`. The registers to go on
+/// with.
+pub fn reply(out: &Regs, page: Page) -> [u64; 8] {
+    let [a0, a1, a2, thread, ..] = *out;
+    let mut reply = [RETURN_FROM_RPC, a1, a2, thread, out[4], out[5], 0, 0];
+    match a0 & 0xffff {
+        0 => {
+            let fits = a1 <= 4096;
+            let address = if fits { Page::of_rpc().address() } else { 0 };
+            [reply[1], reply[2]] = split(address);
+            [reply[4], reply[5]] = split(Page::of_rpc().cookie());
+        }
+        5 => answer(if a1 | a2 == 0 {
+            behind(page)
+        } else {
+            (Page::of_rpc(), 0)
+        }),
+        // FREE and FOREIGN_INTR need nothing.
+        _ => {}
+    }
+    reply
+}
+
+/// The RPC argument behind the message in the same page. Another vCPU may have written nonsense to
+/// the message: the argument is inside the page all the same.
+pub fn behind(page: Page) -> (Page, usize) {
+    const MOST: usize = 16;
+    let params = page.word(NUM_PARAMS) as usize;
+    (page, HEADER + PARAM * params.min(MOST))
 }
 
 /// Answers an RPC command: time, and memory of one page; nothing else.
