@@ -134,7 +134,7 @@ pub unsafe fn tree_at(at: Pa) -> Option<&'static [u8]> {
 
 /// Makes the guests ready; their first vCPUs wait for their cores.
 pub fn run(tree: Pa, entry_ticks: u64) -> Result<(), SetupError> {
-    // SAFETY: boot maps up to 4 MiB from the tree on, more than `total_size` allows.
+    // SAFETY: boot maps the tree's 2 MiB block and the next, as much as `total_size` allows.
     let blob = unsafe { tree_at(tree) }.ok_or(SetupError::NoTree(tree))?;
     let tables = own_tables(tree, blob)?;
     info!("version {}", env!("CARGO_PKG_VERSION"));
@@ -205,7 +205,7 @@ fn own_tables(tree: Pa, blob: &[u8]) -> Result<&'static mut Tables, SetupError> 
     Ok(tables)
 }
 
-/// Maps all free memory and the GIC, and takes the heap.
+/// Maps all free memory and the GIC.
 fn map_board(board: &Board, tables: &mut Tables) -> Result<FreeMap, SetupError> {
     let layout = Layout::get();
     let mut reserved: ArrayVec<PaRange, { board::MAX_RESERVED + 1 }> =

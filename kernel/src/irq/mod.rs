@@ -186,7 +186,7 @@ pub fn service(mut vcpu: Option<&mut VcpuContext>) {
     let controller = controller();
     while let Some(interrupt) = each!(controller, gic => gic.acknowledge()) {
         each!(controller, gic => gic.drop_priority(interrupt));
-        let intid = interrupt.0 & 0xff_ffff & 0x3ff;
+        let intid = interrupt.0 & 0x3ff;
         match (intid, vcpu.as_deref_mut()) {
             // The guest's own end of interrupt will deactivate it.
             (VIRTUAL_TIMER_INTID | PHYSICAL_TIMER_INTID, Some(vcpu)) => vcpu.timer_fired(intid),

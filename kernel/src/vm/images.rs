@@ -144,9 +144,7 @@ fn tree(vm: &Vm) -> Result<Vec<u8>, guesttree::Error> {
             .images
             .initrd
             .map(|(at, initrd)| (at, Ipa(at.0 + initrd.len() as u64))),
-        kaslr_seed: Some(u64::from_le_bytes([
-            seed[56], seed[57], seed[58], seed[59], seed[60], seed[61], seed[62], seed[63],
-        ])),
+        kaslr_seed: seed.last_chunk().copied().map(u64::from_le_bytes),
         rng_seed: seed,
         gic: if vm.has_gicv3() {
             guesttree::GicVersion::V3

@@ -92,14 +92,21 @@ impl Vm {
 
     /// Makes the vCPUs in `set` look at their interrupts again.
     pub fn kick(&self, set: VcpuSet) {
-        for (index, vcpu) in self.vcpus.iter().enumerate() {
-            if set.contains(VcpuId(index as u8)) {
-                vcpu.mark_interrupts_changed();
-                if vcpu.core != cpu::current() {
-                    irq::kick(vcpu.core);
-                }
+        for vcpu in set
+            .iter()
+            .filter_map(|id| self.vcpus.get(usize::from(id.0)))
+        {
+            vcpu.mark_interrupts_changed();
+            if vcpu.core != cpu::current() {
+                irq::kick(vcpu.core);
             }
         }
+    }
+
+    /// Changes something at the interrupt controller's inputs, and kicks whom `act` says.
+    pub fn signal(&self, act: impl FnOnce(&mut Vgic) -> VcpuSet) {
+        let set = act(&mut self.gic.lock());
+        self.kick(set);
     }
 
     /// A guest's write to its UART.
@@ -141,8 +148,7 @@ impl Vm {
     /// OP-TEE has notified: tell the guest if it asked for that.
     pub fn notify_from_tee(&self) {
         if self.tee.as_ref().is_some_and(Tee::wants_notifications) {
-            let set = self.gic.lock().pulse(VcpuId(0), platform::OPTEE_INTID);
-            self.kick(set);
+            self.signal(|gic| gic.pulse(VcpuId(0), platform::OPTEE_INTID));
         }
     }
 

@@ -226,20 +226,17 @@ impl VcpuContext {
 
     /// One of this vCPU's timers has fired.
     pub fn timer_fired(&mut self, intid: u32) {
-        let set = self.vm.gic.lock().hw_pending(self.id, intid, intid);
-        self.vm.kick(set);
+        self.vm.signal(|gic| gic.hw_pending(self.id, intid, intid));
     }
 
     /// A write of ICC_SGI1R_EL1.
     pub fn send_sgi(&mut self, value: u64) {
-        let set = self.vm.gic.lock().sgi1r(self.id, value);
-        self.vm.kick(set);
+        self.vm.signal(|gic| gic.sgi1r(self.id, value));
     }
 
     /// A write of ICC_SGI0R_EL1 or ICC_ASGI1R_EL1.
     pub fn send_sgi_group0(&mut self, value: u64) {
-        let set = self.vm.gic.lock().sgi0r(self.id, value);
-        self.vm.kick(set);
+        self.vm.signal(|gic| gic.sgi0r(self.id, value));
     }
 
     /// The guest's write of ICC_DIR_EL1 for an interrupt without a list register.
