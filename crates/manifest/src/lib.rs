@@ -13,6 +13,7 @@ mod blob;
 mod check;
 #[cfg(feature = "host")]
 pub mod host;
+pub mod image;
 
 pub use blob::{Manifest, ManifestError};
 pub use check::{Problem, check};

@@ -316,6 +316,7 @@ fn guests_need_an_image_and_room_for_it() {
     let memory = "manifest, line 7: guest a: memory must be at least 66MiB for its kernel and initrd\n  memory = \"64MiB\"";
     assert_eq!(bundled(&image(room, 64), 1), memory);
     assert_eq!(bundled(&image(0, 1000), room as usize), memory);
+    assert!(bundled(&image(u64::MAX, 64), 1).contains("memory must be at least"));
     let mut far = image(room, 64);
     far[8..16].copy_from_slice(&u64::MAX.to_le_bytes());
     assert!(bundled(&far, 0).contains("uncompressed arm64 Image"));

@@ -2,16 +2,14 @@
 
 use core::fmt;
 
-use addr::{Ipa, PAGE_SIZE, platform};
+use addr::{Ipa, platform};
 use alloc::vec::Vec;
 use guesttree::GuestTree;
+use manifest::image::{Image, TREE_ROOM};
 
 use super::Vm;
 use crate::arch::cache;
 use crate::memory;
-
-/// Block in which the kernel and the tree start: Linux's boot protocol wants 2 MiB for both.
-const ALIGNMENT: u64 = 2 << 20;
 
 /// What is laid into the guest's RAM each time it starts.
 pub struct Images {
@@ -70,17 +68,6 @@ impl fmt::Display for ImageError {
     }
 }
 
-/// The arm64 Image header's text_offset and image_size (Linux, arch/arm64/booting.rst).
-fn header(kernel: &[u8]) -> Result<(u64, u64), ImageError> {
-    let word = |at: usize| -> Option<u64> {
-        Some(u64::from_le_bytes(kernel.get(at..at + 8)?.try_into().ok()?))
-    };
-    match (kernel.get(56..60), word(8), word(16)) {
-        (Some(b"ARM\x64"), Some(offset), Some(size)) => Ok((offset, size.max(kernel.len() as u64))),
-        _ => Err(ImageError::NotAnImage),
-    }
-}
-
 impl Images {
     /// Places the images in `memory` bytes of RAM: the kernel at the bottom, the tree at the top,
     /// the initrd below it.
@@ -90,21 +77,18 @@ impl Images {
         memory: u64,
         settings: TreeSettings,
     ) -> Result<Self, ImageError> {
-        let (text_offset, kernel_size) = header(kernel)?;
+        let image = Image::parse(kernel).ok_or(ImageError::NotAnImage)?;
         let initrd_size = initrd.map_or(0, |initrd| initrd.len() as u64);
-        let needed = text_offset
-            .checked_add(kernel_size)
-            .and_then(|sum| sum.checked_add(initrd_size + ALIGNMENT + PAGE_SIZE))
-            .unwrap_or(u64::MAX);
+        let needed = image.ram_needed(initrd_size);
         if needed > memory {
             return Err(ImageError::TooLittleMemory {
                 needed,
                 have: memory,
             });
         }
-        let tree = platform::RAM_BASE.0 + memory - ALIGNMENT;
+        let tree = platform::RAM_BASE.0 + memory - TREE_ROOM;
         Ok(Self {
-            entry: Ipa(platform::RAM_BASE.0 + text_offset),
+            entry: Ipa(platform::RAM_BASE.0 + image.text_offset),
             tree: Ipa(tree),
             kernel,
             initrd: initrd.map(|initrd| (Ipa(tree - initrd_size).page(), initrd)),
@@ -121,7 +105,7 @@ pub fn lay_out(vm: &Vm) -> Result<(), ImageError> {
         && images
             .initrd
             .is_none_or(|(at, initrd)| memory::write_stopped(&vm.ram, at, initrd))
-        && tree.len() as u64 <= ALIGNMENT
+        && tree.len() as u64 <= TREE_ROOM
         && memory::write_stopped(&vm.ram, images.tree, &tree);
     if !fits {
         return Err(ImageError::TooLittleMemory {

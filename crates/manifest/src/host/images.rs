@@ -2,10 +2,8 @@
 
 use super::CompileError;
 use crate::Guest;
+use crate::image::Image;
 use std::collections::BTreeMap;
-
-/// What EL2 needs beyond the images: 2 MiB for the device tree and a page to align the initrd.
-const OVERHEAD: u64 = (2 << 20) + 4096;
 
 /// The files of a manifest by name.
 pub(super) type Files = BTreeMap<String, Vec<u8>>;
@@ -25,14 +23,14 @@ pub(super) fn check(text: &str, guests: &[Guest], files: &Files) -> Result<(), C
             .get(guest.kernel)
             .map(Vec::as_slice)
             .unwrap_or_default();
-        let kernel = extent(kernel).ok_or_else(|| fail("kernel", not_an_image(kernel)))?;
+        let kernel = Image::parse(kernel).ok_or_else(|| fail("kernel", not_an_image(kernel)))?;
         let initrd = guest
             .initrd
             .and_then(|name| files.get(name))
             .map_or(0, Vec::len) as u64;
-        let needed = kernel.saturating_add(initrd).saturating_add(OVERHEAD);
+        let needed = kernel.ram_needed(initrd);
         if needed > guest.memory {
-            let least = needed.next_multiple_of(2 << 20) >> 20;
+            let least = needed.div_ceil(2 << 20) * 2;
             return Err(fail(
                 "memory",
                 format!("must be at least {least}MiB for its kernel and initrd"),
@@ -40,16 +38,6 @@ pub(super) fn check(text: &str, guests: &[Guest], files: &Files) -> Result<(), C
         }
     }
     Ok(())
-}
-
-/// Bytes of RAM that an arm64 Image takes from the start of RAM: text_offset and image_size of
-/// its header (Linux Documentation/arch/arm64/booting.rst).
-fn extent(kernel: &[u8]) -> Option<u64> {
-    let word = |at: usize| Some(u64::from_le_bytes(*kernel.get(at..)?.first_chunk()?));
-    if kernel.get(56..60)? != b"ARM\x64" {
-        return None;
-    }
-    word(8)?.checked_add(word(16)?.max(kernel.len() as u64))
 }
 
 fn not_an_image(kernel: &[u8]) -> String {
