@@ -16,6 +16,8 @@ pub enum ConsoleKind {
     Sbsa,
     /// The Raspberry Pi's mini UART (BCM2835 ARM Peripherals, chapter 2).
     Bcm2835Aux,
+    /// Cadence's UART in Xilinx' SoCs (UG1087, module "UART").
+    Cadence,
 }
 
 /// The console.
@@ -75,6 +77,9 @@ fn read(place: &Place, gic: Option<Controller>) -> Option<Console> {
         (ConsoleKind::Pl011, "arm,pl011"),
         (ConsoleKind::Sbsa, "arm,sbsa-uart"),
         (ConsoleKind::Bcm2835Aux, "brcm,bcm2835-aux-uart"),
+        (ConsoleKind::Cadence, "xlnx,zynqmp-uart"),
+        (ConsoleKind::Cadence, "cdns,uart-r1p12"),
+        (ConsoleKind::Cadence, "cdns,uart-r1p8"),
     ];
     let (kind, _) = kinds.into_iter().find(|(_, name)| place.is(&[name]))?;
     Some(Console {

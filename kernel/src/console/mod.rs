@@ -3,20 +3,21 @@
 //! EL2's lines start with `teevisor: `. With several guests, each guest's lines start with its
 //! name. Output that cannot be sent because no console was found is dropped.
 
+mod cadence;
+mod mini_uart;
 mod pl011;
+mod uart;
 
 use core::fmt;
 
-use board::ConsoleKind;
 use conmux::Mux;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use spin::Mutex;
 
-use crate::arch::mmio::Mmio;
-use pl011::Pl011;
+use uart::Uart;
 
 struct Console {
-    uart: Option<Pl011>,
+    uart: Option<Uart>,
     lines: Mux,
 }
 
@@ -32,23 +33,9 @@ impl Console {
     }
 }
 
-fn send(uart: Option<Pl011>, byte: u8) {
+fn send(uart: Option<Uart>, byte: u8) {
     if let Some(uart) = uart {
         uart.send(byte);
-    }
-}
-
-/// The driver of the board's console; `None` for a UART that we have none for.
-///
-/// # Safety
-/// The console's registers are mapped as a device and EL2 owns them.
-unsafe fn driver(console: &board::Console) -> Option<Pl011> {
-    // SAFETY: the caller's promise.
-    let frame = unsafe { Mmio::new(console.registers.start.0, console.registers.size) };
-    match console.kind {
-        ConsoleKind::Pl011 => Some(Pl011::new(frame)),
-        ConsoleKind::Sbsa => Some(Pl011::sbsa(frame)),
-        ConsoleKind::Bcm2835Aux => None,
     }
 }
 
@@ -58,7 +45,7 @@ unsafe fn driver(console: &board::Console) -> Option<Pl011> {
 /// Its registers are mapped as a device and EL2 owns them.
 pub unsafe fn set_uart(console: &board::Console) {
     // SAFETY: the caller's promise.
-    CONSOLE.lock().uart = unsafe { driver(console) };
+    CONSOLE.lock().uart = Some(unsafe { Uart::new(console) });
 }
 
 /// Makes room for the next guest, called `name`.
@@ -135,9 +122,7 @@ pub fn last_words(text: fmt::Arguments<'_>) {
 /// The console is a UART that nobody else uses.
 pub unsafe fn write_bare(console: &board::Console, level: u64) {
     // SAFETY: the caller's promise.
-    let Some(uart) = (unsafe { driver(console) }) else {
-        return;
-    };
+    let uart = unsafe { Uart::new(console) };
     let send = |text: &str| text.bytes().for_each(|byte| uart.send(byte));
     send("\r\nteevisor: error: entered at EL");
     uart.send(b'0' + level as u8);
