@@ -83,11 +83,13 @@ pub fn flash(cache: &Cache, packages: &Packages, gic: Gic, optee: Optee) -> Resu
         bail!("Debian's OP-TEE is built for GICv3 and stops early on GICv2: use --optee none");
     }
     let tfa = tfa(cache, packages, gic, optee)?;
-    let name = format!("firmware/flash-gic{}-{}", gic.version(), optee.name());
-    let inputs = Inputs::default()
-        .text("1")
-        .stamp(packages.dir())?
-        .stamp(&tfa)?;
+    let name = format!(
+        "firmware/flash-gic{}-{}{}",
+        gic.version(),
+        optee.name(),
+        packages.suite().suffix()
+    );
+    let inputs = packages.stamps(Inputs::default().text("1"))?.stamp(&tfa)?;
     let dir = cache.step(&name, inputs, |work| {
         let image = assemble(&tfa, packages, optee)?;
         Ok(fs::write(work.dir.join("flash.bin"), image)?)
@@ -102,7 +104,7 @@ fn assemble(tfa: &Path, packages: &Packages, optee: Optee) -> Result<Vec<u8>> {
         (fip::BL31, stage("bl31.bin")?),
     ];
     if let Some(folder) = optee.folder() {
-        let dir = packages.root().join("usr/lib/optee").join(folder);
+        let dir = packages.optee_root().join("usr/lib/optee").join(folder);
         for (uuid, part) in [
             (fip::BL32, "tee-header_v2.bin"),
             (fip::BL32_EXTRA1, "tee-pager_v2.bin"),

@@ -76,7 +76,7 @@ const FILES: [(&str, &str); 12] = [
     ),
 ];
 
-/// Folders whose files all go in: folder in the guest, folder among the unpacked packages.
+/// Folders whose files all go in: folder in the guest, folder among OP-TEE's packages.
 const FOLDERS: [(&str, &str); 3] = [
     (TAS, TAS),
     (
@@ -109,12 +109,12 @@ pub fn ensure(cache: &Cache, packages: &Packages) -> Result<PathBuf> {
                 .chain(&FOLDERS)
                 .flat_map(|(to, from)| [*to, *from]),
         )
-        .texts(MODULES)
-        .stamp(packages.dir())?;
-    cache.step("guest", inputs, |work| {
-        let root = packages.root();
-        fs::copy(kernel(&root)?, work.dir.join(KERNEL))?;
-        let archive = initramfs(&root, &init)?;
+        .texts(MODULES);
+    let inputs = packages.stamps(inputs)?;
+    let name = format!("guest{}", packages.suite().suffix());
+    cache.step(&name, inputs, |work| {
+        fs::copy(kernel(&packages.root())?, work.dir.join(KERNEL))?;
+        let archive = initramfs(packages, &init)?;
         Ok(fs::write(work.dir.join(INITRAMFS), archive)?)
     })
 }
@@ -131,16 +131,16 @@ fn kernel(root: &Path) -> Result<PathBuf> {
         .with_context(|| format!("no kernel in {}", boot.display()))
 }
 
-fn initramfs(root: &Path, init: &str) -> Result<Vec<u8>> {
+fn initramfs(packages: &Packages, init: &str) -> Result<Vec<u8>> {
     let mut archive = Archive::default();
     DIRECTORIES.iter().for_each(|dir| archive.directory(dir));
     archive.symlink("lib", "usr/lib");
     archive.file("init", 0o755, init.as_bytes());
     for (to, from) in FILES {
-        archive.file(to, 0o755, &read(&root.join(from))?);
+        archive.file(to, 0o755, &read(&packages.file(from))?);
     }
     for (to, from) in FOLDERS {
-        for path in list(&root.join(from))? {
+        for path in list(&packages.optee_root().join(from))? {
             let name = path
                 .file_name()
                 .unwrap_or_default()
@@ -149,7 +149,7 @@ fn initramfs(root: &Path, init: &str) -> Result<Vec<u8>> {
             archive.file(&format!("{to}/{name}"), 0o644, &read(&path)?);
         }
     }
-    let modules = list(&root.join("usr/lib/modules"))?
+    let modules = list(&packages.root().join("usr/lib/modules"))?
         .pop()
         .context("the kernel has no modules")?;
     for module in MODULES {

@@ -32,7 +32,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use cache::Cache;
-use packages::Packages;
+use packages::{Packages, Suite};
 use toolchain::Toolchain;
 
 #[derive(Parser)]
@@ -49,6 +49,9 @@ enum Task {
         /// Take the current versions of the packages
         #[arg(long)]
         refresh: bool,
+        /// Debian suite that OP-TEE and its TAs come from
+        #[arg(long, value_enum, default_value_t)]
+        optee_suite: Suite,
     },
     /// Build the hypervisor's image
     Build {
@@ -82,7 +85,10 @@ fn main() -> ExitCode {
 
 fn perform(task: Task) -> Result<ExitCode> {
     match task {
-        Task::Fetch { refresh } => fetch(refresh)?,
+        Task::Fetch {
+            refresh,
+            optee_suite,
+        } => fetch(refresh, optee_suite)?,
         Task::Build { debug } => build(debug)?,
         Task::Bundle(options) => bundle::write(&options)?,
         Task::RunQemu(options) => return run::run(&options),
@@ -94,13 +100,13 @@ fn perform(task: Task) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn fetch(refresh: bool) -> Result<()> {
+fn fetch(refresh: bool, optee_suite: Suite) -> Result<()> {
     let cache = Cache::open()?;
     host::ensure_tools(&cache)?;
     if refresh {
         packages::forget(&cache)?;
     }
-    let packages = Packages::ensure(&cache)?;
+    let packages = Packages::with_optee(&cache, optee_suite)?;
     for (gic, optee) in firmware::FLASHES {
         firmware::flash(&cache, &packages, gic, optee)?;
     }

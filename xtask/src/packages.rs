@@ -1,18 +1,48 @@
 //! Firmware, guest kernel and user space from Debian: fetched for arm64 through a private apt
 //! state, so the machine's own package lists stay as they are. apt checks the signatures.
+//!
+//! Everything comes from [`RELEASE`]. OP-TEE may come from another suite, and then with it what
+//! must match its version: its TAs, its client library and its tests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 
 use crate::cache::{self, Cache, Inputs, Work};
 use crate::{command, sources, ui};
 
-/// The release everything comes from. Point releases replace versions inside it, so the suite
-/// is pinned and the versions are printed.
-pub const SUITE: &str = "trixie";
+/// A suite of Debian's archive. Versions inside it are replaced, so they are printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
+pub enum Suite {
+    /// Debian 13: OP-TEE 4.5
+    #[default]
+    Trixie,
+    /// Debian unstable: OP-TEE 4.10 or newer
+    Sid,
+}
+
+impl Suite {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Trixie => "trixie",
+            Self::Sid => "sid",
+        }
+    }
+
+    /// What the names of steps end with that are made from this suite's OP-TEE.
+    pub fn suffix(self) -> String {
+        match self {
+            RELEASE => String::new(),
+            other => format!("-{}", other.name()),
+        }
+    }
+}
+
+/// The suite that everything comes from but, by choice, OP-TEE.
+const RELEASE: Suite = Suite::Trixie;
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /// Depends on the newest kernel of its flavour, whose package name holds its version.
 const KERNEL: &str = "linux-image-cloud-arm64";
@@ -33,26 +63,83 @@ const BINARIES: [&str; 13] = [
     "tee-supplicant",
     "zlib1g",
 ];
+/// Those that must match OP-TEE's version: it refuses TAs of another one.
+const OPTEE: [&str; 6] = [
+    "libckteec0t64",
+    "libteec2",
+    "optee-os",
+    "optee-os-dev",
+    "optee-test-qemu",
+    "tee-supplicant",
+];
 
 /// The fetched packages.
 pub struct Packages {
     dir: PathBuf,
+    optee: PathBuf,
+    suite: Suite,
 }
 
 impl Packages {
-    /// Fetches them unless they are there. Needs no network when the cache is complete.
+    /// Fetches them, all of [`RELEASE`], unless they are there. Needs no network when the cache
+    /// is complete.
     pub fn ensure(cache: &Cache) -> Result<Self> {
-        let inputs = Inputs::default()
-            .texts(["1", SUITE, KERNEL, TFA])
-            .texts(BINARIES);
-        let apt = Apt {
-            state: cache.path("apt"),
-        };
-        let dir = cache.step("packages", inputs, |work| fetch(&apt, work))?;
-        Ok(Self { dir })
+        Self::with_optee(cache, RELEASE)
     }
 
-    /// Where the binary packages are unpacked together, as in a root file system.
+    /// The same with the OP-TEE of a suite.
+    pub fn with_optee(cache: &Cache, suite: Suite) -> Result<Self> {
+        let apt = |suite| Apt {
+            state: cache.path("apt"),
+            suite,
+        };
+        let inputs = Inputs::default()
+            .texts(["1", RELEASE.name(), KERNEL, TFA])
+            .texts(BINARIES);
+        let dir = cache.step("packages", inputs, |work| fetch_all(&apt(RELEASE), work))?;
+        let optee = if suite == RELEASE {
+            dir.clone()
+        } else {
+            let inputs = Inputs::default().texts(["1", suite.name()]).texts(OPTEE);
+            cache.step(&optee_step(suite), inputs, |work| {
+                let apt = apt(suite);
+                apt.prepare(work)?;
+                fetch(&apt, &OPTEE, work)
+            })?
+        };
+        Ok(Self { dir, optee, suite })
+    }
+
+    /// The suite that OP-TEE is from.
+    pub fn suite(&self) -> Suite {
+        self.suite
+    }
+
+    /// A file by its path in the guest's file system: of OP-TEE's packages, if it is theirs.
+    pub fn file(&self, name: &str) -> PathBuf {
+        let own = self.optee_root().join(name);
+        if own.exists() {
+            own
+        } else {
+            self.root().join(name)
+        }
+    }
+
+    /// Where OP-TEE's packages are unpacked.
+    pub fn optee_root(&self) -> PathBuf {
+        self.optee.join("root")
+    }
+
+    /// Adds what decides the contents of all packages.
+    pub fn stamps(&self, inputs: Inputs) -> Result<Inputs> {
+        let inputs = inputs.stamp(&self.dir)?;
+        if self.optee == self.dir {
+            return Ok(inputs);
+        }
+        inputs.stamp(&self.optee)
+    }
+
+    /// Where the binary packages of the release are unpacked, as in a root file system.
     pub fn root(&self) -> PathBuf {
         self.dir.join("root")
     }
@@ -69,45 +156,48 @@ impl Packages {
 
     /// `NAME VERSION` lines of everything fetched.
     pub fn versions(&self) -> Result<String> {
-        Ok(fs::read_to_string(self.dir.join("versions"))?)
+        let mut text = fs::read_to_string(self.dir.join("versions"))?;
+        if self.optee != self.dir {
+            text += &fs::read_to_string(self.optee.join("versions"))?;
+        }
+        Ok(text)
     }
 }
 
-/// Forgets the fetched packages, so that the next use takes the suite's current versions.
+fn optee_step(suite: Suite) -> String {
+    format!("packages{}", suite.suffix())
+}
+
+/// Forgets the fetched packages, so that the next use takes the suites' current versions.
 pub fn forget(cache: &Cache) -> Result<()> {
-    cache::remove(&cache.path("packages"))?;
+    for suite in Suite::value_variants() {
+        cache::remove(&cache.path(&optee_step(*suite)))?;
+    }
     cache::remove(&cache.path("apt"))
 }
 
-fn fetch(apt: &Apt, work: &Work) -> Result<()> {
-    apt.prepare()?;
-    run(apt.get().arg("update"), work)?;
+fn fetch_all(apt: &Apt, work: &Work) -> Result<()> {
+    apt.prepare(work)?;
     let kernel = apt.kernel()?;
-    let debs = work.dir.join("debs");
-    fs::create_dir(&debs)?;
-    let mut download = apt.get();
-    download
-        .arg("download")
-        .args(BINARIES)
-        .arg(&kernel)
-        .current_dir(&debs);
-    run(&mut download, work).with_context(missing)?;
     let mut source = apt.get();
     source
         .args(["source", "--download-only", TFA])
         .current_dir(work.dir);
-    run(&mut source, work).with_context(missing)?;
+    run(&mut source, work).with_context(|| apt.missing())?;
     unpack_source(work)?;
-    unpack_binaries(&debs, work)?;
-    cache::remove(&debs)
+    let names: Vec<&str> = BINARIES.into_iter().chain([kernel.as_str()]).collect();
+    fetch(apt, &names, work)
 }
 
-fn missing() -> String {
-    format!(
-        "a package of Debian {SUITE} could not be fetched (the lines above name it); mirrors drop \
-         a file for a while around point releases: try again later, or fill target/cache from \
-         a machine that has it"
-    )
+/// Fetches binary packages and unpacks them.
+fn fetch(apt: &Apt, names: &[&str], work: &Work) -> Result<()> {
+    let debs = work.dir.join("debs");
+    fs::create_dir(&debs)?;
+    let mut download = apt.get();
+    download.arg("download").args(names).current_dir(&debs);
+    run(&mut download, work).with_context(|| apt.missing())?;
+    unpack_binaries(&debs, work)?;
+    cache::remove(&debs)
 }
 
 fn unpack_source(work: &Work) -> Result<()> {
@@ -167,23 +257,35 @@ fn run(command: &mut Command, work: &Work) -> Result<()> {
 /// apt with a state of its own, for arm64.
 struct Apt {
     state: PathBuf,
+    suite: Suite,
 }
 
 impl Apt {
-    fn prepare(&self) -> Result<()> {
+    /// Fetches the lists of the suite.
+    fn prepare(&self, work: &Work) -> Result<()> {
         if !Path::new(KEYRING).exists() {
             bail!("{KEYRING} is missing: `apt-get install debian-archive-keyring`");
         }
         for folder in ["lists/partial", "archives/partial"] {
             fs::create_dir_all(self.state.join(folder))?;
         }
-        let mirror = sources::mirror()?;
-        let line = |kind: &str| format!("{kind} [signed-by={KEYRING}] {mirror} {SUITE} main\n");
+        let (mirror, suite) = (sources::mirror()?, self.suite.name());
+        let line = |kind: &str| format!("{kind} [signed-by={KEYRING}] {mirror} {suite} main\n");
         fs::write(
             self.state.join("sources.list"),
             line("deb") + &line("deb-src"),
         )?;
-        Ok(())
+        run(self.get().arg("update"), work)
+    }
+
+    /// What may be wrong when a package is not to be had.
+    fn missing(&self) -> String {
+        format!(
+            "a package of Debian {} could not be fetched (the lines above name it); mirrors drop \
+             a file for a while around point releases: try again later, or fill target/cache \
+             from a machine that has it",
+            self.suite.name()
+        )
     }
 
     fn get(&self) -> Command {

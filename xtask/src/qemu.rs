@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::command;
 use crate::firmware::{BL33, Gic, Optee};
+use crate::packages::Suite;
 
 const PROGRAM: &str = "qemu-system-aarch64";
 /// Where the bundle, or a kernel's initial file system, is loaded.
@@ -31,6 +32,9 @@ pub struct Machine {
     /// What runs in the secure world [default: virtualized; none with GICv2]
     #[arg(long, value_enum)]
     pub optee: Option<Optee>,
+    /// Debian suite that OP-TEE and its TAs come from
+    #[arg(long, value_enum, default_value_t)]
+    pub optee_suite: Suite,
     /// One instruction a nanosecond, so that times repeat from run to run
     #[arg(long)]
     pub icount: bool,
@@ -72,6 +76,7 @@ impl Default for Machine {
             smp: 4,
             mem: "2G".into(),
             optee: None,
+            optee_suite: Suite::default(),
             icount: false,
             gdb: false,
             el2: true,

@@ -102,7 +102,7 @@ fn exit_code(outcome: &Outcome, mode: Mode) -> ExitCode {
 fn prepare(options: &Options, dir: &RunDir) -> Result<(Machine, Files)> {
     let cache = Cache::open()?;
     host::ensure_tools(&cache)?;
-    let packages = Packages::ensure(&cache)?;
+    let packages = Packages::with_optee(&cache, options.machine.optee_suite)?;
     let guests = guest::ensure(&cache, &packages)?;
     let mut machine = options.machine.clone();
     if options.no_hypervisor && machine.secure_world() == Optee::Virtualized {

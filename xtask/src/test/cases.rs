@@ -3,6 +3,7 @@
 use crate::bundle::Conduit;
 use crate::firmware::{Gic, Optee};
 use crate::image::Profile;
+use crate::packages::Suite;
 use crate::qemu::Machine;
 
 /// One machine started once, and what its console must say.
@@ -19,6 +20,8 @@ pub struct Case {
     pub el2: bool,
     /// The secure world, if not the machine's usual one.
     pub optee: Option<Optee>,
+    /// Debian suite of OP-TEE.
+    pub optee_suite: Suite,
     /// Build of the hypervisor.
     pub profile: Profile,
     /// vCPUs of the first guest, if not the manifest's number.
@@ -94,6 +97,7 @@ impl Case {
             mem: self.mem.into(),
             el2: self.el2,
             optee: self.optee,
+            optee_suite: self.optee_suite,
             ..Machine::default()
         }
     }
@@ -113,6 +117,7 @@ pub const BASE: Case = Case {
     mem: "2G",
     el2: true,
     optee: None,
+    optee_suite: Suite::Trixie,
     profile: Profile::Release,
     vcpus: None,
     conduit: None,
@@ -416,6 +421,21 @@ pub const CASES: &[Case] = &[
             Off,
         ],
         ..NO_TEE
+    },
+    Case {
+        name: "linux-optee-sid",
+        optee_suite: Suite::Sid,
+        expect: &[
+            OK,
+            Line("teevisor: OP-TEE 4."),
+            // That is the release's.
+            Absent("teevisor: OP-TEE 4.5"),
+            Line("regression_1004 OK"),
+            PANIC,
+            QUIET,
+            Off,
+        ],
+        ..LINUX
     },
     Case {
         name: "linux-classic",

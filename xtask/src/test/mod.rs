@@ -4,7 +4,7 @@ mod cases;
 mod host;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::bundle::{self, Changes};
 use crate::cache::{self, Cache};
-use crate::firmware::{self, Gic, Optee};
+use crate::firmware;
 use crate::guest;
 use crate::image::{self, Profile};
 use crate::packages::Packages;
@@ -127,35 +127,36 @@ fn run_machines(toolchain: &Toolchain, filter: &str, tally: &mut Tally) -> Resul
 struct Bench {
     release: PathBuf,
     debug: PathBuf,
+}
+
+/// What a machine starts from that is not ours.
+struct Foreign {
+    flash: PathBuf,
     guests: PathBuf,
-    flashes: Vec<((Gic, Optee), PathBuf)>,
+}
+
+impl Foreign {
+    /// Fetches and builds it. A suite that has it not is the failure of those runs alone that
+    /// need it.
+    fn ensure(machine: &Machine) -> Result<Self> {
+        let cache = Cache::open()?;
+        let packages = Packages::with_optee(&cache, machine.optee_suite)?;
+        Ok(Self {
+            flash: firmware::flash(&cache, &packages, machine.gic, machine.secure_world())?,
+            guests: guest::ensure(&cache, &packages)?,
+        })
+    }
 }
 
 impl Bench {
     fn prepare(toolchain: &Toolchain) -> Result<Self> {
-        let cache = Cache::open()?;
-        let packages = Packages::ensure(&cache)?;
+        let packages = Packages::ensure(&Cache::open()?)?;
         print!("{}", packages.versions()?);
-        let mut flashes = Vec::new();
-        for key in firmware::FLASHES {
-            flashes.push((key, firmware::flash(&cache, &packages, key.0, key.1)?));
-        }
-        let guests = guest::ensure(&cache, &packages)?;
-        drop(cache);
         image::test_guests(toolchain)?;
         Ok(Self {
             release: image::hypervisor(toolchain, Profile::Release)?,
             debug: image::hypervisor(toolchain, Profile::Debug)?,
-            guests,
-            flashes,
         })
-    }
-
-    fn flash(&self, gic: Gic, optee: Optee) -> Result<PathBuf> {
-        let found = self.flashes.iter().find(|(key, _)| *key == (gic, optee));
-        found
-            .map(|(_, path)| path.clone())
-            .context("no such flash image")
     }
 
     fn run(&self, case: &Case) -> Result<String> {
@@ -180,13 +181,13 @@ impl Bench {
     }
 
     fn files(&self, case: &Case, machine: &Machine, dir: &RunDir) -> Result<Files> {
-        let flash = self.flash(machine.gic, machine.secure_world())?;
+        let Foreign { flash, guests } = Foreign::ensure(machine)?;
         let bl33 = match case.profile {
             _ if case.boots.bare().is_some() => image::elf(Profile::Release, "testguest.bin"),
             Profile::Release => self.release.clone(),
             Profile::Debug => self.debug.clone(),
         };
-        let initrd = match self.bundle(case)? {
+        let initrd = match bundle(case, &guests)? {
             Some(bytes) => {
                 let path = dir.file("bundle");
                 fs::write(&path, bytes)?;
@@ -201,32 +202,28 @@ impl Bench {
             bootargs: case.boots.bare().map(str::to_owned),
         })
     }
+}
 
-    fn bundle(&self, case: &Case) -> Result<Option<Vec<u8>>> {
-        let changes = Changes {
-            vcpus: case.vcpus,
-            conduit: case.conduit,
-            command: case.boots.command().map(str::to_owned),
-        };
-        let programs = image::elf(Profile::Release, "");
-        let folders = [self.guests.as_path(), programs.as_path()];
-        Ok(match case.boots {
-            Boots::Linux(_) => Some(bundle::pack(
-                &bundle::default_manifest(),
-                &self.guests,
-                &changes,
-            )?),
-            Boots::Manifest(text) => Some(bundle::pack_text(text, &folders, &changes)?),
-            Boots::TestGuest(name) => Some(bundle::pack_text(
-                &cases::test_guest_manifest(name),
-                &folders,
-                &changes,
-            )?),
-            Boots::DamagedManifest => Some(damaged_manifest()?),
-            Boots::Bytes(bytes) => Some(bytes.to_vec()),
-            Boots::NoBundle | Boots::Bare(_) => None,
-        })
-    }
+fn bundle(case: &Case, guests: &Path) -> Result<Option<Vec<u8>>> {
+    let changes = Changes {
+        vcpus: case.vcpus,
+        conduit: case.conduit,
+        command: case.boots.command().map(str::to_owned),
+    };
+    let programs = image::elf(Profile::Release, "");
+    let folders = [guests, programs.as_path()];
+    Ok(match case.boots {
+        Boots::Linux(_) => Some(bundle::pack(&bundle::default_manifest(), guests, &changes)?),
+        Boots::Manifest(text) => Some(bundle::pack_text(text, &folders, &changes)?),
+        Boots::TestGuest(name) => Some(bundle::pack_text(
+            &cases::test_guest_manifest(name),
+            &folders,
+            &changes,
+        )?),
+        Boots::DamagedManifest => Some(damaged_manifest()?),
+        Boots::Bytes(bytes) => Some(bytes.to_vec()),
+        Boots::NoBundle | Boots::Bare(_) => None,
+    })
 }
 
 fn damaged_manifest() -> Result<Vec<u8>> {
