@@ -9,7 +9,7 @@ use spin::Mutex;
 
 /// Bytes of the heap inside the image, enough for the tables that boot needs before it knows the
 /// board's memory.
-const BOOT_HEAP: usize = 128 * 1024;
+pub const BOOT_HEAP: usize = 128 * 1024;
 
 #[repr(C, align(4096))]
 struct BootHeap([u8; BOOT_HEAP]);

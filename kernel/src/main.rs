@@ -13,6 +13,7 @@ mod console;
 mod heap;
 mod irq;
 mod memory;
+mod monitor;
 mod setup;
 mod smp;
 mod tee;

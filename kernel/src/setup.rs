@@ -23,7 +23,7 @@ use crate::vm::{
     create::{self, CreateError, Resources},
     lifecycle,
 };
-use crate::{console, heap, irq, smp, tee};
+use crate::{console, heap, irq, monitor, smp, tee};
 
 /// Heap for tables and devices of the guests; what OP-TEE's mediator needs comes on top.
 const HEAP: u64 = 256 << 10;
@@ -263,11 +263,7 @@ fn report_guests() {
             vm.vcpus.len(),
             vm.ram.size() >> 20,
             vm.ram.regions()[0].pa,
-            if vm.tee.is_some() {
-                "OP-TEE"
-            } else {
-                "no OP-TEE"
-            }
+            if vm.has_tee() { "OP-TEE" } else { "no OP-TEE" }
         );
     }
 }
@@ -286,5 +282,6 @@ fn start_guests(entry_ticks: u64, own: u64) {
         before_images - entry_ticks,
         after_images - before_images,
     );
+    monitor::start();
     smp::release_all();
 }

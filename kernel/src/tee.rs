@@ -9,7 +9,8 @@ use board::Board;
 use log::info;
 use manifest::Guest as GuestManifest;
 use mediator::{
-    Config, Dialect, Frames, Guest, Limits, Memory, NotRam, Results, Step, TaPolicy, Uuid,
+    Config, Counters, CreateError, Dialect, Frames, Guest, Limits, Memory, NotRam, Results, Step,
+    TaPolicy, Usage, Uuid,
 };
 use spin::Mutex;
 use stage2::GuestRam;
@@ -22,11 +23,48 @@ use crate::memory;
 use crate::vm::vcpu::{Flow, VcpuContext};
 
 /// One guest's OP-TEE.
-pub struct Tee(Mutex<State>);
+pub struct Tee {
+    state: Mutex<State>,
+    /// Its quotas.
+    pub limits: Limits,
+}
 
 struct State {
     guest: Guest,
     pool: Pool,
+    /// What OP-TEE answered when it was asked last.
+    admission: Result<(), CreateError>,
+}
+
+/// Why a guest has no OP-TEE, not even one to ask for admission.
+#[derive(Clone, Copy, Debug)]
+pub enum NoTee {
+    /// The manifest does not give it one.
+    Unwanted,
+    /// There is none to share on this board.
+    NoOptee,
+    /// There is no memory for its shadow pages.
+    NoMemory,
+}
+
+impl fmt::Display for NoTee {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unwanted => "its manifest gives it none",
+            Self::NoOptee => "the board has none to share",
+            Self::NoMemory => "no free memory for its shadow pages",
+        })
+    }
+}
+
+/// What a guest has of OP-TEE, for the monitor.
+pub struct Report {
+    /// Whether OP-TEE has taken the guest.
+    pub admission: Result<(), CreateError>,
+    /// What it holds.
+    pub usage: Usage,
+    /// What it has done since it was made.
+    pub counters: Counters,
 }
 
 /// Shadow pages: RAM of EL2's own.
@@ -160,16 +198,16 @@ fn policy(tee: &manifest::Tee<'_>) -> TaPolicy {
 
 impl Tee {
     /// OP-TEE for guest `id`, as the manifest wants it. `allocate` gives RAM for the shadow pages.
-    ///
-    /// `None`, with the reason on the console, if the guest must do without.
+    /// OP-TEE may refuse the guest, which then runs without it, and admit it when it restarts.
     pub fn new(
         id: VmId,
         guest: &GuestManifest<'_>,
-        optee: &Optee,
+        optee: Option<&Optee>,
         notifications: bool,
         allocate: impl FnOnce(u64) -> Option<PaRange>,
-    ) -> Option<Self> {
-        let settings = guest.tee.as_ref()?;
+    ) -> Result<Self, NoTee> {
+        let settings = guest.tee.as_ref().ok_or(NoTee::Unwanted)?;
+        let optee = optee.ok_or(NoTee::NoOptee)?;
         let config = Config {
             dialect: match settings.dialect {
                 manifest::Dialect::Modern => Dialect::Modern,
@@ -179,33 +217,36 @@ impl Tee {
             policy: policy(settings),
             notifications: notifications && settings.notifications,
         };
+        let limits = config.limits;
         let client = NonZeroU16::MIN.saturating_add(id.0);
-        let Some(pool) = allocate(config.limits.frames() as u64 * PAGE_SIZE) else {
-            info!(
-                "guest {} gets no TEE: no free memory for its shadow pages",
-                guest.name
-            );
-            return None;
+        let Some(pool) = allocate(limits.frames() as u64 * PAGE_SIZE) else {
+            info!("guest {} gets no TEE: {}", guest.name, NoTee::NoMemory);
+            return Err(NoTee::NoMemory);
         };
-        let tee = Self(Mutex::new(State {
-            guest: Guest::new(optee, client, config, ()),
-            pool: Pool(pool),
-        }));
-        tee.create(guest.name).then_some(tee)
+        let tee = Self {
+            state: Mutex::new(State {
+                guest: Guest::new(optee, client, config, ()),
+                pool: Pool(pool),
+                admission: Ok(()),
+            }),
+            limits,
+        };
+        tee.create(guest.name);
+        Ok(tee)
     }
 
-    /// Announces the guest to OP-TEE. False, with the reason on the console, if it is refused.
-    pub fn create(&self, name: &str) -> bool {
-        let created = self.0.lock().guest.create(smc);
-        if let Err(error) = created {
+    /// Announces the guest to OP-TEE. If it is refused, the reason is on the console.
+    pub fn create(&self, name: &str) {
+        let mut state = self.state.lock();
+        state.admission = state.guest.create(smc);
+        if let Err(error) = state.admission {
             info!("guest {name} gets no TEE: {error}");
         }
-        created.is_ok()
     }
 
     /// Takes the guest out of OP-TEE. No vCPU of it is in the secure world.
     pub fn destroy(&self) {
-        let destroyed = self.0.lock().guest.destroy(smc);
+        let destroyed = self.state.lock().guest.destroy(smc);
         assert!(
             destroyed.is_ok(),
             "a stopped guest is still in the secure world"
@@ -214,25 +255,40 @@ impl Tee {
 
     /// Whether OP-TEE knows the guest.
     pub fn is_admitted(&self) -> bool {
-        self.0.lock().guest.has_tee()
+        self.state.lock().guest.has_tee()
+    }
+
+    /// What the guest has of OP-TEE.
+    pub fn report(&self) -> Report {
+        let state = self.state.lock();
+        Report {
+            admission: state.admission,
+            usage: state.guest.usage(),
+            counters: state.guest.counters(),
+        }
+    }
+
+    /// Bytes of RAM for shadow pages.
+    pub fn shadow_bytes(&self) -> u64 {
+        self.state.lock().pool.0.size
     }
 
     /// Whether the guest is offered asynchronous notifications.
     pub fn offers_notifications(&self) -> bool {
-        self.0.lock().guest.offers_notifications()
+        self.state.lock().guest.offers_notifications()
     }
 
     /// Whether the guest has asked for asynchronous notifications.
     pub fn wants_notifications(&self) -> bool {
-        self.0.lock().guest.wants_notifications()
+        self.state.lock().guest.wants_notifications()
     }
 }
 
 /// A call whose function id is a trusted OS's.
 pub fn call(vcpu: &mut VcpuContext) -> Flow {
     let answer = match &vcpu.vm.tee {
-        Some(tee) => mediate(tee, vcpu),
-        None => None,
+        Ok(tee) => mediate(tee, vcpu),
+        Err(_) => None,
     };
     match answer {
         Some(results) => vcpu.regs.x[..4].copy_from_slice(&results),
@@ -247,7 +303,7 @@ fn mediate(tee: &Tee, vcpu: &VcpuContext) -> Option<Results> {
     let ram = Ram(&vcpu.vm.ram);
     let regs = vcpu.regs.x.first_chunk()?;
     let mut step = {
-        let State { guest, pool } = &mut *tee.0.lock();
+        let State { guest, pool, .. } = &mut *tee.state.lock();
         guest.on_guest(vcpu.id, regs, &ram, pool)
     };
     loop {
@@ -255,7 +311,7 @@ fn mediate(tee: &Tee, vcpu: &VcpuContext) -> Option<Results> {
             Step::Reply(results) => return Some(results),
             Step::Secure(regs, token) => {
                 let results = smc(regs);
-                let State { guest, pool } = &mut *tee.0.lock();
+                let State { guest, pool, .. } = &mut *tee.state.lock();
                 step = guest.on_secure(token, results, &ram, pool);
             }
         }

@@ -4,6 +4,9 @@
 /// What a guest's init writes when its command has ended, before the status in decimal.
 const REPORT: &str = "guest-exit-status: ";
 
+/// A place in what a console printed: whole lines before it, and bytes of the next.
+pub type Position = (usize, usize);
+
 /// Everything a console printed, line by line.
 #[derive(Default)]
 pub struct Console {
@@ -33,6 +36,27 @@ impl Console {
     /// The whole lines so far.
     pub fn lines(&self) -> &[String] {
         &self.lines
+    }
+
+    /// Where the text ends now.
+    pub fn position(&self) -> Position {
+        (self.lines.len(), self.partial.len())
+    }
+
+    /// Whether a line contains `text` behind `since`, the unfinished line included.
+    pub fn says(&self, since: Position, text: &str) -> bool {
+        let (first, offset) = since;
+        let last = String::from_utf8_lossy(&self.partial);
+        let lines = self.lines.iter().map(String::as_str).chain([&*last]);
+        let new = lines.skip(first).enumerate();
+        new.into_iter().any(|(n, line)| {
+            let line = if n == 0 {
+                line.get(offset..)
+            } else {
+                Some(line)
+            };
+            line.is_some_and(|line| line.contains(text))
+        })
     }
 
     /// The statuses that guests' inits have reported so far.
@@ -129,6 +153,22 @@ mod tests {
             console.finish(),
             ["one", "two", "guest-exit-status: 7", "last\u{fffd}"]
         );
+    }
+
+    #[test]
+    fn what_was_said_before_does_not_count() {
+        let mut console = Console::default();
+        console.feed(b"one\r\n~ # ");
+        assert!(console.says((0, 0), "one") && console.says((0, 0), "~ #"));
+        let since = console.position();
+        assert!(!console.says(since, "~ #"));
+        console.feed(b"ls\r\ntwo\r\n~ # ");
+        assert!(
+            ["ls", "two", "~ #"]
+                .iter()
+                .all(|text| console.says(since, text))
+        );
+        assert!(!console.says(since, "one"));
     }
 
     #[test]

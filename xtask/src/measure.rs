@@ -53,6 +53,7 @@ pub fn run() -> Result<()> {
         bootargs: None,
     };
     let until = Until {
+        script: &[],
         limit: Some(Duration::from_secs(300)),
         enough: None,
     };

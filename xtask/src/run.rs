@@ -75,6 +75,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         ui::note("waiting for a debugger: gdb-multiarch -ex 'target remote :1234'");
     }
     let until = Until {
+        script: &[],
         limit: options.timeout.map(Duration::from_secs),
         enough: None,
     };

@@ -12,7 +12,7 @@ use rustix::termios::{self, OptionalActions, OutputModes, Termios};
 
 use crate::cache;
 use crate::command::{self, Guard};
-use crate::console::{Console, Key, Keys};
+use crate::console::{Console, Key, Keys, Position};
 use crate::qemu::{Files, Machine};
 
 /// Who reads the console.
@@ -107,9 +107,14 @@ impl Drop for RunDir {
 /// Says of a console's whole lines whether they are all that was waited for.
 pub type Enough<'a> = &'a dyn Fn(&[String]) -> bool;
 
-/// When to end a machine that does not go off by itself.
+/// What to type, each as soon as the console has said its first text since the one before.
+pub type Script = &'static [(&'static str, &'static str)];
+
+/// What to type, and when to end a machine that does not go off by itself.
 #[derive(Default)]
 pub struct Until<'a> {
+    /// What is typed if no person does it.
+    pub script: Script,
     /// Wall time.
     pub limit: Option<Duration>,
     /// What the console must say.
@@ -132,11 +137,8 @@ pub fn run(
 ) -> Result<Outcome> {
     let mut qemu = machine.command(files, &dir.file("board.dtb"), &dir.file("tee.log"))?;
     fs::write(dir.file("command"), command::display(&qemu) + "\n")?;
-    let input = if mode == Mode::Interactive {
-        Stdio::piped()
-    } else {
-        Stdio::null()
-    };
+    let typed = mode == Mode::Interactive || !until.script.is_empty();
+    let input = if typed { Stdio::piped() } else { Stdio::null() };
     let errors = File::create(dir.file("qemu.log"))?;
     qemu.stdin(input).stdout(Stdio::piped()).stderr(errors);
     let mut child = Guard(qemu.spawn().context("cannot start QEMU")?);
@@ -144,12 +146,20 @@ pub fn run(
     let (sender, events) = mpsc::channel();
     let output = child.0.stdout.take().context("QEMU's output")?;
     spawn_reader(output, sender.clone());
+    let mut typist = Typist {
+        script: until.script,
+        input: None,
+        since: (0, 0),
+    };
     let _raw = match child.0.stdin.take() {
-        Some(input) => Some(forward_keys(input, sender)?),
-        None => None,
+        Some(input) if mode == Mode::Interactive => Some(forward_keys(input, sender)?),
+        input => {
+            typist.input = input;
+            None
+        }
     };
     let mut log = File::create(dir.file("console.log"))?;
-    let (console, ended) = watch(&events, until, |bytes| {
+    let (console, ended) = watch(&events, until, &mut typist, |bytes| {
         log.write_all(bytes)?;
         if mode != Mode::Captured {
             let mut out = std::io::stdout().lock();
@@ -176,6 +186,7 @@ pub fn run(
 fn watch(
     events: &Receiver<Event>,
     until: &Until,
+    typist: &mut Typist,
     mut show: impl FnMut(&[u8]) -> Result<()>,
 ) -> Result<(Console, Ended)> {
     let start = Instant::now();
@@ -185,6 +196,7 @@ fn watch(
             Ok(Event::Output(bytes)) => {
                 show(&bytes)?;
                 console.feed(&bytes);
+                typist.look_at(&console)?;
             }
             Ok(Event::Quit) => break Ended::Quit,
             Ok(Event::Closed) | Err(RecvTimeoutError::Disconnected) => break Ended::Off,
@@ -201,6 +213,30 @@ fn watch(
         }
     };
     Ok((console, ended))
+}
+
+/// Types a script.
+struct Typist {
+    script: Script,
+    input: Option<ChildStdin>,
+    /// Where the console was when the last text was typed.
+    since: Position,
+}
+
+impl Typist {
+    fn look_at(&mut self, console: &Console) -> Result<()> {
+        let Some(((said, keys), rest)) = self.script.split_first() else {
+            return Ok(());
+        };
+        if console.says(self.since, said) {
+            self.script = rest;
+            self.since = console.position();
+            if let Some(input) = &mut self.input {
+                input.write_all(keys.as_bytes())?;
+            }
+        }
+        Ok(())
+    }
 }
 
 fn spawn_reader(mut output: impl Read + Send + 'static, events: Sender<Event>) {

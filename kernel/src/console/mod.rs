@@ -1,7 +1,8 @@
 //! The board's console: EL2's own lines and every guest's output, on one UART.
 //!
 //! EL2's lines start with `teevisor: `. With several guests, each guest's lines start with its
-//! name. Output that cannot be sent because no console was found is dropped.
+//! name. What is typed is handled by `monitor`. Output that cannot be sent because no console was
+//! found is dropped.
 
 mod cadence;
 mod mini_uart;
@@ -9,32 +10,23 @@ mod pl011;
 mod uart;
 
 use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use conmux::Mux;
+pub use conmux::View;
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use spin::Mutex;
+use spin::{Mutex, Once};
 
 use uart::Uart;
 
-struct Console {
-    uart: Option<Uart>,
-    lines: Mux,
-}
+/// Outside the lock, so that what is typed does not wait for what is written.
+static UART: Once<Uart> = Once::new();
+static LINES: Mutex<Mux> = Mutex::new(Mux::new());
+/// There may be kept output to write. Changes under the lock of [`LINES`].
+static BEHIND: AtomicBool = AtomicBool::new(false);
 
-static CONSOLE: Mutex<Console> = Mutex::new(Console {
-    uart: None,
-    lines: Mux::new(),
-});
-
-impl Console {
-    fn line(&mut self, text: fmt::Arguments<'_>) {
-        let uart = self.uart;
-        self.lines.line(text, &mut |byte| send(uart, byte));
-    }
-}
-
-fn send(uart: Option<Uart>, byte: u8) {
-    if let Some(uart) = uart {
+fn send(byte: u8) {
+    if let Some(uart) = UART.get() {
         uart.send(byte);
     }
 }
@@ -45,29 +37,66 @@ fn send(uart: Option<Uart>, byte: u8) {
 /// Its registers are mapped as a device and EL2 owns them.
 pub unsafe fn set_uart(console: &board::Console) {
     // SAFETY: the caller's promise.
-    CONSOLE.lock().uart = Some(unsafe { Uart::new(console) });
+    UART.call_once(|| unsafe { Uart::new(console) });
 }
 
 /// Makes room for the next guest, called `name`.
 pub fn add_guest(name: &str) {
-    CONSOLE.lock().lines.add_guest(name);
+    LINES.lock().add_guest(name);
 }
 
 /// One byte that guest number `vm` sent.
 pub fn guest_output(vm: u16, byte: u8) {
-    let Console { uart, lines } = &mut *CONSOLE.lock();
-    lines.guest(vm.into(), byte, &mut |byte| send(*uart, byte));
+    LINES.lock().guest(vm.into(), byte, &mut send);
 }
 
-/// The next byte typed at the console.
+/// Shows other guests' output from now on; what was kept of it comes by [`catch_up`].
+pub fn show(view: View) {
+    let mut lines = LINES.lock();
+    lines.show(view, &mut send);
+    BEHIND.store(true, Ordering::Relaxed);
+}
+
+/// Writes a line of the output that was kept. True if there may be more: one at a time, since
+/// the wire is slow and interrupts wait.
+pub fn catch_up() -> bool {
+    if !BEHIND.load(Ordering::Relaxed) {
+        return false;
+    }
+    let mut lines = LINES.lock();
+    let more = lines.catch_up(&mut send);
+    BEHIND.store(more, Ordering::Relaxed);
+    more
+}
+
+/// Guest number `vm` is typed to.
+pub fn attend(vm: usize) {
+    LINES.lock().attend(vm, &mut send);
+}
+
+/// Shows the monitor's prompt and what was typed behind it.
+pub fn prompt(text: fmt::Arguments<'_>) {
+    LINES.lock().prompt(text, &mut send);
+}
+
+/// Shows a byte typed behind the monitor's prompt; with it, that is `text`.
+pub fn echo(byte: u8, text: fmt::Arguments<'_>) {
+    LINES.lock().echo(byte, text, &mut send);
+}
+
+/// Ends the line with the monitor's prompt.
+pub fn end_prompt() {
+    LINES.lock().end_prompt(&mut send);
+}
+
+/// The next byte typed at the console. Only the core that takes the UART's interrupt asks.
 pub fn receive() -> Option<u8> {
-    let uart = CONSOLE.lock().uart;
-    uart.and_then(|uart| uart.receive())
+    UART.get().and_then(Uart::receive)
 }
 
 /// Interrupts EL2 when something is typed.
 pub fn enable_receive_interrupt() {
-    if let Some(uart) = CONSOLE.lock().uart {
+    if let Some(uart) = UART.get() {
         uart.enable_receive_interrupt();
     }
 }
@@ -85,9 +114,9 @@ impl Log for Logger {
             Level::Warn => "warning: ",
             _ => "",
         };
-        CONSOLE
+        LINES
             .lock()
-            .line(format_args!("teevisor: {label}{}", record.args()));
+            .line(format_args!("{label}{}", record.args()), &mut send);
     }
 
     fn flush(&self) {}
@@ -104,15 +133,15 @@ pub fn init_log() {
 pub fn last_words(text: fmt::Arguments<'_>) {
     // A core that died inside the console keeps the lock for ever; every other holder is brief.
     for _ in 0..1_000_000 {
-        if let Some(mut console) = CONSOLE.try_lock() {
-            return console.line(format_args!("teevisor: {text}"));
+        if let Some(mut lines) = LINES.try_lock() {
+            return lines.line(text, &mut send);
         }
         core::hint::spin_loop();
     }
     // SAFETY: the holder is stuck; two writers can only garble characters.
-    unsafe { CONSOLE.force_unlock() };
-    if let Some(mut console) = CONSOLE.try_lock() {
-        console.line(format_args!("teevisor: {text}"));
+    unsafe { LINES.force_unlock() };
+    if let Some(mut lines) = LINES.try_lock() {
+        lines.line(text, &mut send);
     }
 }
 

@@ -9,9 +9,9 @@ use addr::platform::{PHYSICAL_TIMER_INTID, VIRTUAL_TIMER_INTID};
 use board::Board;
 use spin::Once;
 
-use crate::arch::mmio::Mmio;
-use crate::console;
+use crate::arch::{cpu, mmio::Mmio};
 use crate::vm::{self, vcpu::VcpuContext};
+use crate::{console, monitor};
 use gicv2::GicV2;
 use gicv3::GicV3;
 use virt::VirtualInterface;
@@ -200,14 +200,16 @@ pub fn service(mut vcpu: Option<&mut VcpuContext>) {
             }
         }
     }
+    // Once for each visit: whatever else is pending comes in between.
+    if console::catch_up() {
+        kick(cpu::current());
+    }
 }
 
 fn own_interrupt(controller: &Controller, intid: u32) {
     if Some(intid) == controller.console {
         while let Some(byte) = console::receive() {
-            if let Some(vm) = vm::all().first() {
-                vm.uart_receive(byte);
-            }
+            monitor::typed(byte);
         }
     } else if Some(intid) == controller.optee {
         vm::all().iter().for_each(vm::Vm::notify_from_tee);

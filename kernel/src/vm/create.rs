@@ -150,16 +150,11 @@ fn one(
         // The virtual CPU interface is hardware: it only reaches this core's list registers.
         tables.map_device(platform::GICC_BASE, gic.gicv.start, platform::GICC_SIZE)?;
     }
-    let tee = match &resources.optee {
-        Some(optee) => {
-            let memory = &mut *resources.memory;
-            let wired = board.optee.is_some_and(|optee| optee.interrupt.is_some());
-            Tee::new(id, guest, optee, wired, |size| {
-                memory.allocate(size, PAGE_SIZE)
-            })
-        }
-        None => None,
-    };
+    let memory = &mut *resources.memory;
+    let wired = board.optee.is_some_and(|optee| optee.interrupt.is_some());
+    let tee = Tee::new(id, guest, resources.optee.as_ref(), wired, |size| {
+        memory.allocate(size, PAGE_SIZE)
+    });
     let settings = TreeSettings {
         bootargs: guest.bootargs,
         conduit: match guest.conduit {
@@ -168,6 +163,7 @@ fn one(
         },
         tee_interrupt: tee
             .as_ref()
+            .ok()
             .filter(|tee| tee.offers_notifications())
             .map(|_| platform::OPTEE_INTID),
         timer_frequency: board.timer.frequency,

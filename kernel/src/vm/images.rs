@@ -137,13 +137,9 @@ fn tree(vm: &Vm) -> Result<Vec<u8>, guesttree::Error> {
         },
         conduit: settings.conduit,
         // OP-TEE may take a guest once and refuse it after a restart.
-        tee: vm
-            .tee
-            .as_ref()
-            .filter(|tee| tee.is_admitted())
-            .map(|_| guesttree::Tee {
-                interrupt: settings.tee_interrupt,
-            }),
+        tee: vm.has_tee().then_some(guesttree::Tee {
+            interrupt: settings.tee_interrupt,
+        }),
         timer_frequency: settings.timer_frequency,
     })
 }

@@ -29,10 +29,11 @@ enum State {
     Off,
 }
 
-/// A guest's state, and the number of stops asked for so far.
+/// A guest's state, and the numbers of stops asked for and of restarts so far.
 pub struct Life {
     state: Mutex<State>,
     epoch: AtomicU32,
+    restarts: AtomicU32,
 }
 
 impl Life {
@@ -41,6 +42,7 @@ impl Life {
         Self {
             state: Mutex::new(State::Off),
             epoch: AtomicU32::new(0),
+            restarts: AtomicU32::new(0),
         }
     }
 
@@ -48,6 +50,21 @@ impl Life {
     #[inline]
     pub fn epoch(&self) -> u32 {
         self.epoch.load(Ordering::Acquire)
+    }
+
+    /// How often the guest was started anew.
+    pub fn restarts(&self) -> u32 {
+        self.restarts.load(Ordering::Relaxed)
+    }
+
+    /// Whether nothing of the guest runs.
+    pub fn is_off(&self) -> bool {
+        matches!(*self.state.lock(), State::Off)
+    }
+
+    /// Whether a stop was asked for and not every core has left the guest.
+    pub fn is_stopping(&self) -> bool {
+        matches!(*self.state.lock(), State::Stopping { .. })
     }
 }
 
@@ -70,8 +87,18 @@ pub fn start(vm: &Vm) {
 
 /// Asks for the guest to be stopped; a stop under way goes on as it was asked for.
 pub fn stop(vm: &Vm, after: After) {
+    leave(vm, after, |state| matches!(state, State::Running));
+}
+
+/// Asks for a guest that is off to be started by its own cores, as a restart is: they have the
+/// time that it takes.
+pub fn start_again(vm: &Vm) {
+    leave(vm, After::Restart, |state| matches!(state, State::Off));
+}
+
+fn leave(vm: &Vm, after: After, from: impl FnOnce(State) -> bool) {
     let mut state = vm.life.state.lock();
-    if let State::Running = *state {
+    if from(*state) {
         *state = State::Stopping {
             after,
             cores_left: vm.vcpus.len(),
@@ -98,7 +125,7 @@ pub fn left(vm: &Vm) {
 
 /// Ends the guest, which no core runs any more.
 fn end(vm: &Vm, after: After) {
-    if let Some(tee) = &vm.tee {
+    if let Ok(tee) = &vm.tee {
         tee.destroy();
     }
     vm.reset_devices();
@@ -106,8 +133,9 @@ fn end(vm: &Vm, after: After) {
     *vm.life.state.lock() = State::Off;
     match after {
         After::Restart => {
+            vm.life.restarts.fetch_add(1, Ordering::Relaxed);
             info!("{}: restarted", vm.name);
-            if let Some(tee) = &vm.tee {
+            if let Ok(tee) = &vm.tee {
                 tee.create(&vm.name);
             }
             start(vm);
@@ -121,8 +149,7 @@ fn end(vm: &Vm, after: After) {
 
 /// Powers the board off when no guest runs any more.
 pub fn power_off_if_last() {
-    let off = |vm: &Vm| matches!(*vm.life.state.lock(), State::Off);
-    if super::all().iter().all(off) {
+    if super::all().iter().all(|vm| vm.life.is_off()) {
         info!("all guests are off: powering the board off");
         firmware::system_off();
         error!("the firmware cannot power the board off");

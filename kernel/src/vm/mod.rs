@@ -18,7 +18,11 @@ use vgic::{VcpuSet, Version, Vgic};
 use vpsci::Vpsci;
 use vuart::Serial;
 
-use crate::{arch::cpu, console, irq, tee::Tee};
+use crate::{
+    arch::cpu,
+    console, irq,
+    tee::{NoTee, Tee},
+};
 use images::Images;
 use lifecycle::{After, Life};
 use vcpu::{Start, Vcpu};
@@ -41,8 +45,8 @@ pub struct Vm {
     /// Its interrupt controller.
     pub gic: Mutex<Vgic>,
     uart: Mutex<Serial>,
-    /// Its OP-TEE, if it has one.
-    pub tee: Option<Tee>,
+    /// Its OP-TEE, or why it has none.
+    pub tee: Result<Tee, NoTee>,
     /// Whether it runs.
     pub life: Life,
     images: Images,
@@ -80,6 +84,11 @@ impl Vm {
         } else {
             VirtualGic::V2
         }
+    }
+
+    /// Whether OP-TEE has taken the guest.
+    pub fn has_tee(&self) -> bool {
+        self.tee.as_ref().is_ok_and(Tee::is_admitted)
     }
 
     /// Lets vCPU `id` start on its core.
@@ -147,7 +156,7 @@ impl Vm {
 
     /// OP-TEE has notified: tell the guest if it asked for that.
     pub fn notify_from_tee(&self) {
-        if self.tee.as_ref().is_some_and(Tee::wants_notifications) {
+        if self.tee.as_ref().is_ok_and(Tee::wants_notifications) {
             self.signal(|gic| gic.pulse(VcpuId(0), platform::OPTEE_INTID));
         }
     }

@@ -226,6 +226,7 @@ impl Setups {
         dir: &RunDir,
     ) -> Result<Vec<Timing>> {
         let until = Until {
+            script: &[],
             limit: Some(self.limit),
             enough: None,
         };

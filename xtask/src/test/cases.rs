@@ -5,6 +5,7 @@ use crate::firmware::{Gic, Optee};
 use crate::image::Profile;
 use crate::packages::Suite;
 use crate::qemu::Machine;
+use crate::session::Script;
 
 /// One machine started once, and what its console must say.
 pub struct Case {
@@ -30,6 +31,8 @@ pub struct Case {
     pub conduit: Option<Conduit>,
     /// What is in the bundle.
     pub boots: Boots,
+    /// What is typed at the console, each after what it must have said.
+    pub types: Script,
     /// Wall time after which it has failed.
     pub seconds: u64,
     /// All of this must hold.
@@ -122,6 +125,7 @@ pub const BASE: Case = Case {
     vcpus: None,
     conduit: None,
     boots: Boots::NoBundle,
+    types: &[],
     seconds: 120,
     expect: &[],
 };
@@ -255,6 +259,57 @@ bootargs = "test=hostile hostile-rounds=2000 seed=1"
 [guest.tee]
 max-shared = "16MiB"
 "#;
+
+/// Two guests with a shell.
+const SHELLS: &str = r#"
+version = 1
+[[guest]]
+name = "one"
+vcpus = 1
+memory = "256MiB"
+kernel = "linux"
+initrd = "initramfs.cpio"
+bootargs = "console=ttyAMA0 quiet"
+[[guest]]
+name = "two"
+vcpus = 2
+memory = "256MiB"
+kernel = "linux"
+initrd = "initramfs.cpio"
+bootargs = "console=ttyAMA0 quiet"
+"#;
+
+/// A session of an operator: both guests' shells, every command of the monitor, errors.
+/// A key to a guest shows its prompt, which may wait for the line that another's prompt holds.
+const OPERATOR: Script = &[
+    ("| ~ # ", "\r"),
+    ("one| ~ # ", "echo first-$((40 + 2))\r"),
+    ("one| first-42", "\x1d2\r"),
+    ("two| ~ # ", "echo second-$((40 + 2))\r"),
+    ("two| second-42", "\x1do"),
+    ("only two's output is shown", "echo alone-$((40 + 2))\r"),
+    ("alone-42", "\x1do"),
+    ("all guests' output is shown", "\x1d?"),
+    ("type to the next guest", "\x1dn"),
+    ("keys go to one", "\x1dm"),
+    ("teevisor> ", "list\r"),
+    ("vCPU 1 on core", "memory\r"),
+    ("guests have 512 MiB", "tee\r"),
+    ("two: 0 of 16 calls", "help\r"),
+    ("close the monitor", "lsit\r"),
+    ("there is no command", "stop three\r"),
+    ("there is no guest", "focus two\r"),
+    ("keys go to two", "reset two\r"),
+    ("teevisor: two: restarted", "quit\r"),
+    ("two| ~ # ", "echo third-$((40 + 2))\r"),
+    ("two| third-42", "\x1dmlist\r"),
+    ("2 two: running, 256 MiB of RAM, restarts: 1", "stop two\r"),
+    ("teevisor: two: off", "reset two\r"),
+    ("two is off", "start two\r"),
+    ("teevisor: two: restarted", "quit\r"),
+    ("two| ~ # ", "echo fourth-$((40 + 2)); poweroff -f\r"),
+    ("teevisor: two: off", "\x1dmstop one\r"),
+];
 
 const TOO_LARGE: &str = r#"
 version = 1
@@ -464,6 +519,27 @@ pub const CASES: &[Case] = &[
             Line("one| regression_1004 OK"),
             Line("two| regression_1004 OK"),
             PANIC,
+            Off,
+        ],
+        ..BASE
+    },
+    Case {
+        name: "operator",
+        boots: Boots::Manifest(SHELLS),
+        types: OPERATOR,
+        expect: &[
+            Line("one| first-42"),
+            Line("two| second-42"),
+            Line("alone-42"),
+            Absent("| alone-42"),
+            Line("two| third-42"),
+            Line("two| fourth-42"),
+            Line("teevisor: 1 one: running, 256 MiB of RAM, restarts: 0"),
+            Line("there is no command `lsit`"),
+            Line("there is no guest `three`"),
+            Times(2, "teevisor: two: restarted"),
+            PANIC,
+            QUIET,
             Off,
         ],
         ..BASE

@@ -168,6 +168,7 @@ impl Bench {
         let enough =
             |lines: &[String]| case.waits_for_lines_only() && missing(case, lines).is_empty();
         let until = Until {
+            script: case.types,
             limit: Some(Duration::from_secs(case.seconds)),
             enough: Some(&enough),
         };

@@ -1,0 +1,106 @@
+//! What the monitor shows, from plain numbers.
+
+use core::fmt;
+
+/// A guest in `list`.
+#[derive(Clone, Copy, Debug)]
+pub struct GuestLine<'a> {
+    /// Its number, from 1.
+    pub number: usize,
+    /// Its name.
+    pub name: &'a str,
+    /// What it is doing, in a word.
+    pub state: &'a str,
+    /// Bytes of RAM.
+    pub ram: u64,
+    /// How often it was started anew.
+    pub restarts: u32,
+    /// Whether what is typed goes to it.
+    pub has_keys: bool,
+}
+
+impl fmt::Display for GuestLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} {}: {}, {} MiB of RAM, restarts: {}",
+            self.number,
+            self.name,
+            self.state,
+            self.ram >> 20,
+            self.restarts
+        )?;
+        if self.has_keys {
+            f.write_str(", has the keys")?;
+        }
+        Ok(())
+    }
+}
+
+/// A vCPU in `list`.
+#[derive(Clone, Copy, Debug)]
+pub struct VcpuLine<'a> {
+    /// Its number, from 0.
+    pub number: usize,
+    /// The core that it runs on.
+    pub core: usize,
+    /// What it is doing, in a word.
+    pub state: &'a str,
+}
+
+impl fmt::Display for VcpuLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "  vCPU {} on core {}: {}",
+            self.number, self.core, self.state
+        )
+    }
+}
+
+/// What a guest holds of OP-TEE, each with its quota.
+#[derive(Clone, Copy, Debug)]
+pub struct TeeUsage {
+    /// Calls under way.
+    pub calls: (u32, u32),
+    /// Of these, in the secure world now.
+    pub inside: u32,
+    /// Shared buffers.
+    pub buffers: (u32, u32),
+    /// Pages of 4 KiB in them.
+    pub pages: (u32, u32),
+    /// Shadow pages that hold page lists.
+    pub lists: (u32, u32),
+}
+
+impl fmt::Display for TeeUsage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = |f: &mut fmt::Formatter<'_>, (used, most): (u32, u32), what: &str| {
+            write!(f, ", {used} of {most} {what}")
+        };
+        let (calls, most) = self.calls;
+        write!(f, "{calls} of {most} calls ({} in OP-TEE)", self.inside)?;
+        of(f, self.buffers, "buffers")?;
+        let (used, most) = self.pages;
+        of(
+            f,
+            (used.saturating_mul(4), most.saturating_mul(4)),
+            "KiB shared",
+        )?;
+        of(f, self.lists, "list pages")
+    }
+}
+
+/// What a guest has done with OP-TEE since it was made: a name and a number each.
+#[derive(Clone, Copy, Debug)]
+pub struct TeeCounters<'a>(pub &'a [(&'a str, u64)]);
+
+impl fmt::Display for TeeCounters<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, (name, count)) in self.0.iter().enumerate() {
+            let separator = if n == 0 { "  " } else { ", " };
+            write!(f, "{separator}{name} {count}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,214 @@
+extern crate std;
+
+use super::*;
+use proptest::prelude::*;
+use std::string::{String, ToString};
+use std::vec::Vec;
+
+const ESCAPE: u8 = 0x1d;
+
+fn events(bytes: &[u8]) -> Vec<Event> {
+    let mut keyboard = Keyboard::new();
+    let all = bytes.iter().map(|&byte| keyboard.feed(byte));
+    all.filter(|event| *event != Event::Nothing).collect()
+}
+
+fn text(line: &str) -> Event {
+    Event::Run(Text::from(line).unwrap())
+}
+
+/// What a line of the monitor comes to.
+fn run(bytes: &[u8]) -> Vec<Event> {
+    let opened = [&[ESCAPE, b'm'], bytes].concat();
+    events(&opened)
+        .into_iter()
+        .filter(|event| !matches!(event, Event::Opened | Event::Typed(_) | Event::Changed))
+        .collect()
+}
+
+#[test]
+fn keys_go_to_the_guest() {
+    assert_eq!(
+        events(b"l\x03\r"),
+        [Event::Send(b'l'), Event::Send(3), Event::Send(b'\r')]
+    );
+}
+
+#[test]
+fn keys_behind_the_escape_key() {
+    let cases: [(&[u8], Event); 9] = [
+        (b"\x1d1", Event::Focus(0)),
+        (b"\x1d9", Event::Focus(8)),
+        (b"\x1dn", Event::Next),
+        (b"\x1do", Event::ToggleView),
+        (b"\x1d?", Event::Keys),
+        (b"\x1dm", Event::Opened),
+        (b"\x1d\x1d", Event::Send(ESCAPE)),
+        (b"\x1dx", Event::UnknownKey),
+        (b"\x1d0", Event::UnknownKey),
+    ];
+    for (bytes, event) in cases {
+        assert_eq!(events(bytes), [event]);
+        assert_eq!(events(&[bytes, b"a"].concat()).len(), 2);
+    }
+}
+
+#[test]
+fn a_line_is_edited_and_run() {
+    assert_eq!(run(b"list\r"), [text("list")]);
+    assert_eq!(run(b"lx\x7fis\x08st\n"), [text("list")]);
+    assert_eq!(run(b"wrong\x15tee\r\r"), [text("tee"), text("")]);
+    // Neither control nor other bytes get into a line, nor more than it holds.
+    assert_eq!(run(b"\x1b\x00\xffa\r"), [text("a")]);
+    assert_eq!(run(&[b'x'; LINE + 9]), []);
+}
+
+#[test]
+fn the_monitor_closes_and_forgets_its_line() {
+    for close in [&b"\x03"[..], b"\x04", b"\x1dm"] {
+        let bytes = [b"half", close, b"x\x1dmlist\r"].concat();
+        assert_eq!(
+            run(&bytes),
+            [Event::Closed, Event::Send(b'x'), text("list")]
+        );
+    }
+    let mut keyboard = Keyboard::new();
+    b"\x1dmhalf"
+        .iter()
+        .for_each(|&byte| _ = keyboard.feed(byte));
+    assert_eq!((keyboard.is_open(), keyboard.line()), (true, "half"));
+    keyboard.close();
+    assert_eq!((keyboard.is_open(), keyboard.line()), (false, ""));
+}
+
+#[test]
+fn the_escape_key_works_while_the_monitor_is_open() {
+    assert_eq!(run(b"\x1d2\x1d\x1d"), [Event::Focus(1), Event::UnknownKey]);
+}
+
+const NAMES: [&str; 2] = ["linux", "two"];
+
+fn parsed(line: &str) -> Result<Command, String> {
+    let find = |word: &str| NAMES.iter().position(|name| *name == word);
+    parse(line, NAMES.len(), find).map_err(|error| error.to_string())
+}
+
+#[test]
+fn every_command_is_understood() {
+    let cases = [
+        ("", Command::Nothing),
+        ("  ", Command::Nothing),
+        ("list", Command::List),
+        ("memory", Command::Memory),
+        ("tee", Command::Tee(None)),
+        ("tee two", Command::Tee(Some(1))),
+        ("focus 1", Command::Guest(Act::Focus, 0)),
+        (" stop  linux ", Command::Guest(Act::Stop, 0)),
+        ("reset two", Command::Guest(Act::Reset, 1)),
+        ("stop two", Command::Guest(Act::Stop, 1)),
+        ("start two", Command::Guest(Act::Start, 1)),
+        ("help", Command::Help),
+        ("quit", Command::Quit),
+    ];
+    for (line, command) in cases {
+        assert_eq!(parsed(line), Ok(command), "{line}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let cases = [
+        ("lsit", "there is no command `lsit`: `help` lists them"),
+        ("reset", "reset which guest? Give its name or number"),
+        ("stop three", "there is no guest `three`: `list` shows them"),
+        ("stop 0", "there is no guest `0`: `list` shows them"),
+        ("stop 3", "there is no guest `3`: `list` shows them"),
+        ("list two", "`two` is too much"),
+        ("stop two now", "`now` is too much"),
+    ];
+    for (line, error) in cases {
+        assert_eq!(parsed(line), Err(error.to_string()), "{line}");
+    }
+}
+
+#[test]
+fn help_names_every_command_there_is() {
+    let verbs = HELP[..HELP.len() - 1]
+        .iter()
+        .filter_map(|line| line.split(' ').next());
+    let unknown = |verb: &&str| parsed(verb).is_err_and(|error| error.contains("no command"));
+    assert_eq!(verbs.clone().find(unknown), None);
+    assert_eq!(verbs.count(), 8);
+}
+
+#[test]
+fn lines_show_all_numbers() {
+    let guest = GuestLine {
+        number: 2,
+        name: "two",
+        state: "running",
+        ram: 256 << 20,
+        restarts: 3,
+        has_keys: true,
+    };
+    assert_eq!(
+        guest.to_string(),
+        "2 two: running, 256 MiB of RAM, restarts: 3, has the keys"
+    );
+    let vcpu = VcpuLine {
+        number: 1,
+        core: 3,
+        state: "waiting",
+    };
+    assert_eq!(vcpu.to_string(), "  vCPU 1 on core 3: waiting");
+    let usage = TeeUsage {
+        calls: (2, 16),
+        inside: 1,
+        buffers: (3, 1100),
+        pages: (5, 32768),
+        lists: (0, 48),
+    };
+    assert_eq!(
+        usage.to_string(),
+        "2 of 16 calls (1 in OP-TEE), 3 of 1100 buffers, 20 of 131072 KiB shared, 0 of 48 list pages"
+    );
+    assert_eq!(
+        TeeCounters(&[("calls", 7), ("RPCs", u64::MAX)]).to_string(),
+        "  calls 7, RPCs 18446744073709551615"
+    );
+}
+
+proptest! {
+    /// Whatever is typed, a guest gets exactly the bytes that are neither behind the escape key
+    /// nor typed at the monitor.
+    #[test]
+    fn the_guest_gets_its_own_keys_only(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        // Many escapes and monitors, or the interesting states would be rare.
+        let bytes: Vec<u8> = bytes
+            .iter()
+            .map(|byte| match byte { 0..64 => ESCAPE, 64..96 => b'm', 96..100 => 4, other => *other })
+            .collect();
+        let mut keyboard = Keyboard::new();
+        let (mut escaped, mut open) = (false, false);
+        for &byte in &bytes {
+            let event = keyboard.feed(byte);
+            let to_guest = !open && (escaped == (byte == ESCAPE));
+            prop_assert_eq!(event == Event::Send(byte), to_guest);
+            prop_assert!(keyboard.line().len() <= LINE);
+            open ^= (escaped && byte == b'm') || (!escaped && open && (byte == 4 || byte == 3));
+            escaped = !escaped && byte == ESCAPE;
+            prop_assert_eq!(keyboard.is_open(), open);
+        }
+    }
+
+    #[test]
+    fn any_line_is_a_command_or_an_error_that_quotes_it(line in "[a-z0-9 ]{0,64}") {
+        let find = |word: &str| NAMES.iter().position(|name| *name == word);
+        match parse(&line, NAMES.len(), find) {
+            Ok(Command::Guest(_, guest) | Command::Tee(Some(guest))) => prop_assert!(guest < 2),
+            Ok(_) => {}
+            Err(Error::Unknown(word) | Error::Which(word) | Error::NoGuest(word)
+                | Error::Extra(word)) => prop_assert!(line.contains(word)),
+        }
+    }
+}

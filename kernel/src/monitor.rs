@@ -1,0 +1,247 @@
+//! The operator at the board's console: which guest gets what is typed, whose output is shown,
+//! and the monitor. Only bytes that the physical UART received come here.
+//!
+//! It all happens in the UART's interrupt, so each command is short: what takes time is asked of
+//! the guest's own cores, and tables are as long as there are guests and vCPUs.
+
+use addr::VcpuId;
+use conmux::View;
+use log::info;
+use monitor::{
+    Act, Command, Event, GuestLine, HELP, KEYS, Keyboard, PROMPT, TeeCounters, TeeUsage, VcpuLine,
+};
+use spin::Mutex;
+
+use crate::vm::{
+    self, Vm,
+    lifecycle::{self, After},
+};
+use crate::{console, heap};
+use boot::Layout;
+
+struct Operator {
+    keyboard: Keyboard,
+    /// The number of the guest that is typed to.
+    focus: usize,
+    view: View,
+}
+
+static OPERATOR: Mutex<Operator> = Mutex::new(Operator {
+    keyboard: Keyboard::new(),
+    focus: 0,
+    view: View::All,
+});
+
+/// Types to the first guest, once the guests exist. One that is alone needs no name.
+pub fn start() {
+    let mut operator = OPERATOR.lock();
+    if let [_] = vm::all() {
+        operator.set_view(View::One(0));
+    }
+    operator.focus(0);
+}
+
+/// A byte that the UART received.
+pub fn typed(byte: u8) {
+    let mut operator = OPERATOR.lock();
+    match operator.keyboard.feed(byte) {
+        Event::Nothing => return,
+        Event::Send(byte) => return operator.send(byte),
+        Event::Typed(byte) => {
+            return console::echo(byte, format_args!("{PROMPT}{}", operator.keyboard.line()));
+        }
+        Event::Focus(guest) => operator.focus(guest),
+        Event::Next => operator.next(),
+        Event::ToggleView => operator.toggle_view(),
+        Event::Keys => show_lines(&KEYS),
+        Event::UnknownKey => info!("no such key: Ctrl-] ? for help"),
+        Event::Opened => info!("the monitor: `help` lists the commands, `quit` closes it"),
+        Event::Changed => {}
+        Event::Closed => console::end_prompt(),
+        Event::Run(line) => {
+            console::end_prompt();
+            operator.run(&line);
+        }
+    }
+    if operator.keyboard.is_open() {
+        console::prompt(format_args!("{PROMPT}{}", operator.keyboard.line()));
+    }
+}
+
+fn show_lines(lines: &[&str]) {
+    lines.iter().for_each(|line| info!("{line}"));
+}
+
+impl Operator {
+    fn send(&self, byte: u8) {
+        if let Some(vm) = vm::all().get(self.focus) {
+            console::attend(self.focus);
+            vm.uart_receive(byte);
+        }
+    }
+
+    fn focus(&mut self, guest: usize) {
+        let Some(vm) = vm::all().get(guest) else {
+            info!("there is no guest {}", guest + 1);
+            return;
+        };
+        self.focus = guest;
+        if let View::One(_) = self.view {
+            self.set_view(View::One(guest));
+        }
+        let off = if vm.life.is_off() {
+            ", which is off"
+        } else {
+            ""
+        };
+        info!("keys go to {}{off}; Ctrl-] ? for help", vm.name);
+        console::attend(guest);
+    }
+
+    fn next(&mut self) {
+        let next = self.focus + 1;
+        self.focus(if next < vm::all().len() { next } else { 0 });
+    }
+
+    fn toggle_view(&mut self) {
+        match self.view {
+            View::All => {
+                self.set_view(View::One(self.focus));
+                info!("only {}'s output is shown", vm::all()[self.focus].name);
+            }
+            View::One(_) => {
+                self.set_view(View::All);
+                info!("all guests' output is shown");
+            }
+        }
+    }
+
+    fn set_view(&mut self, view: View) {
+        self.view = view;
+        console::show(view);
+    }
+
+    fn run(&mut self, line: &str) {
+        let vms = vm::all();
+        let find = |name: &str| vms.iter().position(|vm| vm.name == name);
+        match monitor::parse(line, vms.len(), find) {
+            Err(error) => info!("{error}"),
+            Ok(Command::Nothing) => {}
+            Ok(Command::List) => self.list(),
+            Ok(Command::Memory) => show_memory(),
+            Ok(Command::Tee(None)) => vms.iter().for_each(show_tee),
+            Ok(Command::Tee(Some(guest))) => show_tee(&vms[guest]),
+            Ok(Command::Guest(Act::Focus, guest)) => self.focus(guest),
+            Ok(Command::Guest(act, guest)) => change(act, &vms[guest]),
+            Ok(Command::Help) => show_lines(&HELP),
+            Ok(Command::Quit) => self.keyboard.close(),
+        }
+    }
+
+    fn list(&self) {
+        for (index, vm) in vm::all().iter().enumerate() {
+            let line = GuestLine {
+                number: index + 1,
+                name: &vm.name,
+                state: state(vm),
+                ram: vm.ram.size(),
+                restarts: vm.life.restarts(),
+                has_keys: index == self.focus,
+            };
+            info!("{line}");
+            (0..vm.vcpus.len()).for_each(|number| show_vcpu(vm, number));
+        }
+    }
+}
+
+fn state(vm: &Vm) -> &'static str {
+    if vm.life.is_off() {
+        "off"
+    } else if vm.life.is_stopping() {
+        "stopping"
+    } else {
+        "running"
+    }
+}
+
+fn show_vcpu(vm: &Vm, number: usize) {
+    let off = vm.power.lock().power(VcpuId(number as u8)) == Some(vpsci::Power::Off);
+    let line = VcpuLine {
+        number,
+        core: vm.vcpus[number].core,
+        state: if off { "off" } else { "on" },
+    };
+    info!("{line}");
+}
+
+/// EL2's own memory; the heap's first block lies in the image.
+fn show_memory() {
+    let layout = Layout::get();
+    let image = layout.end - layout.start;
+    let (used, total) = heap::usage();
+    let pages: u64 = vm::all()
+        .iter()
+        .filter_map(|vm| Some(vm.tee.as_ref().ok()?.shadow_bytes()))
+        .sum();
+    info!(
+        "image {} KiB, heap {} of {} KiB in use ({} KiB of it in the image), shadow pages {} KiB",
+        image >> 10,
+        used >> 10,
+        total >> 10,
+        heap::BOOT_HEAP >> 10,
+        pages >> 10,
+    );
+    let all = image + (total - heap::BOOT_HEAP) as u64 + pages;
+    let guests: u64 = vm::all().iter().map(|vm| vm.ram.size()).sum();
+    info!("{} KiB in all; guests have {} MiB", all >> 10, guests >> 20);
+}
+
+fn show_tee(vm: &Vm) {
+    let tee = match &vm.tee {
+        Ok(tee) => tee,
+        Err(reason) => return info!("{}: no OP-TEE: {reason}", vm.name),
+    };
+    let report = tee.report();
+    if let Err(error) = report.admission {
+        return info!("{}: no OP-TEE: {error}", vm.name);
+    }
+    let (usage, limits) = (report.usage, &tee.limits);
+    let shown = TeeUsage {
+        calls: (usage.calls, limits.calls.into()),
+        inside: usage.inside,
+        buffers: (usage.buffers, limits.buffers.into()),
+        pages: (usage.pages, limits.pages),
+        lists: (usage.list_frames, limits.list_frames.into()),
+    };
+    info!("{}: {shown}", vm.name);
+    let counters = report.counters;
+    info!(
+        "{}",
+        TeeCounters(&[
+            ("messages", counters.calls),
+            ("fast calls", counters.fast),
+            ("RPCs to the guest", counters.rpcs),
+            ("answered here", counters.rpcs_answered),
+        ])
+    );
+    info!(
+        "{}",
+        TeeCounters(&[
+            ("interrupted", counters.interrupts),
+            ("long lists", counters.chunks),
+            ("refused", counters.refusals),
+            ("turned away", counters.turned_away),
+        ])
+    );
+}
+
+fn change(act: Act, vm: &Vm) {
+    let off = vm.life.is_off();
+    match act {
+        Act::Reset if !off => lifecycle::stop(vm, After::Restart),
+        Act::Stop if !off => lifecycle::stop(vm, After::Off),
+        Act::Start if off => lifecycle::start_again(vm),
+        _ if off => info!("{} is off: `start` turns it on", vm.name),
+        _ => info!("{} is on already", vm.name),
+    }
+}
