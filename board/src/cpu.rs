@@ -2,7 +2,7 @@
 
 use crate::tree::{Place, Tree};
 use crate::{BoardError, fit};
-use addr::Pa;
+use addr::{PAGE_SIZE, Pa, PaRange};
 use arrayvec::ArrayVec;
 
 /// Most CPUs.
@@ -26,6 +26,16 @@ pub struct Cpu {
     pub mpidr: u64,
     /// How it is started.
     pub enable: Enable,
+}
+
+impl Cpu {
+    /// The page with the word that releases the CPU, if it waits in a spin table: nobody else's.
+    pub fn release_page(&self) -> Option<PaRange> {
+        match self.enable {
+            Enable::SpinTable(at) => PaRange::new(at.page(), PAGE_SIZE),
+            Enable::Psci | Enable::Unknown => None,
+        }
+    }
 }
 
 /// Reads /cpus. A CPU whose `status` is "disabled" waits to be started (specification 3.8.1),
@@ -55,15 +65,15 @@ fn has_failed(place: &Place) -> bool {
 fn read(place: &Place) -> Result<Cpu, BoardError> {
     let malformed = |property| BoardError::property(place.name(), property);
     let release = || {
-        place
-            .number("cpu-release-addr")
+        let at = place.number("cpu-release-addr").map(Pa);
+        at.filter(|at| at.is_aligned(8))
             .ok_or(malformed("cpu-release-addr"))
     };
     Ok(Cpu {
         mpidr: place.unit().ok_or(malformed("reg"))?,
         enable: match place.string("enable-method") {
             Some("psci") => Enable::Psci,
-            Some("spin-table") => Enable::SpinTable(Pa(release()?)),
+            Some("spin-table") => Enable::SpinTable(release()?),
             _ => Enable::Unknown,
         },
     })

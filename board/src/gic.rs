@@ -3,7 +3,7 @@
 use crate::interrupt::{Controller, Interrupt};
 use crate::tree::{Place, Tree};
 use crate::{BoardError, fit};
-use addr::PaRange;
+use addr::{PAGE_SIZE, Pa, PaRange};
 use arrayvec::ArrayVec;
 use core::ops::ControlFlow;
 
@@ -29,7 +29,7 @@ pub enum Gic {
 pub struct GicV2 {
     /// Distributor.
     pub gicd: PaRange,
-    /// CPU interface. 128 KiB mean that each of its two 4 KiB pages fills 64 KiB by aliases.
+    /// CPU interface, its two pages one behind the other.
     pub gicc: PaRange,
     /// Virtual interface control.
     pub gich: PaRange,
@@ -87,11 +87,25 @@ impl GicV2 {
         };
         Ok(Self {
             gicd: frame()?,
-            gicc: frame()?,
+            gicc: two_pages(frame()?),
             gich: frame()?,
-            gicv: frame()?,
+            gicv: two_pages(frame()?),
             maintenance,
         })
+    }
+}
+
+/// Where a CPU interface's two pages lie one behind the other. In a frame of 128 KiB each of them
+/// fills 64 KiB by aliases, so that a kernel with pages of 64 KiB can map them apart (SBSA
+/// DEN0029, "GICv2m"): the last alias of the first and the first of the second are neighbours.
+fn two_pages(frame: PaRange) -> PaRange {
+    const ALIASES: u64 = 64 << 10;
+    if frame.size < 2 * ALIASES {
+        return frame;
+    }
+    PaRange {
+        start: Pa(frame.start.0 + ALIASES - PAGE_SIZE),
+        size: 2 * PAGE_SIZE,
     }
 }
 

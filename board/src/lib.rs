@@ -44,7 +44,7 @@ pub struct Board {
     /// RAM, as the enabled memory nodes have it: in any order, overlaps possible.
     pub memory: ArrayVec<PaRange, MAX_MEMORY>,
     /// What of it is taken: /reserved-memory, the memory reservation block, memory of the
-    /// secure world, the tree itself and the bundle. Our own image is not among it.
+    /// secure world, spin tables, the tree itself and the bundle. Our own image is not among it.
     pub reserved: ArrayVec<PaRange, MAX_RESERVED>,
     /// The CPUs in the tree's order; the one that booted is among them.
     pub cpus: ArrayVec<Cpu, MAX_CPUS>,
@@ -74,11 +74,18 @@ impl Board {
         let devices = Devices::find(&tree, controller)?;
         let own = PaRange::new(at, tree.size() as u64).ok_or(BoardError::Header)?;
         let bundle = memory::bundle(&tree)?;
+        let cpus = cpu::cpus(&tree)?;
+        let mut reserved = memory::reserved(&tree, [Some(own), bundle])?;
+        for page in cpus.iter().filter_map(Cpu::release_page) {
+            if !reserved.contains(&page) {
+                fit(&mut reserved, page, "reservations")?;
+            }
+        }
         Ok(Self {
             model: model(&tree),
             memory: memory::memory(&tree)?,
-            reserved: memory::reserved(&tree, [Some(own), bundle])?,
-            cpus: cpu::cpus(&tree)?,
+            reserved,
+            cpus,
             psci: devices.psci,
             console: console::find(&tree, Some(controller)),
             gic: Gic::read(&gic)?,

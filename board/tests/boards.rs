@@ -145,6 +145,49 @@ fn bus_addresses_are_translated() {
 }
 
 #[test]
+fn the_pages_of_spin_tables_are_reserved() {
+    let board = read(&raspberry_pi_4()).unwrap();
+    // All four release addresses lie in page 0, which is reserved once.
+    let page = range(0, 0x1000);
+    let pages = board.reserved.iter().filter(|taken| **taken == page);
+    assert_eq!(pages.count(), 1);
+    assert_eq!(board.cpus[3].release_page(), Some(page));
+    let board = read(&qemu_virt()).unwrap();
+    assert_eq!(board.cpus[1].release_page(), None);
+}
+
+#[test]
+fn a_cpu_interface_that_fills_its_frame_by_aliases_is_two_neighbouring_pages() {
+    let tree = raspberry_pi_4().with("soc/interrupt-controller@40041000", |node| {
+        let frames = [
+            0x4000_0000,
+            0x1_0000,
+            0x4010_0000,
+            0x2_0000,
+            0x4020_0000,
+            0x2_0000,
+        ];
+        node.cells("reg", &[&frames[..], &[0x4030_0000, 0x2_0000]].concat())
+    });
+    let Gic::V2(gic) = read(&tree).unwrap().gic else {
+        panic!("GICv2 expected");
+    };
+    assert_eq!(gic.gicc, range(0xff90_f000, 0x2000));
+    assert_eq!(gic.gich, range(0xffa0_0000, 0x2_0000));
+    assert_eq!(gic.gicv, range(0xffb0_f000, 0x2000));
+}
+
+#[test]
+fn xilinx_uart_is_a_console() {
+    let tree = raspberry_pi_4().with("soc/serial@7e201000", |node| {
+        node.bytes("compatible", b"xlnx,zynqmp-uart\0cdns,uart-r1p12\0")
+    });
+    let console = read(&tree).unwrap().console.unwrap();
+    assert_eq!(console.kind, ConsoleKind::Cadence);
+    assert_eq!(console.interrupt, level(153));
+}
+
+#[test]
 fn an_address_outside_every_range_is_nobodys() {
     let tree = raspberry_pi_4().with("soc/serial@7e201000", |node| {
         node.cells("reg", &[0x7f80_0000, 0x200])

@@ -63,6 +63,24 @@ primary_entry:
     bl      primary_main
     b       .
 
+// From a spin table, with nothing in the registers: the core's SecondaryStart is the one with its MPIDR.
+.global spin_table_entry
+spin_table_entry:
+    mrs     x1, mpidr_el1
+    ldr     x2, =0xff00ffffff   // the affinity fields
+    and     x1, x1, x2
+    adrp    x0, secondary_starts
+    add     x0, x0, :lo12:secondary_starts
+    mov     x2, #{MAX_CORES}
+1:  ldr     x3, [x0, #48]
+    cmp     x1, x3
+    b.eq    secondary_entry
+    add     x0, x0, #{START_SIZE}
+    subs    x2, x2, #1
+    b.ne    1b
+2:  wfi                         // a core that nobody asked for
+    b       2b
+
 // x0 = the core's SecondaryStart.
 .global secondary_entry
 secondary_entry:

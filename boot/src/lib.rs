@@ -13,6 +13,7 @@
 #![no_std]
 
 use core::arch::global_asm;
+use core::cell::UnsafeCell;
 
 /// Bytes of one core's stack, without its guard page: unoptimised code takes more.
 pub const STACK_SIZE: usize = if cfg!(debug_assertions) {
@@ -29,12 +30,14 @@ global_asm!(
     include_str!("entry.s"),
     STACK_STRIDE = const STACK_STRIDE,
     STACKS_SIZE = const STACK_STRIDE * MAX_CORES,
+    MAX_CORES = const MAX_CORES,
+    START_SIZE = const size_of::<SecondaryStart>(),
 );
 
 /// What a starting secondary core reads with its MMU off; the primary core must have cleaned it
 /// to the point of coherency. `entry.s` relies on the order.
 #[repr(C)]
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct SecondaryStart {
     /// Top of the core's stack.
     pub stack_top: u64,
@@ -48,6 +51,45 @@ pub struct SecondaryStart {
     pub sctlr: u64,
     /// Handed to `secondary_main`.
     pub context: u64,
+    /// The affinity fields of the core's MPIDR_EL1.
+    pub mpidr: u64,
+}
+
+/// What no core has as its affinity.
+const NO_CORE: u64 = u64::MAX;
+
+/// One for each core. A core that starts late, when nobody waits for it any more, still finds its
+/// own.
+#[unsafe(export_name = "secondary_starts")]
+static STARTS: Starts = Starts(
+    [const {
+        UnsafeCell::new(SecondaryStart {
+            stack_top: 0,
+            ttbr0: 0,
+            tcr: 0,
+            mair: 0,
+            sctlr: 0,
+            context: 0,
+            mpidr: NO_CORE,
+        })
+    }; MAX_CORES],
+);
+
+struct Starts([UnsafeCell<SecondaryStart>; MAX_CORES]);
+
+// SAFETY: `set_start`'s caller keeps to one writer; readers are cores with their MMU off.
+unsafe impl Sync for Starts {}
+
+/// Sets what core number `core` (< [`MAX_CORES`]) starts with: its physical address and its size,
+/// for cleaning it to the point of coherency.
+///
+/// # Safety
+/// Only the primary core calls this, once for each core and before it starts that core.
+pub unsafe fn set_start(core: usize, start: SecondaryStart) -> (u64, u64) {
+    let at = STARTS.0[core].get();
+    // SAFETY: the caller's promise: nobody else reads or writes it now.
+    unsafe { at.write(start) };
+    (at as u64, size_of::<SecondaryStart>() as u64)
 }
 
 unsafe extern "C" {
@@ -58,6 +100,7 @@ unsafe extern "C" {
     static __stacks_start: u8;
     static __image_end: u8;
     fn secondary_entry();
+    fn spin_table_entry();
 }
 
 /// Where the parts of the running image lie, as physical (= EL2 virtual) addresses.
@@ -100,4 +143,9 @@ impl Layout {
 /// Where a secondary core must enter, with x0 = the address of its [`SecondaryStart`].
 pub fn secondary_entry_address() -> u64 {
     secondary_entry as *const () as u64
+}
+
+/// Where a secondary core that is released from a spin table must enter.
+pub fn spin_table_entry_address() -> u64 {
+    spin_table_entry as *const () as u64
 }

@@ -5,7 +5,7 @@ use core::fmt;
 use addr::{Pa, PaRange};
 use alloc::boxed::Box;
 use arrayvec::ArrayVec;
-use board::{Board, BoardError};
+use board::{Board, BoardError, Conduit};
 use boot::Layout;
 use log::info;
 use manifest::{
@@ -15,6 +15,7 @@ use manifest::{
 use physmem::FreeMap;
 
 use crate::arch::{
+    firmware,
     mmu::{CannotMap, Kind, Tables},
     timer,
 };
@@ -45,6 +46,8 @@ pub enum SetupError {
     Interrupts(irq::InitError),
     /// The first core has no redistributor.
     Redistributor,
+    /// Nobody says how fast the timer counts.
+    Frequency,
     /// The tree names no initrd.
     NoBundle,
     /// The bundle is damaged.
@@ -83,6 +86,10 @@ impl fmt::Display for SetupError {
             }
             Self::Interrupts(error) => write!(f, "{error}"),
             Self::Redistributor => f.write_str("the GIC has no redistributor for the boot core"),
+            Self::Frequency => f.write_str(
+                "the firmware left CNTFRQ_EL0 at 0: give the device tree's timer node its \
+                 clock-frequency",
+            ),
             Self::NoBundle => f.write_str(
                 "/chosen has no linux,initrd-start and -end: load the bundle as the initrd",
             ),
@@ -139,6 +146,7 @@ pub fn run(tree: Pa, entry_ticks: u64) -> Result<(), SetupError> {
     let tables = own_tables(tree, blob)?;
     info!("version {}", env!("CARGO_PKG_VERSION"));
     let board = Board::from_tree(blob, tree)?;
+    use_firmware(&board)?;
     let mut memory = map_board(&board, tables)?;
     let free_at_first = memory.free_bytes();
     add_heap(&mut memory, HEAP)?;
@@ -182,6 +190,20 @@ pub fn run(tree: Pa, entry_ticks: u64) -> Result<(), SetupError> {
     let layout = Layout::get();
     let own = layout.end - layout.start + free_at_first - memory.free_bytes() - guests;
     start_guests(entry_ticks, own);
+    Ok(())
+}
+
+/// Takes from the tree what the firmware does for us, and what it left undone.
+fn use_firmware(board: &Board) -> Result<(), SetupError> {
+    if board.psci.is_some_and(|psci| psci.conduit == Conduit::Smc) {
+        firmware::set_present();
+    }
+    if let Some(hz) = board.timer.frequency {
+        timer::set_frequency(hz);
+    }
+    if timer::frequency() == 0 {
+        return Err(SetupError::Frequency);
+    }
     Ok(())
 }
 

@@ -2,12 +2,14 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use addr::{Pa, PaRange};
+use arrayvec::ArrayVec;
 use board::{Board, Cpu, Enable};
 use boot::{Layout, MAX_CORES, SecondaryStart};
 use log::warn;
 
 use crate::arch::{cache, cpu, firmware, guest, mmu, timer};
-use crate::{irq, vm};
+use crate::{irq, memory, vm};
 
 /// Set once the guests exist.
 static READY: AtomicBool = AtomicBool::new(false);
@@ -17,24 +19,47 @@ static ONLINE: [AtomicBool; MAX_CORES] = [const { AtomicBool::new(false) }; MAX_
 /// How long a core may take to come up, in seconds of the system counter.
 const PATIENCE: u64 = 5;
 
+/// Pages of the board's spin tables, mapped.
+type SpinTables = ArrayVec<PaRange, { board::MAX_CPUS }>;
+
 /// Starts all other cores of the board. For each position in /cpus, the core's number if it runs.
-pub fn start_all(board: &Board, tables: &mmu::Tables) -> [Option<usize>; board::MAX_CPUS] {
+pub fn start_all(board: &Board, tables: &mut mmu::Tables) -> [Option<usize>; board::MAX_CPUS] {
+    let spin_tables = map_spin_tables(board, tables);
     let mut numbers = [None; board::MAX_CPUS];
     let mut next = 1;
     for (position, core) in board.cpus.iter().enumerate() {
-        numbers[position] = if core.mpidr == cpu::mpidr() {
-            Some(0)
-        } else if next < MAX_CORES && start(core, next, tables) {
+        if core.mpidr == cpu::mpidr() {
+            numbers[position] = Some(0);
+        } else if next < MAX_CORES {
+            numbers[position] = start(core, next, &spin_tables, tables).then_some(next);
+            // A core that comes too late must not find its number taken.
             next += 1;
-            Some(next - 1)
-        } else {
-            None
-        };
+        }
     }
     numbers
 }
 
-fn start(core: &Cpu, index: usize, tables: &mmu::Tables) -> bool {
+/// Maps the pages with the cores' release addresses. The board reserves them, so that no other
+/// mapping has them unless the tree contradicts itself: such a page is left out.
+fn map_spin_tables(board: &Board, tables: &mut mmu::Tables) -> SpinTables {
+    let mut mapped = SpinTables::new();
+    for page in board.cpus.iter().filter_map(Cpu::release_page) {
+        if !mapped.contains(&page) && tables.map(page, mmu::Kind::Ram).is_ok() {
+            mapped.push(page);
+        }
+    }
+    mapped
+}
+
+/// Lets a core that spins on the word at `release` go on at `entry` (Linux,
+/// Documentation/arch/arm64/booting.rst). The word is mapped.
+fn release_core(release: Pa, entry: u64) {
+    memory::write_physical(release.0, &[entry]);
+    cache::clean_invalidate(release.0, 8);
+    cpu::send_event();
+}
+
+fn start(core: &Cpu, index: usize, spin_tables: &SpinTables, tables: &mmu::Tables) -> bool {
     let registers = tables.registers();
     let start = SecondaryStart {
         stack_top: Layout::get().stack(index).1,
@@ -43,11 +68,17 @@ fn start(core: &Cpu, index: usize, tables: &mmu::Tables) -> bool {
         mair: registers.mair,
         sctlr: registers.sctlr,
         context: index as u64,
+        mpidr: core.mpidr,
     };
-    let at = &raw const start as u64;
-    cache::clean_invalidate(at, size_of::<SecondaryStart>() as u64);
+    // SAFETY: this is the primary core, and each number is given once.
+    let (at, size) = unsafe { boot::set_start(index, start) };
+    cache::clean_invalidate(at, size);
     let asked = match core.enable {
         Enable::Psci => firmware::cpu_on(core.mpidr, boot::secondary_entry_address(), at).is_ok(),
+        Enable::SpinTable(release) if is_mapped(core, spin_tables) => {
+            release_core(release, boot::spin_table_entry_address());
+            true
+        }
         Enable::SpinTable(_) | Enable::Unknown => false,
     };
     let online = asked && wait_until(&ONLINE[index]);
@@ -55,6 +86,11 @@ fn start(core: &Cpu, index: usize, tables: &mmu::Tables) -> bool {
         warn!("core {:#x} does not start: it stays unused", core.mpidr);
     }
     online
+}
+
+fn is_mapped(core: &Cpu, spin_tables: &SpinTables) -> bool {
+    core.release_page()
+        .is_some_and(|page| spin_tables.contains(&page))
 }
 
 fn wait_until(flag: &AtomicBool) -> bool {

@@ -63,6 +63,12 @@ pub fn wait_for_interrupt() {
     unsafe { core::arch::asm!("dsb sy", "wfi", options(nostack, preserves_flags)) }
 }
 
+/// Wakes the cores that wait for an event.
+pub fn send_event() {
+    // SAFETY: SEV changes no state but the cores' event registers.
+    unsafe { core::arch::asm!("sev", options(nostack, preserves_flags)) }
+}
+
 /// Stops this core for good.
 pub fn park() -> ! {
     loop {

@@ -1,6 +1,20 @@
 //! Calls to EL3 and the secure world by real SMC (SMCCC, DEN0028).
 
+use core::sync::atomic::{AtomicBool, Ordering};
+
 use smccc::{Call, Smc};
+
+/// Whether there is firmware at EL3 that answers calls: without, an SMC would go nowhere.
+static PRESENT: AtomicBool = AtomicBool::new(false);
+
+/// Says that the board has firmware to call.
+pub fn set_present() {
+    PRESENT.store(true, Ordering::Relaxed);
+}
+
+fn is_present() -> bool {
+    PRESENT.load(Ordering::Relaxed)
+}
 
 /// An SMC32 with all eight argument registers; the first four results, zero-extended.
 ///
@@ -19,13 +33,18 @@ pub fn cpu_on(mpidr: u64, entry: u64, context: u64) -> Result<(), smccc::psci::E
 
 /// Powers the board off; returns if the firmware can't.
 pub fn system_off() {
-    let _ = smccc::psci::system_off::<Smc>();
+    if is_present() {
+        let _ = smccc::psci::system_off::<Smc>();
+    }
 }
 
 /// What SMCCC_ARCH_FEATURES answers for the architecture call `id`; NOT_SUPPORTED from a firmware
-/// older than SMCCC 1.1.
+/// older than SMCCC 1.1, or from none.
 pub fn arch_feature(id: u32) -> i32 {
     const NOT_SUPPORTED: i32 = -1;
+    if !is_present() {
+        return NOT_SUPPORTED;
+    }
     let [version, ..] = smc32(&[0x8000_0000, 0, 0, 0, 0, 0, 0, 0]);
     if (version as i32) < 0x1_0001 {
         return NOT_SUPPORTED;

@@ -1,5 +1,7 @@
 //! The generic timer (DDI 0487 D12).
 
+use core::sync::atomic::{AtomicU32, Ordering};
+
 use super::sysreg::{isb, read_sysreg, write_sysreg};
 
 /// CNTPCT_EL0, in ticks of [`frequency`] Hz.
@@ -8,9 +10,20 @@ pub fn now() -> u64 {
     read_sysreg!("cntpct_el0")
 }
 
-/// CNTFRQ_EL0 in Hz, as the firmware left it.
+/// What the board says instead of CNTFRQ_EL0, which only EL3 can write; 0: nothing.
+static FREQUENCY: AtomicU32 = AtomicU32::new(0);
+
+/// Makes [`frequency`] `hz`, whatever the firmware left in CNTFRQ_EL0.
+pub fn set_frequency(hz: u32) {
+    FREQUENCY.store(hz, Ordering::Relaxed);
+}
+
+/// Ticks a second: what the board says, else CNTFRQ_EL0, as the firmware left it.
 pub fn frequency() -> u64 {
-    read_sysreg!("cntfrq_el0")
+    match FREQUENCY.load(Ordering::Relaxed) {
+        0 => read_sysreg!("cntfrq_el0"),
+        hz => hz.into(),
+    }
 }
 
 /// Stops both timers of the guest on this core.
