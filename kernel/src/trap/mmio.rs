@@ -137,10 +137,6 @@ fn external_abort(vcpu: &mut VcpuContext, esr: u64) -> Flow {
         EXTERNAL
     };
     // The class is that of an abort from a lower exception level; `raise` corrects it for EL1.
-    guest::raise(
-        &mut vcpu.regs,
-        esr & KEPT | status,
-        Some(guest::fault_address()),
-    );
+    vcpu.raise(esr & KEPT | status, Some(guest::fault_address()));
     Flow::Run
 }

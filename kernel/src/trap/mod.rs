@@ -4,7 +4,6 @@ mod mmio;
 mod smccc;
 mod sysreg;
 
-use crate::arch::guest;
 use crate::vm::vcpu::{Flow, VcpuContext};
 
 /// Exception classes that can come from a guest under our trap controls.
@@ -43,6 +42,6 @@ pub fn handle(vcpu: &mut VcpuContext, esr: u64) -> Flow {
 
 /// The instruction does not exist for this guest.
 fn undefined(vcpu: &mut VcpuContext) -> Flow {
-    guest::raise(&mut vcpu.regs, UNDEFINED, None);
+    vcpu.raise(UNDEFINED, None);
     Flow::Run
 }

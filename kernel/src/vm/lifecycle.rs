@@ -4,6 +4,7 @@
 //! guest, and the last one to have left ends it: only then does nothing of the guest run, at EL1
 //! or in the secure world, and its OP-TEE client and its memory can be given up.
 
+use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use addr::VcpuId;
@@ -20,6 +21,15 @@ pub enum After {
     Off,
     /// It starts again as at boot.
     Restart,
+}
+
+impl fmt::Display for After {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Off => "it stops",
+            Self::Restart => "it restarts",
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +82,7 @@ impl Life {
 pub fn start(vm: &Vm) {
     if let Err(error) = images::lay_out(vm) {
         error!("{}: {error}", vm.name);
+        *vm.life.state.lock() = State::Off;
         return;
     }
     *vm.life.state.lock() = State::Running;
@@ -90,15 +101,25 @@ pub fn stop(vm: &Vm, after: After) {
     leave(vm, after, |state| matches!(state, State::Running));
 }
 
+/// The same, as the guest is lost: `why` says how. The vCPU on this core has not left it yet, so
+/// the line comes before those of its end.
+pub fn lost(vm: &Vm, after: After, why: fmt::Arguments<'_>) {
+    if leave(vm, after, |state| matches!(state, State::Running)) {
+        info!("{}: {why}: {after}", vm.name);
+    }
+}
+
 /// Asks for a guest that is off to be started by its own cores, as a restart is: they have the
 /// time that it takes.
 pub fn start_again(vm: &Vm) {
     leave(vm, After::Restart, |state| matches!(state, State::Off));
 }
 
-fn leave(vm: &Vm, after: After, from: impl FnOnce(State) -> bool) {
+/// Whether the guest was in a state to leave.
+fn leave(vm: &Vm, after: After, from: impl FnOnce(State) -> bool) -> bool {
     let mut state = vm.life.state.lock();
-    if from(*state) {
+    let leaves = from(*state);
+    if leaves {
         *state = State::Stopping {
             after,
             cores_left: vm.vcpus.len(),
@@ -107,6 +128,7 @@ fn leave(vm: &Vm, after: After, from: impl FnOnce(State) -> bool) {
         drop(state);
         vm.vcpus.iter().for_each(|vcpu| crate::irq::kick(vcpu.core));
     }
+    leaves
 }
 
 /// A core has left the guest after a stop was asked for.
@@ -130,8 +152,8 @@ fn end(vm: &Vm, after: After) {
     }
     vm.reset_devices();
     images::scrub(vm);
-    *vm.life.state.lock() = State::Off;
     match after {
+        // Until it runs again it is still stopping: another guest's end must not take it for off.
         After::Restart => {
             vm.life.restarts.fetch_add(1, Ordering::Relaxed);
             info!("{}: restarted", vm.name);
@@ -141,6 +163,7 @@ fn end(vm: &Vm, after: After) {
             start(vm);
         }
         After::Off => {
+            *vm.life.state.lock() = State::Off;
             info!("{}: off", vm.name);
             power_off_if_last();
         }

@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use addr::{VcpuId, platform};
 use spin::Mutex;
 use vgic::{Frame, Lrs, VcpuSet, Vgic};
+use vwatchdog::Lockup;
 
 use super::{Vm, lifecycle};
 use crate::arch::{
@@ -68,6 +69,7 @@ pub struct VcpuContext {
     pub regs: GuestRegs,
     interface: VirtualInterface,
     lrs: Lrs,
+    lockup: Lockup,
 }
 
 /// Runs the vCPU `id` of `vm` on this core for ever, each time it is started.
@@ -105,6 +107,7 @@ impl VcpuContext {
             regs: GuestRegs::start(start.entry, start.context),
             interface: irq::virtual_interface(),
             lrs: Lrs::new(),
+            lockup: Lockup::default(),
         }
     }
 
@@ -140,7 +143,8 @@ impl VcpuContext {
         }
         self.leave_core();
         if self.vm.power.lock().powered() == 0 {
-            lifecycle::stop(self.vm, self.vm.on_crash);
+            let why = format_args!("crashed: its last vCPU has turned itself off");
+            lifecycle::lost(self.vm, self.vm.on_crash, why);
         }
     }
 
@@ -176,6 +180,19 @@ impl VcpuContext {
         self.regs = GuestRegs::start(start.entry, start.context);
         self.lrs = Lrs::new();
         self.enter_core();
+    }
+
+    /// Makes the vCPU take a synchronous exception. If it can't, the guest has crashed.
+    pub fn raise(&mut self, esr: u64, far: Option<u64>) {
+        let pc = self.regs.pc;
+        guest::raise(&mut self.regs, esr, far);
+        if self.lockup.raised(pc, self.regs.pc) {
+            let id = self.id.0;
+            let why = format_args!(
+                "crashed: vCPU {id} can take no exception, its vector faults: pc {pc:#x}, ESR {esr:#x}"
+            );
+            lifecycle::lost(self.vm, self.vm.on_crash, why);
+        }
     }
 
     /// Lets `act` work on the interrupt controller's model while it holds all that this vCPU's

@@ -311,6 +311,31 @@ const OPERATOR: Script = &[
     ("teevisor: two: off", "\x1dmstop one\r"),
 ];
 
+/// Three ways to crash. Two of the guests are restarted, until some seconds have passed.
+const CRASHES: &str = r#"
+version = 1
+[[guest]]
+name = "vector"
+vcpus = 1
+memory = "16MiB"
+kernel = "testguest.bin"
+bootargs = "test=crash crash=vector crash-until=8"
+on-crash = "restart"
+[[guest]]
+name = "secondary"
+vcpus = 2
+memory = "16MiB"
+kernel = "testguest.bin"
+bootargs = "test=crash crash=secondary crash-until=8"
+on-crash = "restart"
+[[guest]]
+name = "undefined"
+vcpus = 1
+memory = "16MiB"
+kernel = "testguest.bin"
+bootargs = "test=crash crash=undefined"
+"#;
+
 const TOO_LARGE: &str = r#"
 version = 1
 [[guest]]
@@ -386,6 +411,25 @@ pub const CASES: &[Case] = &[
         expect: &[
             Times(3, "boot at"),
             Line(" passed, 0 failed"),
+            Absent("FAILED"),
+            PANIC,
+            Off,
+        ],
+        ..GUEST
+    },
+    Case {
+        name: "guest-crashes",
+        boots: Boots::Manifest(CRASHES),
+        expect: &[
+            Line("vector: crashed: vCPU 0 can take no exception"),
+            Line("secondary: crashed: vCPU 1 can take no exception"),
+            Line("undefined: crashed: vCPU 0 can take no exception"),
+            Line("undefined: off"),
+            Absent("undefined: restarted"),
+            Times(2, "vector| guest: 1 vCPUs"),
+            Times(2, "secondary| guest: 2 vCPUs"),
+            Line("vector| guest: 1 passed, 0 failed, 0 skipped"),
+            Line("secondary| guest: 1 passed, 0 failed, 0 skipped"),
             Absent("FAILED"),
             PANIC,
             Off,

@@ -4,6 +4,7 @@ use crate::outcome::{Outcome, Stop};
 use crate::rt::env;
 
 mod boot;
+mod crash;
 mod fault;
 mod gic;
 mod hostile;
@@ -84,6 +85,11 @@ pub const GROUPS: &[Group] = &[
         name: "reset",
         by_default: false,
         tests: reset::TESTS,
+    },
+    Group {
+        name: "crash",
+        by_default: false,
+        tests: crash::TESTS,
     },
 ];
 
