@@ -46,7 +46,8 @@ pub fn typed(byte: u8) {
     let mut operator = OPERATOR.lock();
     match operator.keyboard.feed(byte) {
         Event::Nothing => return,
-        Event::Send(byte) => return operator.send(byte),
+        Event::Send(byte) => return send(operator.focus, byte),
+        Event::SendTo(guest, byte) => return send(guest, byte),
         Event::Typed(byte) => {
             return console::echo(byte, format_args!("{PROMPT}{}", operator.keyboard.line()));
         }
@@ -72,29 +73,30 @@ fn show_lines(lines: &[&str]) {
     lines.iter().for_each(|line| info!("{line}"));
 }
 
-impl Operator {
-    fn send(&self, byte: u8) {
-        if let Some(vm) = vm::all().get(self.focus) {
-            console::attend(self.focus);
-            vm.uart_receive(byte);
-        }
+fn send(guest: usize, byte: u8) {
+    if let Some(vm) = vm::all().get(guest) {
+        console::attend(guest);
+        vm.uart_receive(byte);
     }
+}
 
+impl Operator {
     fn focus(&mut self, guest: usize) {
         let Some(vm) = vm::all().get(guest) else {
             info!("there is no guest {}", guest + 1);
             return;
         };
         self.focus = guest;
-        if let View::One(_) = self.view {
-            self.set_view(View::One(guest));
-        }
         let off = if vm.life.is_off() {
             ", which is off"
         } else {
             ""
         };
+        // Before the first of its lines without a name.
         info!("keys go to {}{off}; Ctrl-] ? for help", vm.name);
+        if let View::One(_) = self.view {
+            self.set_view(View::One(guest));
+        }
         console::attend(guest);
     }
 
@@ -106,8 +108,9 @@ impl Operator {
     fn toggle_view(&mut self) {
         match self.view {
             View::All => {
-                self.set_view(View::One(self.focus));
+                // Before the first of its lines without a name.
                 info!("only {}'s output is shown", vm::all()[self.focus].name);
+                self.set_view(View::One(self.focus));
             }
             View::One(_) => {
                 self.set_view(View::All);

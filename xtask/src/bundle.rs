@@ -58,6 +58,16 @@ pub fn write(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// The names of a manifest's guests, in their order.
+pub fn guest_names(manifest: &Path) -> Result<Vec<String>> {
+    let text = fs::read_to_string(manifest);
+    let text = text.with_context(|| format!("cannot read {}", manifest.display()))?;
+    let root: Table = text.parse()?;
+    let guests = root.get("guest").and_then(Value::as_array);
+    let name = |guest: &Value| Some(guest.get("name")?.as_str()?.to_owned());
+    Ok(guests.into_iter().flatten().filter_map(name).collect())
+}
+
 /// The bundle of a manifest; its files are looked up beside it, then in `guests`.
 pub fn pack(manifest: &Path, guests: &Path, changes: &Changes) -> Result<Vec<u8>> {
     let text = fs::read_to_string(manifest);

@@ -76,7 +76,7 @@ impl Console {
 pub fn status(line: &str) -> Option<i32> {
     let (before, number) = line.split_once(REPORT)?;
     let before = before.trim_end();
-    let tagged = before.is_empty() || before.ends_with([']', ':', '|']);
+    let tagged = before.is_empty() || before.ends_with([']', ':', '|', '+']);
     let number = number.trim_end();
     let decimal = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
     (tagged && decimal).then(|| number.parse().ok()).flatten()

@@ -22,6 +22,8 @@ mod qemu;
 mod run;
 mod session;
 mod sources;
+mod split;
+mod terminals;
 mod test;
 mod toolchain;
 mod ui;

@@ -53,9 +53,9 @@ pub fn run() -> Result<()> {
         bootargs: None,
     };
     let until = Until {
-        script: &[],
         limit: Some(Duration::from_secs(300)),
         enough: None,
+        ..Until::default()
     };
     let outcome = session::run(&machine, &files, &dir, &until, Mode::Captured)?;
     ensure!(

@@ -1,5 +1,6 @@
 //! `cargo xtask run-qemu`: one command from sources to a guest's shell.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::image::{self, Profile};
 use crate::packages::Packages;
 use crate::qemu::{Files, Machine};
 use crate::session::{self, Ended, Mode, Outcome, RunDir, Until};
+use crate::terminals::Guests;
 use crate::toolchain::Toolchain;
 use crate::{host, ui};
 
@@ -53,6 +55,12 @@ pub struct Options {
     /// Keep the run's files here: console.log, tee.log, board.dtb, command
     #[arg(long, value_name = "DIR")]
     log: Option<PathBuf>,
+    /// Write what each guest prints to a file of its own here, NAME.log
+    #[arg(long, value_name = "DIR", conflicts_with = "no_hypervisor")]
+    guest_logs: Option<PathBuf>,
+    /// Give each guest a terminal of its own, a device for screen or minicom
+    #[arg(long, conflicts_with = "no_hypervisor")]
+    guest_terminals: bool,
     /// End after this many seconds
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
@@ -69,18 +77,38 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         Mode::Interactive
     };
     if mode == Mode::Interactive {
-        ui::note("Ctrl-C or Ctrl-A x ends QEMU; Ctrl-A c sends Ctrl-C to the guest");
+        ui::note(
+            "Ctrl-C or Ctrl-A x ends QEMU; Ctrl-A c sends Ctrl-C to the guest; Ctrl-] ? helps",
+        );
     }
     if machine.gdb {
         ui::note("waiting for a debugger: gdb-multiarch -ex 'target remote :1234'");
     }
+    let guests = guests(options)?.map(RefCell::new);
     let until = Until {
-        script: &[],
         limit: options.timeout.map(Duration::from_secs),
-        enough: None,
+        guests: guests.as_ref(),
+        ..Until::default()
     };
     let outcome = session::run(&machine, &files, &dir, &until, mode)?;
     Ok(exit_code(&outcome, mode))
+}
+
+/// The guests' own logs and terminals, if they are wanted.
+fn guests(options: &Options) -> Result<Option<Guests>> {
+    let logs = options.guest_logs.as_deref();
+    if logs.is_none() && !options.guest_terminals {
+        return Ok(None);
+    }
+    let names = bundle::guest_names(&manifest(options))?;
+    Guests::new(names, logs, options.guest_terminals).map(Some)
+}
+
+fn manifest(options: &Options) -> PathBuf {
+    options
+        .manifest
+        .clone()
+        .unwrap_or_else(bundle::default_manifest)
 }
 
 fn exit_code(outcome: &Outcome, mode: Mode) -> ExitCode {
@@ -124,11 +152,7 @@ fn prepare(options: &Options, dir: &RunDir) -> Result<(Machine, Files)> {
     };
     let bl33 = image::hypervisor(&toolchain, profile)?;
     let initrd = dir.file("bundle");
-    let manifest = options
-        .manifest
-        .clone()
-        .unwrap_or_else(bundle::default_manifest);
-    let bytes = bundle::pack(&manifest, &guests, &changes(options))?;
+    let bytes = bundle::pack(&manifest(options), &guests, &changes(options))?;
     std::fs::write(&initrd, bytes).with_context(|| format!("{}", initrd.display()))?;
     Ok((
         machine,

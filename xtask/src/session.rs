@@ -1,19 +1,22 @@
 //! One run of a machine, from power-on until it is off, its time is over or the user ends it.
 
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Stdio};
+use std::process::Stdio;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::termios::{self, OptionalActions, OutputModes, Termios};
 
 use crate::cache;
 use crate::command::{self, Guard};
 use crate::console::{Console, Key, Keys, Position};
 use crate::qemu::{Files, Machine};
+use crate::terminals::{Guests, Input, send};
 
 /// Who reads the console.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -115,6 +118,8 @@ pub type Script = &'static [(&'static str, &'static str)];
 pub struct Until<'a> {
     /// What is typed if no person does it.
     pub script: Script,
+    /// Where each guest's output goes besides.
+    pub guests: Option<&'a RefCell<Guests>>,
     /// Wall time.
     pub limit: Option<Duration>,
     /// What the console must say.
@@ -137,7 +142,8 @@ pub fn run(
 ) -> Result<Outcome> {
     let mut qemu = machine.command(files, &dir.file("board.dtb"), &dir.file("tee.log"))?;
     fs::write(dir.file("command"), command::display(&qemu) + "\n")?;
-    let typed = mode == Mode::Interactive || !until.script.is_empty();
+    let terminals = until.guests.filter(|guests| guests.borrow().type_keys());
+    let typed = mode == Mode::Interactive || !until.script.is_empty() || terminals.is_some();
     let input = if typed { Stdio::piped() } else { Stdio::null() };
     let errors = File::create(dir.file("qemu.log"))?;
     qemu.stdin(input).stdout(Stdio::piped()).stderr(errors);
@@ -146,24 +152,33 @@ pub fn run(
     let (sender, events) = mpsc::channel();
     let output = child.0.stdout.take().context("QEMU's output")?;
     spawn_reader(output, sender.clone());
+    let input = child
+        .0
+        .stdin
+        .take()
+        .map(|input| Arc::new(Mutex::new(input)));
+    if let (Some(guests), Some(input)) = (terminals, &input) {
+        guests.borrow().forward_keys(input)?;
+    }
+    let _raw = match &input {
+        Some(input) if mode == Mode::Interactive => Some(forward_keys(input.clone(), sender)?),
+        _ => None,
+    };
     let mut typist = Typist {
         script: until.script,
-        input: None,
+        input,
         since: (0, 0),
-    };
-    let _raw = match child.0.stdin.take() {
-        Some(input) if mode == Mode::Interactive => Some(forward_keys(input, sender)?),
-        input => {
-            typist.input = input;
-            None
-        }
     };
     let mut log = File::create(dir.file("console.log"))?;
     let (console, ended) = watch(&events, until, &mut typist, |bytes| {
         log.write_all(bytes)?;
+        let shown = match until.guests {
+            Some(guests) => guests.borrow_mut().feed(bytes)?,
+            None => bytes.to_vec(),
+        };
         if mode != Mode::Captured {
             let mut out = std::io::stdout().lock();
-            out.write_all(bytes)?;
+            out.write_all(&shown)?;
             out.flush()?;
         }
         Ok(())
@@ -218,7 +233,7 @@ fn watch(
 /// Types a script.
 struct Typist {
     script: Script,
-    input: Option<ChildStdin>,
+    input: Option<Input>,
     /// Where the console was when the last text was typed.
     since: Position,
 }
@@ -231,9 +246,11 @@ impl Typist {
         if console.says(self.since, said) {
             self.script = rest;
             self.since = console.position();
-            if let Some(input) = &mut self.input {
-                input.write_all(keys.as_bytes())?;
-            }
+            let sent = self
+                .input
+                .as_ref()
+                .map(|input| send(input, keys.as_bytes()));
+            ensure!(sent == Some(true), "QEMU does not take {keys:?}");
         }
         Ok(())
     }
@@ -256,14 +273,14 @@ fn spawn_reader(mut output: impl Read + Send + 'static, events: Sender<Event>) {
 }
 
 /// Sends what is typed to the machine. The terminal is raw until the returned value is dropped.
-fn forward_keys(mut input: ChildStdin, events: Sender<Event>) -> Result<RawTerminal> {
+fn forward_keys(input: Input, events: Sender<Event>) -> Result<RawTerminal> {
     let raw = RawTerminal::new()?;
     std::thread::spawn(move || {
         let mut keys = Keys::default();
         let mut byte = [0];
         while let Ok(1) = std::io::stdin().read(&mut byte) {
             let done = match keys.feed(byte[0]) {
-                Key::Send(key) => input.write_all(&[key]).is_err(),
+                Key::Send(key) => !send(&input, &[key]),
                 Key::Nothing => false,
                 Key::Quit => events.send(Event::Quit).is_ok(),
             };

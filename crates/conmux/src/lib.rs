@@ -3,9 +3,10 @@
 //!
 //! Who writes the current line goes on with it. Another guest's bytes wait until that line ends,
 //! or until their own line is whole or long: then they take a line of their own. In [`View::All`]
-//! each guest's lines start with its name, and nothing is ever dropped: whoever calls waits for
-//! the wire. In [`View::One`] one guest has the console for itself, as it is; what the others write
-//! is kept, the newest [`KEPT`] bytes of each, until they are shown.
+//! each guest's lines start with its name and `| `, or `+ ` if they go on with one that another's
+//! line has broken; and nothing is ever dropped: whoever calls waits for the wire. In
+//! [`View::One`] one guest has the console for itself, as it is; what the others write is kept, the
+//! newest [`KEPT`] bytes of each, until they are shown.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -51,6 +52,8 @@ struct Guest {
     lost: u64,
     /// It is shown again and still has output from the time when it was not.
     behind: bool,
+    /// Its line was ended for another's: what comes next goes on with it.
+    broken: bool,
 }
 
 /// Whose the current line is.
@@ -116,6 +119,7 @@ impl Mux {
             waiting: VecDeque::with_capacity(KEPT),
             lost: 0,
             behind: false,
+            broken: false,
         });
     }
 
@@ -272,23 +276,33 @@ impl Mux {
             send(b'\r');
             send(b'\n');
         }
+        if let Line::Guest(guest) = self.line {
+            self.guests[guest].broken = true;
+        }
         self.line = Line::Empty;
         self.at_left = true;
     }
 
-    /// Sends a byte of the guest whose line it is, or who starts one. A carriage return alone
-    /// would let it write over its name, so the name is written again.
+    /// Sends a byte of the guest whose line it is, or who starts one.
     fn emit(&mut self, guest: usize, byte: u8, send: &mut impl FnMut(u8)) {
-        let text = byte != b'\n' && byte != b'\r';
-        if text && self.at_left && self.view == View::All {
-            let _ = write!(Wire(send), "{}| ", self.guests[guest].name);
+        let moves = byte == b'\n' || byte == b'\r';
+        // A carriage return alone would let it write over its name, so the name is written again.
+        if self.line == Line::Empty || self.at_left && !moves {
+            self.start(guest, send);
         }
         send(byte);
-        self.at_left = !text;
-        if text {
-            self.line = Line::Guest(guest);
-        } else if byte == b'\n' {
-            self.line = Line::Empty;
+        self.at_left = moves;
+        self.line = match byte {
+            b'\n' => Line::Empty,
+            _ => Line::Guest(guest),
+        };
+    }
+
+    fn start(&mut self, guest: usize, send: &mut impl FnMut(u8)) {
+        let Guest { name, broken, .. } = &mut self.guests[guest];
+        let sign = if core::mem::take(broken) { '+' } else { '|' };
+        if self.view == View::All {
+            let _ = write!(Wire(send), "{name}{sign} ");
         }
     }
 

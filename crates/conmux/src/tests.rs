@@ -2,7 +2,7 @@ extern crate std;
 
 use super::*;
 use proptest::prelude::*;
-use std::string::{String, ToString};
+use std::string::String;
 use std::vec::Vec;
 
 /// A console whose wire is remembered.
@@ -69,7 +69,7 @@ fn a_prompt_does_not_hold_the_others_up() {
     let writes = [(0, "login: "), (1, "one\n"), (1, "two\n"), (0, "x\n")];
     assert_eq!(
         play(&["a", "b"], &writes),
-        "a| login: \nb| one\nb| two\na| x\n"
+        "a| login: \nb| one\nb| two\na+ x\n"
     );
 }
 
@@ -94,7 +94,7 @@ fn a_carriage_return_does_not_reach_the_name() {
     let fake = "10%\r20%\r\rteevisor: fake\r\n\rteevisor: again\n";
     assert_eq!(
         play(&["a", "b"], &[(0, fake)]),
-        "a| 10%\ra| 20%\r\ra| teevisor: fake\n\ra| teevisor: again\n"
+        "a| 10%\ra| 20%\r\ra| teevisor: fake\na| \ra| teevisor: again\n"
     );
 }
 
@@ -158,7 +158,7 @@ fn what_is_typed_is_echoed_in_another_prompts_place() {
     console.write(1, "l");
     console.with(|mux, mut send| mux.attend(0, &mut send));
     console.write(0, "x");
-    assert_eq!(console.text(), "a| a# \nb| b# l\na| .x");
+    assert_eq!(console.text(), "a| a# \nb| b# l\na+ .x");
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn an_echo_breaks_a_line_once_for_each_key() {
     console.write(0, "ine\n");
     console.write(0, "a# ");
     console.write(1, "s");
-    assert_eq!(console.text(), "a| a# \nb| l\na| ine\na| a# ");
+    assert_eq!(console.text(), "a| a# \nb| l\na+ ine\na| a# ");
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn the_prompt_is_shown_again_after_others_lines() {
 
 proptest! {
     #[test]
-    fn every_whole_line_comes_out_once_and_in_order(
+    fn every_line_can_be_put_together_again(
         writes in prop::collection::vec((0_usize..3, "[a-z]{0,9}\n?"), 0..60),
     ) {
         let writes: Vec<(usize, &str)> = writes.iter().map(|(g, t)| (*g, t.as_str())).collect();
@@ -241,15 +241,22 @@ fn letter(guest: usize, c: char) -> char {
 
 fn sent_by(guest: usize, writes: &[(usize, &str)]) -> String {
     let own = writes.iter().filter(|(g, _)| *g == guest);
-    own.map(|(_, text)| *text)
-        .collect::<String>()
-        .replace('\n', "")
+    own.map(|(_, text)| *text).collect()
 }
 
+/// What a guest wrote, from lines that start with its name.
 fn of_guest(guest: usize, shown: &str) -> String {
-    let prefix = guest.to_string() + "| ";
-    shown
-        .lines()
-        .filter_map(|line| line.strip_prefix(&prefix))
-        .collect()
+    let (new, on) = (std::format!("{guest}| "), std::format!("{guest}+ "));
+    let mut text = String::new();
+    for line in shown.lines() {
+        if let Some(line) = line.strip_prefix(&new) {
+            text += line;
+            text += "\n";
+        } else if let Some(line) = line.strip_prefix(&on) {
+            text.truncate(text.len() - 1);
+            text += line;
+            text += "\n";
+        }
+    }
+    text
 }

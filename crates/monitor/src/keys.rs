@@ -18,7 +18,7 @@ pub const PROMPT: &str = "teevisor> ";
 pub type Text = ArrayString<LINE>;
 
 /// The keys behind the escape key, line by line.
-pub const KEYS: [&str; 7] = [
+pub const KEYS: [&str; 8] = [
     "Ctrl-] and then",
     "1 to 9    type to the guest of that number",
     "n         type to the next guest",
@@ -26,6 +26,7 @@ pub const KEYS: [&str; 7] = [
     "m         open or close the monitor",
     "?         this list",
     "Ctrl-]    send Ctrl-] to the guest",
+    "=         and a guest's digit: send it the next key (for programs)",
 ];
 
 /// What a byte asks for.
@@ -35,6 +36,8 @@ pub enum Event {
     Nothing,
     /// To send this byte to the guest that is typed to.
     Send(u8),
+    /// To send this byte to guest number …, counted from 0, whoever is typed to.
+    SendTo(usize, u8),
     /// To type to guest number … from now on, counted from 0.
     Focus(usize),
     /// To type to the next guest.
@@ -57,10 +60,23 @@ pub enum Event {
     Run(Text),
 }
 
+/// What the next byte is.
+#[derive(Clone, Copy, Default)]
+enum Next {
+    #[default]
+    Text,
+    /// The key behind the escape key.
+    Key,
+    /// The sign of a guest.
+    Guest,
+    /// A byte for this guest.
+    For(usize),
+}
+
 /// What was typed so far.
 #[derive(Default)]
 pub struct Keyboard {
-    escaped: bool,
+    next: Next,
     open: bool,
     line: Text,
 }
@@ -69,7 +85,7 @@ impl Keyboard {
     /// Nothing typed, the monitor closed.
     pub const fn new() -> Self {
         Self {
-            escaped: false,
+            next: Next::Text,
             open: false,
             line: Text::new_const(),
         }
@@ -93,26 +109,39 @@ impl Keyboard {
 
     /// Takes the next byte.
     pub fn feed(&mut self, byte: u8) -> Event {
-        if core::mem::take(&mut self.escaped) {
-            self.escape(byte)
-        } else if byte == ESCAPE {
-            self.escaped = true;
-            Event::Nothing
-        } else if self.open {
-            self.edit(byte)
-        } else {
-            Event::Send(byte)
+        match core::mem::take(&mut self.next) {
+            Next::Key => self.key(byte),
+            Next::Guest => self.guest(byte),
+            Next::For(guest) => Event::SendTo(guest, byte),
+            Next::Text if byte == ESCAPE => self.expect(Next::Key),
+            Next::Text if self.open => self.edit(byte),
+            Next::Text => Event::Send(byte),
         }
     }
 
-    fn escape(&mut self, byte: u8) -> Event {
+    fn expect(&mut self, next: Next) -> Event {
+        self.next = next;
+        Event::Nothing
+    }
+
+    fn key(&mut self, byte: u8) -> Event {
         match byte {
             b'1'..=b'9' => Event::Focus(usize::from(byte - b'1')),
             b'n' => Event::Next,
             b'o' => Event::ToggleView,
             b'?' | b'h' => Event::Keys,
             b'm' => self.toggle(),
+            b'=' => self.expect(Next::Guest),
             ESCAPE if !self.open => Event::Send(ESCAPE),
+            _ => Event::UnknownKey,
+        }
+    }
+
+    /// A digit for one of the first nine guests, a letter for the next.
+    fn guest(&mut self, byte: u8) -> Event {
+        match byte {
+            b'1'..=b'9' => self.expect(Next::For(usize::from(byte - b'1'))),
+            b'a'..=b'g' => self.expect(Next::For(usize::from(byte - b'a') + 9)),
             _ => Event::UnknownKey,
         }
     }

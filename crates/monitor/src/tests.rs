@@ -36,7 +36,7 @@ fn keys_go_to_the_guest() {
 
 #[test]
 fn keys_behind_the_escape_key() {
-    let cases: [(&[u8], Event); 9] = [
+    let cases: [(&[u8], Event); 13] = [
         (b"\x1d1", Event::Focus(0)),
         (b"\x1d9", Event::Focus(8)),
         (b"\x1dn", Event::Next),
@@ -46,6 +46,10 @@ fn keys_behind_the_escape_key() {
         (b"\x1d\x1d", Event::Send(ESCAPE)),
         (b"\x1dx", Event::UnknownKey),
         (b"\x1d0", Event::UnknownKey),
+        (b"\x1d=1x", Event::SendTo(0, b'x')),
+        (b"\x1d=9\x1d", Event::SendTo(8, ESCAPE)),
+        (b"\x1d=g\r", Event::SendTo(15, b'\r')),
+        (b"\x1d=h", Event::UnknownKey),
     ];
     for (bytes, event) in cases {
         assert_eq!(events(bytes), [event]);
@@ -83,7 +87,10 @@ fn the_monitor_closes_and_forgets_its_line() {
 
 #[test]
 fn the_escape_key_works_while_the_monitor_is_open() {
-    assert_eq!(run(b"\x1d2\x1d\x1d"), [Event::Focus(1), Event::UnknownKey]);
+    assert_eq!(
+        run(b"\x1d2\x1d\x1d\x1d=1x"),
+        [Event::Focus(1), Event::UnknownKey, Event::SendTo(0, b'x')]
+    );
 }
 
 const NAMES: [&str; 2] = ["linux", "two"];

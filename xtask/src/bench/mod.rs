@@ -226,9 +226,9 @@ impl Setups {
         dir: &RunDir,
     ) -> Result<Vec<Timing>> {
         let until = Until {
-            script: &[],
             limit: Some(self.limit),
             enough: None,
+            ..Until::default()
         };
         let step = format!("bench, {name}");
         let outcome = ui::step(&step, |_| {

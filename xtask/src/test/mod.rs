@@ -171,6 +171,7 @@ impl Bench {
             script: case.types,
             limit: Some(Duration::from_secs(case.seconds)),
             enough: Some(&enough),
+            ..Until::default()
         };
         let outcome = session::run(&machine, &files, &dir, &until, Mode::Captured)?;
         let verdict = judge(case, &outcome);
