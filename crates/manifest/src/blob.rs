@@ -2,9 +2,10 @@
 //!
 //! It is a device tree: `version` in the root, a node for each guest under its name, with
 //! properties called as the keys of the TOML are, and the guest's `tee` below. Numbers are
-//! one cell, sizes two, flags one, `cpus` a byte for each core, UUIDs 16 bytes each.
+//! one cell, sizes two, flags one, `cpus` a byte for each core, UUIDs 16 bytes each, `devices`
+//! a list of strings.
 
-use crate::{Conduit, Dialect, Guest, MAX_GUESTS, OnCrash, Problem, Tee, VERSION, check};
+use crate::{Conduit, Devices, Dialect, Guest, MAX_GUESTS, OnCrash, Problem, Tee, VERSION, check};
 use arrayvec::ArrayVec;
 use core::fmt;
 use fdt::Fdt;
@@ -125,7 +126,16 @@ impl<'a> Guest<'a> {
             return Err(table.malformed("name"));
         }
         table.knows(&[
-            "vcpus", "cpus", "memory", "kernel", "initrd", "bootargs", "conduit", "on-crash",
+            "vcpus",
+            "cpus",
+            "memory",
+            "kernel",
+            "initrd",
+            "bootargs",
+            "conduit",
+            "on-crash",
+            "direct-map",
+            "devices",
         ])?;
         Ok(Self {
             name: name.name,
@@ -133,16 +143,15 @@ impl<'a> Guest<'a> {
             cpus: table.find("cpus")?.unwrap_or_default(),
             memory: table.size("memory")?,
             kernel: table.text("kernel")?,
-            initrd: table
-                .find("initrd")?
-                .map(|_| table.text("initrd"))
-                .transpose()?,
+            initrd: table.optional_text("initrd")?,
             bootargs: table.text("bootargs")?,
             conduit: table.choice("conduit", [("smc", Conduit::Smc), ("hvc", Conduit::Hvc)])?,
             on_crash: table.choice(
                 "on-crash",
                 [("stop", OnCrash::Stop), ("restart", OnCrash::Restart)],
             )?,
+            direct_map: table.flag("direct-map")?,
+            devices: Devices::new(table.optional_text("devices")?.unwrap_or_default()),
             tee: table.child("tee")?.map(Tee::read).transpose()?,
         })
     }
@@ -225,6 +234,10 @@ impl<'a> Table<'a> {
         let text = self.bytes(key)?.strip_suffix(&[0]);
         text.and_then(|text| core::str::from_utf8(text).ok())
             .ok_or(self.malformed(key))
+    }
+
+    fn optional_text(&self, key: &'static str) -> Result<Option<&'a str>, ManifestError<'a>> {
+        self.find(key)?.map(|_| self.text(key)).transpose()
     }
 
     fn choice<T>(

@@ -14,6 +14,8 @@ const MAX_NAME: usize = 31;
 const MAX_MEMBER: usize = 255;
 /// COMMAND_LINE_SIZE of arm64 Linux, its end included.
 const MAX_BOOTARGS: usize = 2047;
+const MAX_DEVICES: usize = 16;
+const MAX_DEVICE_NAME: usize = 255;
 const CALLS: RangeInclusive<u32> = 1..=64;
 const BUFFERS: RangeInclusive<u32> = 1..=32768;
 const MAX_SHARED: u64 = 8 << 30;
@@ -105,7 +107,39 @@ fn check_guest(guest: &Guest, before: &[Guest]) -> Result<(), Broken> {
         "bootargs",
         "must be one line of at most 2047 bytes",
     )?;
+    check_devices(guest, before)?;
     guest.tee.map_or(Ok(()), |tee| check_tee(&tee))
+}
+
+fn check_devices(guest: &Guest, before: &[Guest]) -> Result<(), Broken> {
+    let devices = guest.devices;
+    rule(
+        devices.iter().count() <= MAX_DEVICES,
+        "devices",
+        "must have at most 16 devices",
+    )?;
+    rule(
+        devices.iter().all(is_node),
+        "devices",
+        "must be paths or aliases of the board's device tree, at most 255 bytes each",
+    )?;
+    let twice = |(at, name)| devices.iter().take(at).any(|other| other == name);
+    rule(
+        !devices.iter().enumerate().any(twice),
+        "devices",
+        "must not name a device twice",
+    )?;
+    let given = |name| {
+        before
+            .iter()
+            .flat_map(|guest| guest.devices.iter())
+            .any(|other| other == name)
+    };
+    rule(
+        !devices.iter().any(given),
+        "devices",
+        "has a device that is another guest's already",
+    )
 }
 
 fn check_cores(guest: &Guest, before: &[Guest]) -> Result<(), Broken> {
@@ -180,6 +214,12 @@ fn is_size(size: u64, unit: u64, most: u64) -> bool {
 fn is_member(name: &str) -> bool {
     let reserved = [crate::MEMBER, archive::PADDING, archive::TRAILER];
     !name.is_empty() && is_text(name, MAX_MEMBER) && !reserved.contains(&name)
+}
+
+/// Whether `name` has the form of a path or an alias (Devicetree Specification 2.2.1 and 3.3).
+fn is_node(name: &str) -> bool {
+    let printable = name.bytes().all(|c| c.is_ascii_graphic());
+    !name.is_empty() && name.len() <= MAX_DEVICE_NAME && printable
 }
 
 fn is_text(text: &str, most: usize) -> bool {

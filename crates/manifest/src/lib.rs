@@ -11,12 +11,14 @@
 pub mod archive;
 mod blob;
 mod check;
+mod devices;
 #[cfg(feature = "host")]
 pub mod host;
 pub mod image;
 
 pub use blob::{Manifest, ManifestError};
 pub use check::{Problem, check};
+pub use devices::Devices;
 
 /// The manifest's format: the value of the key `version`.
 pub const VERSION: u32 = 1;
@@ -46,6 +48,10 @@ pub struct Guest<'a> {
     pub conduit: Conduit,
     /// What becomes of it when it has turned off its last vCPU.
     pub on_crash: OnCrash,
+    /// Whether its RAM is at the same addresses for it as for the board's devices.
+    pub direct_map: bool,
+    /// The board's devices that are its own.
+    pub devices: Devices<'a>,
     /// Its use of OP-TEE; without, it sees none.
     pub tee: Option<Tee<'a>>,
 }

@@ -55,6 +55,9 @@ fn defaults_are_as_documented() {
         (guest.cpus, guest.initrd, guest.bootargs),
         (&[][..], None, "")
     );
+    assert_eq!((guest.direct_map, guest.devices.iter().count()), (false, 0));
+    default("direct-map", "`false`");
+    default("devices", "none");
     let tee = guest.tee.expect("a guest has a TEE by default");
     default("enabled", "`true`");
     assert_eq!((tee.dialect, tee.notifications), (Dialect::Modern, true));

@@ -154,6 +154,18 @@ fn broken_rules_are_shown_with_their_line() {
             "guest a: bootargs must be one line of at most 2047 bytes",
         ),
         (
+            "bootargs = \"quiet\"",
+            "devices = [\"/a b\"]",
+            10,
+            "guest a: devices must be paths or aliases of the board's device tree, at most 255 bytes each",
+        ),
+        (
+            "bootargs = \"quiet\"",
+            "devices = [\"/uart@1\", \"i2c1\", \"/uart@1\"]",
+            10,
+            "guest a: devices must not name a device twice",
+        ),
+        (
             "max-calls = 4",
             "max-calls = 0",
             13,
@@ -204,6 +216,39 @@ fn two_guests_may_not_share_a_name_or_a_core() {
         second("b", 0).unwrap_err(),
         "manifest, line 17: guest b: cpus has a core that is another guest's already\n  cpus = [0]"
     );
+}
+
+#[test]
+fn a_device_goes_to_one_guest() {
+    let first = BASE.replacen("bootargs", "devices = [\"/uart@1\"]\nbootargs", 1);
+    let second = |device: &str| {
+        let more = format!(
+            "[[guest]]\nname = \"b\"\nvcpus = 1\ndevices = [\"{device}\"]\nmemory = \"2MiB\"\nkernel = \"k\"\n"
+        );
+        compile(&format!("{first}{more}")).map_err(|error| error.to_string())
+    };
+    assert!(second("/uart@2").is_ok());
+    assert_eq!(
+        second("/uart@1").unwrap_err(),
+        "manifest, line 18: guest b: devices has a device that is another guest's already\n  devices = [\"/uart@1\"]"
+    );
+}
+
+#[test]
+fn a_list_of_devices_says_how_they_are_named() {
+    for wrong in ["\"\"", "\"a\\u0000b\"", "\"/uart@1\", \"\""] {
+        let error = after("bootargs = \"quiet\"", &format!("devices = [{wrong}]"));
+        assert!(
+            error.starts_with(
+                "manifest, line 10: devices must name nodes of the board's device tree"
+            ),
+            "{error}"
+        );
+    }
+    let many: Vec<_> = (0..17).map(|n| format!("\"/uart@{n}\"")).collect();
+    let list = |count: usize| format!("devices = [{}]", many[..count].join(", "));
+    assert!(after("bootargs = \"quiet\"", &list(17)).contains("must have at most 16 devices"));
+    compile(&BASE.replacen("bootargs = \"quiet\"", &list(16), 1)).unwrap();
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! TOML → blob → reader.
 use manifest::archive::Archive;
 use manifest::host::{bundle, compile};
-use manifest::{Conduit, Dialect, Guest, MEMBER, Manifest, OnCrash, Tee};
+use manifest::{Conduit, Devices, Dialect, Guest, MEMBER, Manifest, OnCrash, Tee};
 
 const FULL: &str = r#"
 version = 1
@@ -15,6 +15,8 @@ initrd = "out/initrd.gz"
 bootargs = "console=ttyAMA0"
 conduit = "hvc"
 on-crash = "restart"
+direct-map = true
+devices = ["/virtio_mmio@a003e00", "i2c1"]
 [guest.tee]
 dialect = "classic"
 notifications = false
@@ -50,6 +52,8 @@ fn every_key_arrives() {
         bootargs: "console=ttyAMA0",
         conduit: Conduit::Hvc,
         on_crash: OnCrash::Restart,
+        direct_map: true,
+        devices: Devices::new("/virtio_mmio@a003e00\0i2c1"),
         tee: Some(Tee {
             dialect: Dialect::Classic,
             notifications: false,
@@ -69,10 +73,15 @@ fn every_key_arrives() {
         bootargs: "",
         conduit: Conduit::Smc,
         on_crash: OnCrash::Stop,
+        direct_map: false,
+        devices: Devices::default(),
         tee: None,
         ..linux
     };
     assert_eq!(manifest.guests(), [linux, bare]);
+    let names: Vec<_> = linux.devices.iter().collect();
+    assert_eq!(names, ["/virtio_mmio@a003e00", "i2c1"]);
+    assert_eq!(bare.devices.iter().count(), 0);
 }
 
 /// A file with an arm64 Image header that says nothing of its size.

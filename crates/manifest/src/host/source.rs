@@ -1,6 +1,6 @@
 //! The manifest as users write it.
 
-use crate::{Conduit, Dialect, Guest, OnCrash, Problem, Tee, VERSION};
+use crate::{Conduit, Devices, Dialect, Guest, OnCrash, Problem, Tee, VERSION};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::fmt;
 use toml::de::{DeTable, DeValue};
@@ -100,6 +100,10 @@ struct GuestSource {
     #[serde(default)]
     on_crash: OnCrash,
     #[serde(default)]
+    direct_map: bool,
+    #[serde(default, deserialize_with = "devices")]
+    devices: String,
+    #[serde(default)]
     tee: TeeSource,
 }
 
@@ -167,6 +171,8 @@ impl GuestSource {
             bootargs: &self.bootargs,
             conduit: self.conduit,
             on_crash: self.on_crash,
+            direct_map: self.direct_map,
+            devices: Devices::new(&self.devices),
             tee: self.tee.enabled.then(|| self.tee.tee()),
         }
     }
@@ -207,6 +213,20 @@ fn size<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
         .ok()
         .and_then(|number: u64| number.checked_mul(unit))
         .ok_or_else(bad)
+}
+
+/// The names as [`Devices`] has them.
+fn devices<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let names = Vec::<String>::deserialize(from)?;
+    if names
+        .iter()
+        .any(|name| name.is_empty() || name.contains('\0'))
+    {
+        return Err(D::Error::custom(
+            "devices must name nodes of the board's device tree, as in \"/virtio_mmio@a003e00\"",
+        ));
+    }
+    Ok(names.join("\0"))
 }
 
 fn uuids<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<[u8; 16]>, D::Error> {

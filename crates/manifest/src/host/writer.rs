@@ -44,6 +44,11 @@ fn write_guest(tree: &mut FdtWriter, guest: &Guest) -> Result<(), vm_fdt::Error>
             OnCrash::Restart => "restart",
         },
     )?;
+    tree.property_u32("direct-map", guest.direct_map.into())?;
+    if guest.devices.iter().next().is_some() {
+        let list = [guest.devices.joined().as_bytes(), b"\0"].concat();
+        tree.property("devices", &list)?;
+    }
     if let Some(tee) = &guest.tee {
         write_tee(tree, tee)?;
     }
