@@ -51,11 +51,7 @@ pub(crate) fn find(tree: &Tree, gic: Option<Controller>) -> Option<Console> {
 /// The node that `stdout-path` names by path or alias; options follow a colon.
 fn stdout<'a>(tree: &Tree<'a>) -> Option<Place<'a>> {
     let text = tree.find("/chosen")?.string("stdout-path")?;
-    let path = text.split(':').next()?;
-    if path.starts_with('/') {
-        return tree.find(path);
-    }
-    tree.find(tree.find("/aliases")?.string(path)?)
+    tree.named(text.split(':').next()?)
 }
 
 fn first(tree: &Tree, gic: Option<Controller>) -> Option<Console> {

@@ -78,6 +78,22 @@ impl Gic {
     }
 }
 
+impl Gic {
+    /// All of its frames.
+    pub fn frames(&self) -> impl Iterator<Item = PaRange> {
+        let (four, regions) = match self {
+            Self::V2(gic) => (Some([gic.gicd, gic.gicc, gic.gich, gic.gicv]), None),
+            Self::V3(gic) => (
+                None,
+                Some(core::iter::once(gic.gicd).chain(gic.gicr.clone())),
+            ),
+        };
+        four.into_iter()
+            .flatten()
+            .chain(regions.into_iter().flatten())
+    }
+}
+
 impl GicV2 {
     fn read(place: &Place, maintenance: u32) -> Result<Self, BoardError> {
         let mut reg = place.reg();

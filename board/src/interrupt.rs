@@ -1,6 +1,7 @@
 //! Interrupt specifiers of the GIC (Linux binding arm,gic and arm,gic-v3).
 
 use crate::tree::{Cells, Place};
+use arrayvec::ArrayVec;
 
 /// A GIC interrupt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,6 +43,20 @@ impl Controller {
             .chunks_exact(self.bytes()?)
             .nth(index)
             .and_then(decode)
+    }
+
+    /// All interrupts of a node; `None` if one does not go to this controller, or if there are
+    /// more than `N`.
+    pub fn all<const N: usize>(&self, place: &Place) -> Option<ArrayVec<Interrupt, N>> {
+        let specifier = self.bytes()?;
+        let (list, entry) = match place.property("interrupts-extended") {
+            Some(extended) => (extended, specifier.checked_add(4)?),
+            None => (place.property("interrupts").unwrap_or_default(), specifier),
+        };
+        let count = list.len() / entry;
+        let found = (0..count.min(N)).map_while(|index| self.interrupt(place, index));
+        let found: ArrayVec<_, N> = found.collect();
+        (found.len() * entry == list.len()).then_some(found)
     }
 
     /// The interrupt called `name` by `interrupt-names`, or else the `index`th.

@@ -12,9 +12,11 @@
 
 mod console;
 mod cpu;
+mod devices;
 mod error;
 mod firmware;
 mod gic;
+mod given;
 mod interrupt;
 mod memory;
 mod timer;
@@ -22,9 +24,11 @@ mod tree;
 
 pub use console::{Console, ConsoleKind, console};
 pub use cpu::{Cpu, Enable, MAX_CPUS};
+pub use devices::{Device, DeviceError, MAX_INTERRUPTS, MAX_REGISTERS, MAX_VIRTIO};
 pub use error::{BoardError, NodeName};
 pub use firmware::{Conduit, Optee, Psci, PsciVersion};
 pub use gic::{Gic, GicV2, GicV3, MAX_GICR_REGIONS};
+pub use given::Given;
 pub use interrupt::Interrupt;
 pub use memory::{MAX_MEMORY, MAX_RESERVED};
 pub use timer::Timer;
@@ -71,7 +75,7 @@ impl Board {
         let tree = Tree::open(blob)?;
         let gic = gic::find(&tree)?.ok_or(BoardError::NoGic)?;
         let controller = Controller::of(&gic);
-        let devices = Devices::find(&tree, controller)?;
+        let found = Found::find(&tree, controller)?;
         let own = PaRange::new(at, tree.size() as u64).ok_or(BoardError::Header)?;
         let bundle = memory::bundle(&tree)?;
         let cpus = cpu::cpus(&tree)?;
@@ -86,11 +90,11 @@ impl Board {
             memory: memory::memory(&tree)?,
             reserved,
             cpus,
-            psci: devices.psci,
+            psci: found.psci,
             console: console::find(&tree, Some(controller)),
             gic: Gic::read(&gic)?,
-            timer: devices.timer.ok_or(BoardError::NoTimer)?,
-            optee: devices.optee,
+            timer: found.timer.ok_or(BoardError::NoTimer)?,
+            optee: found.optee,
             tree: own,
             bundle,
         })
@@ -99,25 +103,25 @@ impl Board {
 
 /// What is found by `compatible`, wherever it is.
 #[derive(Default)]
-struct Devices {
+struct Found {
     psci: Option<Psci>,
     timer: Option<Timer>,
     optee: Option<Optee>,
 }
 
-impl Devices {
+impl Found {
     fn find(tree: &Tree, gic: Controller) -> Result<Self, BoardError> {
-        let mut devices = Self::default();
+        let mut found = Self::default();
         let mut outcome = Ok(());
         tree.each(&mut |place| {
-            outcome = devices.take(place, gic);
+            outcome = found.take(place, gic);
             if outcome.is_ok() {
                 ControlFlow::Continue(())
             } else {
                 ControlFlow::Break(())
             }
         })?;
-        outcome.map(|()| devices)
+        outcome.map(|()| found)
     }
 
     fn take(&mut self, place: &Place, gic: Controller) -> Result<(), BoardError> {

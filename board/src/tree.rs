@@ -97,12 +97,28 @@ impl<'a> Tree<'a> {
             .try_fold(self.root(), |place, name| place.child(name))
     }
 
+    /// The node that `name` is the path or the alias of (specification 3.3).
+    pub fn named(&self, name: &str) -> Option<Place<'a>> {
+        if name.starts_with('/') {
+            return self.find(name);
+        }
+        self.find(self.find("/aliases")?.string(name)?)
+    }
+
     /// Calls `visit` for every enabled node until it breaks.
     pub fn each(
         &self,
         visit: &mut dyn FnMut(&Place<'a>) -> ControlFlow<()>,
     ) -> Result<(), BoardError> {
-        self.root().each(visit).map(|_| ())
+        self.root().each(false, visit).map(|_| ())
+    }
+
+    /// Calls `visit` for every node, disabled ones too, until it breaks.
+    pub fn each_of_all(
+        &self,
+        visit: &mut dyn FnMut(&Place<'a>) -> ControlFlow<()>,
+    ) -> Result<(), BoardError> {
+        self.root().each(true, visit).map(|_| ())
     }
 }
 
@@ -192,6 +208,19 @@ impl<'a> Place<'a> {
         self.node.name().map_or("?", |name| name.name)
     }
 
+    /// The node's unit address: what its name has behind the `@`.
+    pub fn unit_address(&self) -> Option<&'a str> {
+        self.node.name().ok()?.unit_address
+    }
+
+    /// All properties, up to one that is damaged.
+    pub fn properties(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
+        let properties = self.node.properties().ok();
+        let each = properties.map(|properties| properties.iter());
+        let intact = each.into_iter().flatten().map_while(Result::ok);
+        intact.map(|property| (property.name, property.value))
+    }
+
     /// The bytes of a property.
     pub fn property(&self, name: &str) -> Option<&'a [u8]> {
         Some(self.node.raw_property(name).ok()??.value)
@@ -254,7 +283,8 @@ impl<'a> Place<'a> {
         })
     }
 
-    fn entries(&self) -> impl Iterator<Item = Result<(u64, u64), BoardError>> + use<'a, '_> {
+    /// The entries of `reg` as they are: address and bytes.
+    pub fn entries(&self) -> impl Iterator<Item = Result<(u64, u64), BoardError>> + use<'a, '_> {
         let mut reg = Cells(self.property("reg").unwrap_or_default());
         core::iter::from_fn(move || {
             (!reg.0.is_empty()).then(|| match self.reg_entry(&mut reg) {
@@ -347,16 +377,17 @@ impl<'a> Place<'a> {
 
     fn each(
         &self,
+        disabled: bool,
         visit: &mut dyn FnMut(&Self) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, BoardError> {
-        if !self.is_enabled() {
+        if !disabled && !self.is_enabled() {
             return Ok(ControlFlow::Continue(()));
         }
         if visit(self).is_break() {
             return Ok(ControlFlow::Break(()));
         }
         for child in self.children() {
-            if child?.each(visit)?.is_break() {
+            if child?.each(disabled, visit)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }

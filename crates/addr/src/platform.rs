@@ -28,6 +28,12 @@ pub const UART_BASE: Ipa = Ipa(0x0900_0000);
 /// Bytes of the UART's frame.
 pub const UART_SIZE: u64 = 0x1000;
 
+/// Where the platform's own devices begin: neither RAM nor a device of the board lies from here
+/// up to [`DEVICES_END`].
+pub const DEVICES_BASE: Ipa = GICD_BASE;
+/// One past the last byte of the platform's own devices.
+pub const DEVICES_END: Ipa = Ipa(UART_BASE.0 + UART_SIZE);
+
 /// INTID of the EL1 virtual timer's PPI.
 pub const VIRTUAL_TIMER_INTID: u32 = 27;
 /// INTID of the EL1 physical timer's PPI.

@@ -39,6 +39,8 @@ pub struct GuestTree<'a> {
     pub conduit: Conduit,
     /// OP-TEE, if it is for this guest.
     pub tee: Option<Tee>,
+    /// Devices of the board that are the guest's own.
+    pub devices: &'a [Device<'a>],
     /// Hz of the generic timer, where CNTFRQ_EL0 is not to be believed.
     pub timer_frequency: Option<u32>,
 }
@@ -68,6 +70,19 @@ pub struct Tee {
     pub interrupt: Option<u32>,
 }
 
+/// A device of the board.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Device<'a> {
+    /// Its node's name, without the unit address.
+    pub name: &'a str,
+    /// Its registers as (start, bytes), at least one.
+    pub registers: &'a [(Ipa, u64)],
+    /// Its interrupts as (INTID of an SPI, whether it is edge-triggered).
+    pub interrupts: &'a [(u32, bool)],
+    /// Its other properties as (name, value), to be copied as they are.
+    pub properties: &'a [(&'a str, &'a [u8])],
+}
+
 /// Why there is no tree.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Error {
@@ -77,6 +92,8 @@ pub enum Error {
     Ram,
     /// An interrupt that is no SPI of the platform.
     Interrupt,
+    /// A device without registers.
+    Device,
     /// `bootargs` has a NUL.
     Bootargs,
     /// The writer failed: ours to mend.
@@ -88,7 +105,8 @@ impl fmt::Display for Error {
         f.write_str(match self {
             Self::Vcpus => "the guest's tree: vCPUs must be 1 to 8",
             Self::Ram => "the guest's tree: a region of RAM is empty or wraps, or there is none",
-            Self::Interrupt => "the guest's tree: OP-TEE's interrupt is no SPI of the platform",
+            Self::Interrupt => "the guest's tree: an interrupt is no SPI of the platform",
+            Self::Device => "the guest's tree: a device has no registers",
             Self::Bootargs => "the guest's tree: bootargs must not have a NUL",
             Self::Writer => "the guest's tree could not be written",
         })
@@ -117,6 +135,9 @@ pub fn build(guest: &GuestTree) -> Result<Vec<u8>, Error> {
         nodes.timer(guest.timer_frequency)?;
         nodes.gic(guest.gic, guest.vcpus)?;
         nodes.uart()?;
+        for device in guest.devices {
+            nodes.device(device)?;
+        }
         guest
             .tee
             .map_or(Ok(()), |tee| nodes.firmware(guest.conduit, tee))
@@ -131,11 +152,23 @@ fn check(guest: &GuestTree) -> Result<(), Error> {
         Err(Error::Vcpus)
     } else if guest.ram.is_empty() || !guest.ram.iter().all(sane) {
         Err(Error::Ram)
-    } else if !guest.tee.and_then(|tee| tee.interrupt).is_none_or(is_spi) {
+    } else if !interrupts(guest).all(is_spi) {
         Err(Error::Interrupt)
+    } else if guest
+        .devices
+        .iter()
+        .any(|device| device.registers.is_empty())
+    {
+        Err(Error::Device)
     } else if guest.bootargs.contains('\0') {
         Err(Error::Bootargs)
     } else {
         Ok(())
     }
+}
+
+fn interrupts(guest: &GuestTree) -> impl Iterator<Item = u32> {
+    let tee = guest.tee.and_then(|tee| tee.interrupt);
+    let devices = guest.devices.iter().flat_map(|device| device.interrupts);
+    tee.into_iter().chain(devices.map(|(intid, _)| *intid))
 }

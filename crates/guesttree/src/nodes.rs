@@ -1,6 +1,6 @@
 //! The tree's nodes.
 
-use crate::{Conduit, GicVersion, GuestTree, Tee};
+use crate::{Conduit, Device, GicVersion, GuestTree, Tee};
 use addr::{Ipa, platform};
 use alloc::format;
 use alloc::vec::Vec;
@@ -173,6 +173,24 @@ impl Nodes {
                 let specifier = tee.interrupt.map(|intid| [SPI, intid - 32, EDGE]);
                 specifier.map_or(Ok(()), |cells| nodes.cells("interrupts", &cells))
             })
+        })
+    }
+
+    /// The device is checked to have registers and no interrupt but SPIs.
+    pub fn device(&mut self, device: &Device) -> Result {
+        let at = device.registers.first().map_or(0, |(start, _)| start.0);
+        self.node(&format!("{}@{at:x}", device.name), |nodes| {
+            for (name, value) in device.properties {
+                nodes.0.property(name, value)?;
+            }
+            nodes.reg(device.registers)?;
+            let specifier =
+                |(intid, edge): &(u32, bool)| [SPI, intid - 32, if *edge { EDGE } else { LEVEL }];
+            let specifiers: Vec<_> = device.interrupts.iter().map(specifier).collect();
+            match specifiers.as_flattened() {
+                [] => Ok(()),
+                cells => nodes.cells("interrupts", cells),
+            }
         })
     }
 

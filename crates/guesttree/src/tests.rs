@@ -5,6 +5,12 @@ use proptest::prelude::*;
 use std::string::ToString;
 use std::vec;
 
+const DISK: Device = Device {
+    name: "virtio_mmio",
+    registers: &[(Ipa(0x0a00_3e00), 0x200)],
+    interrupts: &[(79, true), (80, false)],
+    properties: &[("compatible", b"virtio,mmio\0"), ("dma-coherent", &[])],
+};
 const RAM: (Ipa, u64) = (platform::RAM_BASE, 512 << 20);
 
 fn guest() -> GuestTree<'static> {
@@ -20,6 +26,7 @@ fn guest() -> GuestTree<'static> {
         tee: Some(Tee {
             interrupt: Some(platform::OPTEE_INTID),
         }),
+        devices: &[],
         timer_frequency: None,
     }
 }
@@ -143,6 +150,28 @@ fn chosen_holds_what_the_guest_starts_with() {
 }
 
 #[test]
+fn a_device_of_the_board_is_the_guests() {
+    let guest = GuestTree {
+        devices: &[DISK],
+        ..guest()
+    };
+    let disk = |name| property(&guest, "/virtio_mmio@a003e00", name);
+    assert_eq!(disk("compatible"), text("virtio,mmio"));
+    assert_eq!(disk("dma-coherent"), Some(vec![]));
+    assert_eq!(disk("reg"), cells(&[0, 0x0a00_3e00, 0, 0x200]));
+    assert_eq!(disk("interrupts"), cells(&[0, 47, 1, 0, 48, 4]));
+    let silent = Device {
+        interrupts: &[],
+        ..DISK
+    };
+    let guest = GuestTree {
+        devices: &[silent],
+        ..guest
+    };
+    assert_eq!(property(&guest, "/virtio_mmio@a003e00", "interrupts"), None);
+}
+
+#[test]
 fn a_wrong_timer_frequency_is_overridden() {
     assert_eq!(property(&guest(), "/timer", "clock-frequency"), None);
     let guest = GuestTree {
@@ -239,6 +268,26 @@ fn what_cannot_be_a_guest_is_refused() {
         ),
         (
             GuestTree {
+                devices: &[Device {
+                    interrupts: &[(31, true)],
+                    ..DISK
+                }],
+                ..guest()
+            },
+            Error::Interrupt,
+        ),
+        (
+            GuestTree {
+                devices: &[Device {
+                    registers: &[],
+                    ..DISK
+                }],
+                ..guest()
+            },
+            Error::Device,
+        ),
+        (
+            GuestTree {
                 bootargs: "a\0b",
                 ..guest()
             },
@@ -264,6 +313,7 @@ fn dtc_has_nothing_to_warn_of() {
         };
         let blob = build(&GuestTree {
             gic,
+            devices: &[DISK],
             timer_frequency: Some(1),
             ..guest()
         })

@@ -43,6 +43,11 @@ impl GuestRam {
         &self.regions
     }
 
+    /// Where the guest's first region begins for it; 0 without RAM.
+    pub fn start(&self) -> Ipa {
+        self.regions.first().map_or(Ipa(0), |region| region.ipa)
+    }
+
     /// Bytes of RAM in all regions.
     pub fn size(&self) -> u64 {
         self.regions.iter().map(|region| region.size).sum()
@@ -104,7 +109,7 @@ mod tests {
         assert_eq!(ram.locate(Ipa(0x3fff_ffff)), None);
         assert_eq!(ram.locate(Ipa(u64::MAX)), None);
         assert_eq!(ram.page(Ipa(0x4000_0800)), None);
-        assert_eq!(ram.size(), 0x60_0000);
+        assert_eq!((ram.start(), ram.size()), (Ipa(0x4000_0000), 0x60_0000));
     }
 
     #[test]

@@ -1,0 +1,364 @@
+//! Devices of the board that a guest can be given.
+//!
+//! Stage 2 has 4 KiB pages, so what is given are the pages that a device's registers touch, with
+//! all else that is in them: nothing in them may be the hypervisor's or the secure world's.
+
+use crate::error::{NodeName, cut};
+use crate::interrupt::{Controller, Interrupt};
+use crate::tree::{Place, Tree};
+use crate::{Board, gic};
+use addr::{PAGE_SIZE, Pa, PaRange};
+use arrayvec::ArrayVec;
+use core::fmt;
+use core::ops::ControlFlow;
+
+/// Most ranges of registers of a device.
+pub const MAX_REGISTERS: usize = 8;
+/// Most interrupts of a device.
+pub const MAX_INTERRUPTS: usize = 8;
+/// Most virtio transports in a device's pages.
+pub const MAX_VIRTIO: usize = 16;
+
+/// A transport of virtio (Virtio 1.2, section 4.2), which can be told to stop.
+const VIRTIO: &[&str] = &["virtio,mmio"];
+
+/// A device that a guest may have.
+pub struct Device<'a> {
+    place: Place<'a>,
+    /// Its registers, in the order of its `reg`.
+    pub registers: ArrayVec<PaRange, MAX_REGISTERS>,
+    /// Its interrupts, all of them SPIs.
+    pub interrupts: ArrayVec<Interrupt, MAX_INTERRUPTS>,
+    /// The registers of each virtio transport in its pages, whether it is this device or not.
+    pub virtio: ArrayVec<Pa, MAX_VIRTIO>,
+    /// How many other devices have registers in its pages.
+    pub neighbours: usize,
+}
+
+/// Why a device can't be given to a guest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DeviceError {
+    /// No node has this path or alias.
+    NoNode,
+    /// Its `status` is not "okay".
+    Disabled,
+    /// The secure world uses it.
+    Secure,
+    /// It is a bus: what is on it are the devices.
+    Bus,
+    /// It has no registers.
+    NoRegisters,
+    /// Its `reg` is damaged, has too many entries, or one that the CPUs cannot reach.
+    Registers,
+    /// The tree breaks off, so that what else is in its pages cannot be known.
+    Damaged,
+    /// An interrupt is no SPI of the GIC, or there are too many.
+    Interrupts,
+    /// This of the hypervisor's is the device, or is in the same page.
+    Hypervisor(&'static str),
+    /// Its registers are in RAM or in reserved memory.
+    Memory,
+    /// The secure world uses this device, which is in the same page.
+    SecureNeighbour(NodeName),
+    /// The hypervisor uses the same interrupt.
+    OwnInterrupt(u32),
+    /// The guest of this number has it, or another device in the same page.
+    Given(usize),
+    /// The guest of this number has a device with the same interrupt.
+    GivenInterrupt(usize, u32),
+    /// There are more of something than there is room for.
+    TooMany(&'static str, usize),
+}
+
+impl fmt::Display for DeviceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoNode => {
+                "the board's device tree has no such node: name it by its whole path or by an alias"
+            }
+            Self::Disabled => "its status in the board's device tree is not okay",
+            Self::Secure => "it is the secure world's",
+            Self::Bus => "it is a bus: name a device on it",
+            Self::NoRegisters => "it has no registers",
+            Self::Registers => {
+                "its reg is damaged, has more than 8 entries, or one that the CPUs cannot reach"
+            }
+            Self::Damaged => "the board's device tree is damaged: load it again, whole",
+            Self::Interrupts => "it has an interrupt that is no SPI of the GIC, or more than 8",
+            Self::Hypervisor(what) => {
+                return write!(
+                    f,
+                    "it is, or shares 4 KiB of registers with, the hypervisor's {what}"
+                );
+            }
+            Self::Memory => "its registers lie in memory that is RAM or reserved",
+            Self::SecureNeighbour(name) => {
+                return write!(
+                    f,
+                    "it shares 4 KiB of registers with {name}, which is the secure world's"
+                );
+            }
+            Self::OwnInterrupt(intid) => {
+                return write!(f, "the hypervisor uses its interrupt, INTID {intid}");
+            }
+            Self::Given(guest) => {
+                return write!(
+                    f,
+                    "guest number {guest} has it, or a device in the same 4 KiB of registers"
+                );
+            }
+            Self::GivenInterrupt(guest, intid) => {
+                return write!(
+                    f,
+                    "guest number {guest} has a device with the same interrupt, INTID {intid}"
+                );
+            }
+            Self::TooMany(what, most) => {
+                return write!(f, "there are more than {most} {what}: name fewer devices");
+            }
+        })
+    }
+}
+
+impl core::error::Error for DeviceError {}
+
+impl Board {
+    /// The device called `name`, a path or an alias, in the tree `blob`, which is the one that
+    /// this board was read from.
+    pub fn device<'a>(&self, blob: &'a [u8], name: &str) -> Result<Device<'a>, DeviceError> {
+        let tree = Tree::open(blob).map_err(|_| DeviceError::NoNode)?;
+        let place = tree.named(name).ok_or(DeviceError::NoNode)?;
+        usable(&place, name)?;
+        let registers = registers(&place);
+        for range in registers.iter().flatten() {
+            self.is_free(&pages_of(range))?;
+        }
+        if is_bus(&place) {
+            return Err(DeviceError::Bus);
+        }
+        let mut device = Device {
+            registers: registers?,
+            interrupts: self.interrupts(&tree, &place)?,
+            virtio: ArrayVec::new(),
+            neighbours: 0,
+            place,
+        };
+        device.look_around(&tree)?;
+        Ok(device)
+    }
+
+    fn interrupts(
+        &self,
+        tree: &Tree,
+        place: &Place,
+    ) -> Result<ArrayVec<Interrupt, MAX_INTERRUPTS>, DeviceError> {
+        let gic = gic::find(tree).ok().flatten();
+        let all = gic.and_then(|gic| Controller::of(&gic).all(place));
+        let all: ArrayVec<Interrupt, _> = all.ok_or(DeviceError::Interrupts)?;
+        let own = [
+            self.console.and_then(|console| console.interrupt),
+            self.optee.and_then(|optee| optee.interrupt),
+        ];
+        for Interrupt { intid, .. } in &all {
+            if *intid < 32 {
+                return Err(DeviceError::Interrupts);
+            }
+            if own.iter().flatten().any(|own| own.intid == *intid) {
+                return Err(DeviceError::OwnInterrupt(*intid));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Neither memory nor what the hypervisor drives is in `pages`.
+    fn is_free(&self, pages: &PaRange) -> Result<(), DeviceError> {
+        let console = self.console.map(|console| console.registers);
+        if self.gic.frames().any(|frame| frame.overlaps(pages)) {
+            Err(DeviceError::Hypervisor("interrupt controller"))
+        } else if console.is_some_and(|console| pages_of(&console).overlaps(pages)) {
+            Err(DeviceError::Hypervisor("console"))
+        } else if self
+            .memory
+            .iter()
+            .chain(&self.reserved)
+            .any(|memory| memory.overlaps(pages))
+        {
+            Err(DeviceError::Memory)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+fn usable(place: &Place, name: &str) -> Result<(), DeviceError> {
+    let last = name.rsplit('/').next().unwrap_or_default();
+    if name.starts_with('/') && last.split_once('@').map(|(_, unit)| unit) != place.unit_address() {
+        // Without the unit address it would be the first of several.
+        Err(DeviceError::NoNode)
+    } else if place.is_secure() {
+        Err(DeviceError::Secure)
+    } else if !place.is_enabled() {
+        Err(DeviceError::Disabled)
+    } else {
+        Ok(())
+    }
+}
+
+fn is_bus(place: &Place) -> bool {
+    place.property("ranges").is_some() || place.string("device_type") == Some("pci")
+}
+
+fn registers(place: &Place) -> Result<ArrayVec<PaRange, MAX_REGISTERS>, DeviceError> {
+    let mut registers = ArrayVec::new();
+    for range in place.reg() {
+        let range = range.map_err(|_| DeviceError::Registers)?;
+        registers
+            .try_push(range)
+            .map_err(|_| DeviceError::Registers)?;
+    }
+    match (place.entries().count(), registers.len()) {
+        (0, _) => Err(DeviceError::NoRegisters),
+        (all, reached) if all != reached => Err(DeviceError::Registers),
+        _ => Ok(registers),
+    }
+}
+
+/// The whole pages that hold `range`, but for the last page of the address space.
+fn pages_of(range: &PaRange) -> PaRange {
+    let start = range.start.page();
+    let last = Pa(range.end().0 - 1).page();
+    let size = (last.0 - start.0).saturating_add(PAGE_SIZE);
+    PaRange::new(start, size).unwrap_or(*range)
+}
+
+impl<'a> Device<'a> {
+    /// Its node's name, without the unit address.
+    pub fn name(&self) -> &'a str {
+        self.place.name()
+    }
+
+    /// The pages that hold its registers: one run for each range of them.
+    pub fn pages(&self) -> ArrayVec<PaRange, MAX_REGISTERS> {
+        self.registers.iter().map(pages_of).collect()
+    }
+
+    /// Whether the tree says that the device masters the bus. That it does not say so means
+    /// nothing.
+    pub fn does_dma(&self) -> bool {
+        let says = ["dma-coherent", "dma-noncoherent", "iommus"];
+        self.place.is(VIRTIO) || says.iter().any(|name| self.place.property(name).is_some())
+    }
+
+    /// The properties that mean the same in another tree: without those about its children and
+    /// those known to refer to other nodes, and without `reg` and `interrupts`, whose form
+    /// depends on where the node is.
+    pub fn properties(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
+        self.place
+            .properties()
+            .filter(|(name, _)| stands_alone(name))
+    }
+
+    /// Looks at every node that has registers in this device's pages.
+    fn look_around(&mut self, tree: &Tree) -> Result<(), DeviceError> {
+        let pages = self.pages();
+        let mut found = 0_usize;
+        let mut outcome = Ok(());
+        let walked = tree.each_of_all(&mut |place| {
+            let inside = |range: &PaRange| pages.iter().any(|page| page.overlaps(range));
+            let Some(range) = place.reg().map_while(Result::ok).find(inside) else {
+                return ControlFlow::Continue(());
+            };
+            found += 1;
+            outcome = self.tolerate(place, range);
+            match outcome {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            }
+        });
+        outcome?;
+        walked.map_err(|_| DeviceError::Damaged)?;
+        self.neighbours = found.saturating_sub(1);
+        Ok(())
+    }
+
+    /// A node with registers at `range` is in this device's pages, or is the device.
+    fn tolerate(&mut self, place: &Place, range: PaRange) -> Result<(), DeviceError> {
+        let has = |name| place.property(name).is_some();
+        if place.is_secure() {
+            Err(DeviceError::SecureNeighbour(cut(place.name())))
+        } else if place.string("device_type") == Some("memory") {
+            Err(DeviceError::Memory)
+        } else if has("msi-controller") {
+            Err(DeviceError::Hypervisor("interrupt controller"))
+        } else if has("#iommu-cells") {
+            Err(DeviceError::Hypervisor("IOMMU"))
+        } else if place.is(&["arm,armv7-timer-mem"]) {
+            Err(DeviceError::Hypervisor("timer"))
+        } else if place.is(VIRTIO) {
+            let many = DeviceError::TooMany("virtio transports in its pages", MAX_VIRTIO);
+            self.virtio.try_push(range.start).map_err(|_| many)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Whether a property refers to no other node (Linux's bindings, and the Devicetree
+/// Specification 2.3 and 2.4).
+fn stands_alone(name: &str) -> bool {
+    const OTHERS: &[&str] = &[
+        "reg",
+        "status",
+        "secure-status",
+        "ranges",
+        "dma-ranges",
+        "phandle",
+        "linux,phandle",
+        "interrupts",
+        "interrupts-extended",
+        "interrupt-parent",
+        "interrupt-controller",
+        "interrupt-map",
+        "interrupt-map-mask",
+        "clocks",
+        "clock-names",
+        "resets",
+        "reset-names",
+        "power-domains",
+        "power-domain-names",
+        "operating-points-v2",
+        "dmas",
+        "dma-names",
+        "iommus",
+        "iommu-map",
+        "iommu-map-mask",
+        "msi-parent",
+        "msi-map",
+        "phys",
+        "phy-names",
+        "phy-handle",
+        "nvmem-cells",
+        "nvmem-cell-names",
+        "memory-region",
+        "interconnects",
+        "mboxes",
+        "mbox-names",
+        "hwlocks",
+        "pwms",
+        "thermal-sensors",
+        "cooling-device",
+        "trusted-foundations",
+        "mmc-pwrseq",
+        "wakeup-parent",
+    ];
+    let known = OTHERS.contains(&name)
+        || name.starts_with('#')
+        || ["pinctrl-", "assigned-clock"]
+            .iter()
+            .any(|start| name.starts_with(start))
+        || ["-supply", "-gpio", "-gpios"]
+            .iter()
+            .any(|end| name.ends_with(end))
+        || matches!(name, "gpio" | "gpios");
+    !known
+}
