@@ -22,6 +22,7 @@ use crate::arch::{
 use crate::vm::{
     self,
     create::{self, CreateError, Resources},
+    devices::Source,
     lifecycle,
 };
 use crate::{console, heap, irq, monitor, smp, tee};
@@ -181,6 +182,12 @@ pub fn run(tree: Pa, entry_ticks: u64) -> Result<(), SetupError> {
         bundle: &bundle,
         cores: &cores,
         optee,
+        devices: Source {
+            board: &board,
+            tree: blob,
+            given: board::Given::default(),
+            tables,
+        },
     };
     create::all(manifest, resources).map_err(|(name, error)| SetupError::Guest(name, error))?;
     irq::enable_shared(0, &board);

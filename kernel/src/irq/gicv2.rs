@@ -97,13 +97,17 @@ impl GicV2 {
         c.write32(gicc::CTLR, gicc::ENABLE);
     }
 
-    /// Enables the SPI `intid`, targeted at core `core`.
-    pub fn enable_spi(&self, intid: u32, core: usize, edge: bool) {
+    /// Targets the SPI `intid` at core `core`.
+    pub fn route_spi(&self, intid: u32, core: usize, edge: bool) {
         let d = &self.distributor;
         let n = u64::from(intid);
         gicd::set_trigger(d, intid, edge);
         d.write8(GICD_ITARGETSR + n, self.masks[core].load(Ordering::Acquire));
-        d.write32(gicd::ISENABLER + 4 * (n / 32), 1 << (n % 32));
+    }
+
+    /// The distributor.
+    pub fn distributor(&self) -> &Mmio {
+        &self.distributor
     }
 
     /// Interrupts core `core` with the kick SGI.

@@ -106,8 +106,8 @@ impl GicV3 {
             .find_map(|region| find_in(region, wanted))
     }
 
-    /// Enables the SPI `intid`, routed to core `core`, at its reset trigger or as an edge.
-    pub fn enable_spi(&self, intid: u32, core: usize, edge: bool) {
+    /// Routes the SPI `intid` to core `core`.
+    pub fn route_spi(&self, intid: u32, core: usize, edge: bool) {
         let d = &self.distributor;
         let n = u64::from(intid);
         gicd::set_trigger(d, intid, edge);
@@ -115,7 +115,11 @@ impl GicV3 {
             GICD_IROUTER + 8 * n,
             self.affinities[core].load(Ordering::Acquire),
         );
-        d.write32(gicd::ISENABLER + 4 * (n / 32), 1 << (n % 32));
+    }
+
+    /// The distributor.
+    pub fn distributor(&self) -> &Mmio {
+        &self.distributor
     }
 
     /// Interrupts core `core` with the kick SGI.

@@ -10,7 +10,7 @@ use board::Board;
 use spin::Once;
 
 use crate::arch::{cpu, mmio::Mmio};
-use crate::vm::{self, vcpu::VcpuContext};
+use crate::vm::{self, devices, vcpu::VcpuContext};
 use crate::{console, monitor};
 use gicv2::GicV2;
 use gicv3::GicV3;
@@ -159,8 +159,25 @@ pub fn enable_shared(index: usize, board: &Board) {
         board.optee.and_then(|o| o.interrupt),
     ];
     for interrupt in own.into_iter().flatten() {
-        each!(controller(), gic => gic.enable_spi(interrupt.intid, index, interrupt.edge));
+        route_spi(interrupt.intid, index, interrupt.edge);
+        open_spi(interrupt.intid);
     }
+}
+
+/// Sends the SPI `intid`, which stays disabled, to core number `core`. At boot alone: registers
+/// are read and written back.
+pub fn route_spi(intid: u32, core: usize, edge: bool) {
+    each!(controller(), gic => gic.route_spi(intid, core, edge));
+}
+
+/// Enables the SPI `intid`, with nothing pending from before.
+pub fn open_spi(intid: u32) {
+    each!(controller(), gic => gicd::open(gic.distributor(), intid));
+}
+
+/// Disables the SPI `intid`.
+pub fn close_spi(intid: u32) {
+    each!(controller(), gic => gicd::close(gic.distributor(), intid));
 }
 
 /// Makes core number `core` look at its requests.
@@ -194,6 +211,8 @@ pub fn service(mut vcpu: Option<&mut VcpuContext>) {
                 vcpu.refresh_interrupts();
                 deactivate(interrupt.0);
             }
+            // So will its own end of a device's interrupt.
+            _ if devices::fired(intid) => {}
             _ => {
                 own_interrupt(controller, intid);
                 deactivate(interrupt.0);

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use addr::{Ipa, PAGE_SIZE, PaRange, VmId, platform};
+use addr::{Ipa, PAGE_SIZE, Pa, PaRange, VmId, platform};
 use alloc::{boxed::Box, vec::Vec};
 use board::Board;
 use manifest::{Guest, Manifest, archive::Archive};
@@ -15,6 +15,7 @@ use vuart::Serial;
 
 use super::{
     VMS, Vm,
+    devices::{Devices, Owner, PassError, Source},
     images::{ImageError, Images, TreeSettings},
     lifecycle::{After, Life},
     vcpu::Vcpu,
@@ -37,6 +38,8 @@ pub struct Resources<'a> {
     pub cores: &'a [Option<usize>],
     /// OP-TEE, if guests can have it.
     pub optee: Option<tee::Optee>,
+    /// The board's devices.
+    pub devices: Source<'a>,
 }
 
 /// Why a guest can't be made.
@@ -51,6 +54,8 @@ pub enum CreateError<'a> {
         /// Bytes free in all.
         free: u64,
     },
+    /// The board has no such piece of free memory for a guest that needs one.
+    Piece(u64),
     /// A core that the manifest names does not run or is taken.
     Core(u8),
     /// More vCPUs than free cores.
@@ -62,6 +67,8 @@ pub enum CreateError<'a> {
     },
     /// The images don't fit.
     Images(ImageError),
+    /// The device of this name can't be the guest's.
+    Device(&'a str, PassError),
     /// The stage-2 tables can't hold the guest.
     Map,
 }
@@ -79,6 +86,13 @@ impl fmt::Display for CreateError<'_> {
                 wanted >> 20,
                 free >> 20
             ),
+            Self::Piece(size) => write!(
+                f,
+                "no {} MiB of free memory in one piece outside {}..{}, as `direct-map` needs: lower `memory`",
+                size >> 20,
+                platform::DEVICES_BASE,
+                platform::DEVICES_END
+            ),
             Self::Core(core) => write!(
                 f,
                 "core {core} does not run or has a vCPU already: change `cpus`"
@@ -90,6 +104,7 @@ impl fmt::Display for CreateError<'_> {
                 )
             }
             Self::Images(error) => write!(f, "{error}"),
+            Self::Device(name, error) => write!(f, "device {name}: {error}"),
             Self::Map => {
                 f.write_str("its RAM does not fit the 39-bit guest address space: lower `memory`")
             }
@@ -143,13 +158,25 @@ fn one(
     let initrd = guest.initrd.map(member).transpose()?;
     let board = resources.board;
     let gic_version = version(&board.gic);
-    let ram = allocate(guest.memory, resources.memory)?;
+    let ram = match guest.direct_map {
+        true => allocate_direct(guest.memory, resources.memory)?,
+        false => allocate(guest.memory, resources.memory)?,
+    };
     let mut tables = Tables::new();
     tables.map_ram(&ram)?;
     if let board::Gic::V2(gic) = &board.gic {
         // The virtual CPU interface is hardware: it only reaches this core's list registers.
         tables.map_device(platform::GICC_BASE, gic.gicv.start, platform::GICC_SIZE)?;
     }
+    let owner = Owner {
+        number: usize::from(id.0),
+        guest,
+        ram: &ram,
+        tables: &mut tables,
+        core: vcpus[0].core,
+    };
+    let devices = Devices::give(&mut resources.devices, owner)
+        .map_err(|(name, error)| CreateError::Device(name, error))?;
     let memory = &mut *resources.memory;
     let wired = board.optee.is_some_and(|optee| optee.interrupt.is_some());
     let tee = Tee::new(id, guest, resources.optee.as_ref(), wired, |size| {
@@ -168,7 +195,7 @@ fn one(
             .map(|_| platform::OPTEE_INTID),
         timer_frequency: board.timer.frequency,
     };
-    let images = Images::place(kernel, initrd, ram.size(), settings)?;
+    let images = Images::place(kernel, initrd, &ram, settings)?;
     let workarounds = workarounds();
     let count = vcpus.len();
     Ok(Vm {
@@ -185,6 +212,7 @@ fn one(
             irq::virtual_interface().count(),
         )),
         uart: Mutex::new(Serial::new()),
+        devices,
         tee,
         life: Life::new(),
         images,
@@ -257,6 +285,28 @@ fn allocate(size: u64, memory: &mut FreeMap) -> Result<GuestRam, CreateError<'st
         })
         .map_err(|_| too_little)?;
         ipa = Ipa(ipa.0 + size);
+    }
+    Ok(ram)
+}
+
+/// RAM for a guest at the addresses that the board has it at: one piece, clear of the virtual
+/// platform's devices.
+fn allocate_direct(size: u64, memory: &mut FreeMap) -> Result<GuestRam, CreateError<'static>> {
+    let none = CreateError::Piece(size);
+    let devices = platform::DEVICES_END.0 - platform::DEVICES_BASE.0;
+    let devices = PaRange::new(Pa(platform::DEVICES_BASE.0), devices).ok_or(none)?;
+    let mut clear = memory.clone();
+    clear.reserve(&devices).map_err(|_| none)?;
+    let ranges = clear.allocate_guest(size, 1).ok_or(none)?;
+    let mut ram = GuestRam::new();
+    for range in &ranges {
+        memory.reserve(range).map_err(|_| none)?;
+        ram.push(RamRegion {
+            ipa: Ipa(range.start.0),
+            pa: range.start,
+            size: range.size,
+        })
+        .map_err(|_| none)?;
     }
     Ok(ram)
 }

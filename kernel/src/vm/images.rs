@@ -2,10 +2,11 @@
 
 use core::fmt;
 
-use addr::{Ipa, platform};
+use addr::Ipa;
 use alloc::vec::Vec;
 use guesttree::GuestTree;
 use manifest::image::{Image, TREE_ROOM};
+use stage2::GuestRam;
 
 use super::Vm;
 use crate::arch::cache;
@@ -69,26 +70,27 @@ impl fmt::Display for ImageError {
 }
 
 impl Images {
-    /// Places the images in `memory` bytes of RAM: the kernel at the bottom, the tree at the top,
+    /// Places the images in RAM that is consecutive for the guest: the kernel at the bottom, the tree at the top,
     /// the initrd below it.
     pub fn place(
         kernel: &'static [u8],
         initrd: Option<&'static [u8]>,
-        memory: u64,
+        ram: &GuestRam,
         settings: TreeSettings,
     ) -> Result<Self, ImageError> {
         let image = Image::parse(kernel).ok_or(ImageError::NotAnImage)?;
         let initrd_size = initrd.map_or(0, |initrd| initrd.len() as u64);
         let needed = image.ram_needed(initrd_size);
+        let memory = ram.size();
         if needed > memory {
             return Err(ImageError::TooLittleMemory {
                 needed,
                 have: memory,
             });
         }
-        let tree = platform::RAM_BASE.0 + memory - TREE_ROOM;
+        let tree = ram.start().0 + memory - TREE_ROOM;
         Ok(Self {
-            entry: Ipa(platform::RAM_BASE.0 + image.text_offset),
+            entry: Ipa(ram.start().0 + image.text_offset),
             tree: Ipa(tree),
             kernel,
             initrd: initrd.map(|initrd| (Ipa(tree - initrd_size).page(), initrd)),
@@ -122,7 +124,7 @@ fn tree(vm: &Vm) -> Result<Vec<u8>, guesttree::Error> {
     let seed = memory::seed(vm.id);
     guesttree::build(&GuestTree {
         vcpus: vm.vcpus.len() as u8,
-        ram: &[(platform::RAM_BASE, vm.ram.size())],
+        ram: &[(vm.ram.start(), vm.ram.size())],
         bootargs: settings.bootargs,
         initrd: vm
             .images
@@ -140,6 +142,7 @@ fn tree(vm: &Vm) -> Result<Vec<u8>, guesttree::Error> {
         tee: vm.has_tee().then_some(guesttree::Tee {
             interrupt: settings.tee_interrupt,
         }),
+        devices: &vm.devices.describe(),
         timer_frequency: settings.timer_frequency,
     })
 }

@@ -86,6 +86,7 @@ pub fn start(vm: &Vm) {
         return;
     }
     *vm.life.state.lock() = State::Running;
+    vm.devices.start();
     let context = vm.images.tree.0;
     vm.start_vcpu(
         VcpuId(0),

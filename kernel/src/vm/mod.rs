@@ -5,6 +5,7 @@
 //! console. No lock is held while a vCPU runs or while OP-TEE is called.
 
 pub mod create;
+pub mod devices;
 mod images;
 pub mod lifecycle;
 pub mod vcpu;
@@ -23,6 +24,7 @@ use crate::{
     console, irq,
     tee::{NoTee, Tee},
 };
+use devices::Devices;
 use images::Images;
 use lifecycle::{After, Life};
 use vcpu::{Start, Vcpu};
@@ -45,6 +47,8 @@ pub struct Vm {
     /// Its interrupt controller.
     pub gic: Mutex<Vgic>,
     uart: Mutex<Serial>,
+    /// Devices of the board that are its own.
+    devices: Devices,
     /// Its OP-TEE, or why it has none.
     pub tee: Result<Tee, NoTee>,
     /// Whether it runs.
@@ -161,9 +165,15 @@ impl Vm {
         }
     }
 
-    /// Every virtual device as at power-on. No core runs the guest.
+    /// Every virtual device as at power-on, and the board's stopped. No core runs the guest.
     fn reset_devices(&self) {
-        self.gic.lock().reset();
+        self.devices.stop();
+        let mut gic = self.gic.lock();
+        gic.reset();
+        while let Some(intid) = gic.take_deactivation(VcpuId(0)) {
+            irq::deactivate(intid);
+        }
+        drop(gic);
         self.uart.lock().reset();
         *self.power.lock() = Vpsci::new(self.vcpus.len() as u8, self.workarounds);
         for vcpu in &self.vcpus {

@@ -1,0 +1,288 @@
+//! Devices of the board that are a guest's own.
+//!
+//! A device lies where it lies on the board, for the guest too. Its interrupts are EL2's to
+//! acknowledge; what the guest ends is linked to the physical interrupt by its list register.
+
+use core::fmt;
+
+use addr::{Ipa, PAGE_SIZE, Pa, PaRange, VcpuId, platform};
+use alloc::vec::Vec;
+use board::{Board, Device, DeviceError, Given, Interrupt};
+use log::{info, warn};
+use manifest::Guest;
+use stage2::{GuestRam, Tables};
+
+use super::Vm;
+use crate::arch::{
+    mmio::Mmio,
+    mmu::{self, Kind},
+};
+use crate::irq;
+
+/// Offset of a virtio transport's Status register (Virtio 1.2, section 4.2.2).
+const VIRTIO_STATUS: u64 = 0x70;
+
+/// All that is passed through to one guest.
+#[derive(Default)]
+pub struct Devices {
+    passed: Vec<Passed>,
+    wires: Vec<Wire>,
+    virtio: Vec<Mmio>,
+}
+
+/// What the guest's tree says of a device.
+struct Passed {
+    name: &'static str,
+    registers: Vec<(Ipa, u64)>,
+    interrupts: Vec<(u32, bool)>,
+    properties: Vec<(&'static str, &'static [u8])>,
+}
+
+impl Passed {
+    fn describe(&self) -> guesttree::Device<'_> {
+        guesttree::Device {
+            name: self.name,
+            registers: &self.registers,
+            interrupts: &self.interrupts,
+            properties: &self.properties,
+        }
+    }
+}
+
+/// A physical SPI and the guest's.
+#[derive(Clone, Copy)]
+struct Wire {
+    physical: u32,
+    virtual_: u32,
+}
+
+/// Why a device can't be a guest's.
+#[derive(Clone, Copy, Debug)]
+pub enum PassError {
+    /// The board says no.
+    Board(DeviceError),
+    /// It masters the bus, and the guest's RAM is elsewhere for it than for the guest.
+    Dma,
+    /// It lies where the guest has something else.
+    Collides,
+    /// The virtual platform has no INTID left.
+    Interrupts,
+    /// The tables can't hold its pages.
+    Map,
+}
+
+impl fmt::Display for PassError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Board(error) => write!(f, "{error}"),
+            Self::Dma => f.write_str("it does DMA: set `direct-map = true`"),
+            Self::Collides => {
+                f.write_str("it lies where the guest has RAM or a device of the virtual platform")
+            }
+            Self::Interrupts => f.write_str("the guest has too many interrupts"),
+            Self::Map => f.write_str("its registers lie beyond the 39-bit guest address space"),
+        }
+    }
+}
+
+impl From<DeviceError> for PassError {
+    fn from(error: DeviceError) -> Self {
+        Self::Board(error)
+    }
+}
+
+/// What devices are found in and given out of.
+pub struct Source<'a> {
+    /// The board.
+    pub board: &'a Board,
+    /// Its device tree.
+    pub tree: &'static [u8],
+    /// What is given already.
+    pub given: Given,
+    /// EL2's own tables.
+    pub tables: &'a mut mmu::Tables,
+}
+
+/// The guest that gets them.
+pub struct Owner<'a> {
+    /// Its number.
+    pub number: usize,
+    /// What the manifest says of it.
+    pub guest: &'a Guest<'static>,
+    /// Its RAM.
+    pub ram: &'a GuestRam,
+    /// Its tables.
+    pub tables: &'a mut Tables,
+    /// The number of its first vCPU's core, to which interrupts go.
+    pub core: usize,
+}
+
+impl Devices {
+    /// Gives a guest the devices of the manifest, or names the one that it can't have.
+    pub fn give(
+        source: &mut Source<'_>,
+        mut owner: Owner<'_>,
+    ) -> Result<Self, (&'static str, PassError)> {
+        let mut devices = Self::default();
+        for name in owner.guest.devices.iter() {
+            devices
+                .add(source, &mut owner, name)
+                .map_err(|error| (name, error))?;
+        }
+        if owner.guest.direct_map && !devices.passed.is_empty() {
+            warn!(
+                "guest {} reaches all of the board's memory by its devices' DMA: trust it as EL2",
+                owner.guest.name
+            );
+        }
+        Ok(devices)
+    }
+
+    fn add(
+        &mut self,
+        source: &mut Source<'_>,
+        owner: &mut Owner<'_>,
+        name: &str,
+    ) -> Result<(), PassError> {
+        let device = source.board.device(source.tree, name)?;
+        if device.does_dma() && !owner.guest.direct_map {
+            return Err(PassError::Dma);
+        }
+        for pages in source.given.give(owner.number, &device)? {
+            map_for_guest(owner, pages)?;
+            self.map_virtio(source.tables, &device, pages)?;
+        }
+        let interrupts = device
+            .interrupts
+            .iter()
+            .map(|interrupt| self.wire(*interrupt, owner.core))
+            .collect::<Option<Vec<_>>>()
+            .ok_or(PassError::Interrupts)?;
+        report(owner.guest.name, name, &device);
+        self.passed.push(Passed {
+            name: device.name(),
+            registers: device
+                .registers
+                .iter()
+                .map(|range| (same(range.start), range.size))
+                .collect(),
+            interrupts,
+            properties: device.properties().collect(),
+        });
+        Ok(())
+    }
+
+    /// Lets EL2 reach the virtio transports in `pages`, which nobody has had yet.
+    fn map_virtio(
+        &mut self,
+        tables: &mut mmu::Tables,
+        device: &Device<'_>,
+        pages: PaRange,
+    ) -> Result<(), PassError> {
+        let inside = |at: &&Pa| pages.start <= **at && **at < pages.end();
+        let mut transports = device.virtio.iter().filter(inside).peekable();
+        if transports.peek().is_some() {
+            tables
+                .map(pages, Kind::Device)
+                .map_err(|_| PassError::Map)?;
+        }
+        // SAFETY: the tree says that these registers are a virtio transport's; they are mapped
+        // above, and EL2 uses them only while the guest that has the device is stopped.
+        let frame = |at: &Pa| unsafe { Mmio::new(at.0, PAGE_SIZE) };
+        self.virtio.extend(transports.map(frame));
+        Ok(())
+    }
+
+    /// The guest's INTID for a physical SPI, the same if it can be; and its trigger.
+    fn wire(&mut self, interrupt: Interrupt, core: usize) -> Option<(u32, bool)> {
+        let Interrupt { intid, edge } = interrupt;
+        let known = self.wires.iter().find(|wire| wire.physical == intid);
+        if let Some(wire) = known {
+            return Some((wire.virtual_, edge));
+        }
+        let free = |candidate: &u32| {
+            *candidate > platform::OPTEE_INTID
+                && *candidate < platform::INTIDS as u32
+                && self.wires.iter().all(|wire| wire.virtual_ != *candidate)
+        };
+        let mut others = platform::OPTEE_INTID..platform::INTIDS as u32;
+        let virtual_ = Some(intid).filter(free).or_else(|| others.find(free))?;
+        irq::route_spi(intid, core, edge);
+        self.wires.push(Wire {
+            physical: intid,
+            virtual_,
+        });
+        Some((virtual_, edge))
+    }
+
+    /// What the guest's tree says of the devices.
+    pub fn describe(&self) -> Vec<guesttree::Device<'_>> {
+        self.passed.iter().map(Passed::describe).collect()
+    }
+
+    /// Lets the interrupts come. The guest is about to start.
+    pub fn start(&self) {
+        for wire in &self.wires {
+            irq::open_spi(wire.physical);
+        }
+    }
+
+    /// Lets no interrupt come any more, and stops what EL2 knows how to stop. No core runs the
+    /// guest.
+    pub fn stop(&self) {
+        for wire in &self.wires {
+            irq::close_spi(wire.physical);
+        }
+        // A device that went on would write to memory that is somebody else's by then.
+        for transport in &self.virtio {
+            transport.write32(VIRTIO_STATUS, 0);
+        }
+    }
+}
+
+/// The guest sees devices where the board has them.
+fn same(at: Pa) -> Ipa {
+    Ipa(at.0)
+}
+
+fn map_for_guest(owner: &mut Owner<'_>, pages: PaRange) -> Result<(), PassError> {
+    let (start, end) = (same(pages.start), same(pages.end()));
+    let apart = |low: Ipa, high: Ipa| end <= low || high <= start;
+    let ram = owner.ram.regions().iter();
+    let beside_ram = ram
+        .map(|region| (region.ipa, Ipa(region.ipa.0 + region.size)))
+        .all(|(low, high)| apart(low, high));
+    if !beside_ram || !apart(platform::DEVICES_BASE, platform::DEVICES_END) {
+        return Err(PassError::Collides);
+    }
+    owner
+        .tables
+        .map_device(start, pages.start, pages.size)
+        .map_err(|_| PassError::Map)
+}
+
+fn report(guest: &str, name: &str, device: &Device<'_>) {
+    info!(
+        "guest {guest} has {name} at {}, and {} more in the same pages",
+        device.registers[0].start, device.neighbours
+    );
+}
+
+/// The guest whose the physical SPI `intid` is, and its INTID there.
+fn owner(intid: u32) -> Option<(&'static Vm, u32)> {
+    super::all().iter().find_map(|vm| {
+        let mut wires = vm.devices.wires.iter();
+        let wire = wires.find(|wire| wire.physical == intid)?;
+        Some((vm, wire.virtual_))
+    })
+}
+
+/// Hands the physical SPI `intid`, which stays active, to the guest whose it is. False if it is
+/// nobody's.
+pub fn fired(intid: u32) -> bool {
+    let Some((vm, virtual_)) = owner(intid) else {
+        return false;
+    };
+    vm.signal(|gic| gic.hw_pending(VcpuId(0), virtual_, intid));
+    true
+}
