@@ -288,7 +288,8 @@ impl<'a> Device<'a> {
             Err(DeviceError::SecureNeighbour(cut(place.name())))
         } else if place.string("device_type") == Some("memory") {
             Err(DeviceError::Memory)
-        } else if has("msi-controller") {
+        } else if place.is(gic::V2) || place.is(gic::V3) || has("msi-controller") {
+            // Its frames as they are used leave out the aliases that they are in.
             Err(DeviceError::Hypervisor("interrupt controller"))
         } else if has("#iommu-cells") {
             Err(DeviceError::Hypervisor("IOMMU"))

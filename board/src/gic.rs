@@ -12,8 +12,8 @@ pub const MAX_GICR_REGIONS: usize = 4;
 /// The maintenance interrupt's INTID where the tree does not say (Arm BSA, PPI assignments).
 const BSA_MAINTENANCE: u32 = 25;
 
-const V3: &[&str] = &["arm,gic-v3"];
-const V2: &[&str] = &["arm,gic-400", "arm,cortex-a15-gic", "arm,cortex-a7-gic"];
+pub(crate) const V3: &[&str] = &["arm,gic-v3"];
+pub(crate) const V2: &[&str] = &["arm,gic-400", "arm,cortex-a15-gic", "arm,cortex-a7-gic"];
 
 /// The interrupt controller.
 #[derive(Clone, PartialEq, Eq, Debug)]

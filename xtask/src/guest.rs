@@ -90,10 +90,12 @@ const FOLDERS: [(&str, &str); 3] = [
 ];
 
 /// Kernel modules below `kernel/` in the modules' folder, without `.ko.xz`.
-const MODULES: [&str; 3] = [
+const MODULES: [&str; 5] = [
     "drivers/tee/tee",
     "drivers/tee/optee/optee",
     "drivers/char/hw_random/optee-rng",
+    "drivers/virtio/virtio_mmio",
+    "drivers/block/virtio_blk",
 ];
 
 /// The folder with [`KERNEL`] and [`INITRAMFS`].

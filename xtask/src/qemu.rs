@@ -38,6 +38,9 @@ pub struct Machine {
     /// One instruction a nanosecond, so that times repeat from run to run
     #[arg(long)]
     pub icount: bool,
+    /// A raw image: what is behind the board's /virtio_mmio@a003e00
+    #[arg(long, value_name = "FILE")]
+    pub disk: Option<PathBuf>,
     /// Wait for a debugger on port 1234 of this machine
     #[arg(long)]
     pub gdb: bool,
@@ -78,6 +81,7 @@ impl Default for Machine {
             optee: None,
             optee_suite: Suite::default(),
             icount: false,
+            disk: None,
             gdb: false,
             el2: true,
             plugin: None,
@@ -128,6 +132,10 @@ impl Machine {
         ]);
         if self.icount {
             qemu.args(["-icount", "shift=0,sleep=off"]);
+        }
+        if let Some(disk) = &self.disk {
+            let drive = format!("if=none,id=disk,format=raw,file={}", escape(disk));
+            qemu.args(["-drive", &drive, "-device", "virtio-blk-device,drive=disk"]);
         }
         if let Some(plugin) = &self.plugin {
             qemu.args(["-plugin", &plugin.option()]);

@@ -1,5 +1,6 @@
 //! The runs in QEMU, as a table.
 
+use super::passthrough;
 use crate::bundle::Conduit;
 use crate::firmware::{Gic, Optee};
 use crate::image::Profile;
@@ -29,6 +30,8 @@ pub struct Case {
     pub vcpus: Option<u32>,
     /// Conduit of the first guest, if not the manifest's.
     pub conduit: Option<Conduit>,
+    /// Whether it has a disk.
+    pub disk: bool,
     /// What is in the bundle.
     pub boots: Boots,
     /// What is typed at the console, each after what it must have said.
@@ -124,6 +127,7 @@ pub const BASE: Case = Case {
     profile: Profile::Release,
     vcpus: None,
     conduit: None,
+    disk: false,
     boots: Boots::NoBundle,
     types: &[],
     seconds: 120,
@@ -375,6 +379,33 @@ pub const CASES: &[Case] = &[
         ..REFUSED
     },
     Case {
+        name: "refuses-console-device",
+        boots: Boots::Manifest(passthrough::CONSOLE_DEVICE),
+        expect: &[
+            Line("teevisor: error: guest thief: device /pl011@9000000: it is, or shares"),
+            PANIC,
+        ],
+        ..REFUSED
+    },
+    Case {
+        name: "refuses-device-twice",
+        boots: Boots::Manifest(passthrough::ONE_PAGE_TWICE),
+        expect: &[
+            Line("teevisor: error: guest two: device /virtio_mmio@a003c00: guest number 0 has it"),
+            PANIC,
+        ],
+        ..REFUSED
+    },
+    Case {
+        name: "refuses-dma-without-direct-map",
+        boots: Boots::Manifest(passthrough::NOT_DIRECT),
+        expect: &[
+            Line("teevisor: error: guest lost: device /virtio_mmio@a003e00: it does DMA"),
+            PANIC,
+        ],
+        ..REFUSED
+    },
+    Case {
         name: "refuses-el1",
         el2: false,
         boots: Boots::TestGuest(""),
@@ -599,6 +630,23 @@ pub const CASES: &[Case] = &[
             Absent("FAILED"),
             PANIC,
             QUIET,
+            Off,
+        ],
+        ..BASE
+    },
+    Case {
+        name: "passthrough-disk",
+        boots: Boots::Manifest(passthrough::PASSTHROUGH),
+        disk: true,
+        expect: &[
+            OK,
+            Line("guest linux has /virtio_mmio@a003e00 at 0xa003e00, and 7 more in the same pages"),
+            Line("teevisor: warning: guest linux reaches all of the board's memory"),
+            Line("linux: restarted"),
+            Line("linux| 1+0 records out"),
+            Line("other| guest: "),
+            Absent("FAILED"),
+            PANIC,
             Off,
         ],
         ..BASE

@@ -2,6 +2,7 @@
 
 mod cases;
 mod host;
+mod passthrough;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -163,7 +164,10 @@ impl Bench {
         let kept = cache::workspace().join("target/test-logs").join(case.name);
         cache::remove(&kept)?;
         let dir = RunDir::new("test", None)?;
-        let machine = case.machine();
+        let mut machine = case.machine();
+        if case.disk {
+            machine.disk = Some(passthrough::make(&dir)?);
+        }
         let files = self.files(case, &machine, &dir)?;
         let enough =
             |lines: &[String]| case.waits_for_lines_only() && missing(case, lines).is_empty();
@@ -174,7 +178,10 @@ impl Bench {
             ..Until::default()
         };
         let outcome = session::run(&machine, &files, &dir, &until, Mode::Captured)?;
-        let verdict = judge(case, &outcome);
+        let mut verdict = judge(case, &outcome);
+        if let (Ok(_), Some(disk)) = (&verdict, &machine.disk) {
+            verdict = passthrough::check(disk).map(|()| String::new());
+        }
         if verdict.is_err() {
             fs::create_dir_all(kept.parent().unwrap_or(&kept))?;
             fs::rename(dir.keep(), &kept)?;
