@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::cache::{Cache, Inputs, Work};
+use crate::cache::{Cache, Inputs};
+use crate::fip;
+use crate::make::{OpteeBuild, TfA};
 use crate::packages::Packages;
-use crate::{command, fip};
 
 /// Where BL2 expects the firmware package in the flash.
 const FIP_OFFSET: usize = 256 * 1024;
@@ -79,9 +79,7 @@ pub const FLASHES: [(Gic, Optee); 4] = [
 
 /// The flash image for a machine.
 pub fn flash(cache: &Cache, packages: &Packages, gic: Gic, optee: Optee) -> Result<PathBuf> {
-    if gic == Gic::V2 && optee != Optee::None {
-        bail!("Debian's OP-TEE is built for GICv3 and stops early on GICv2: use --optee none");
-    }
+    let parts = optee_parts(cache, packages, gic, optee)?;
     let tfa = tfa(cache, packages, gic, optee)?;
     let name = format!(
         "firmware/flash-gic{}-{}{}",
@@ -89,22 +87,65 @@ pub fn flash(cache: &Cache, packages: &Packages, gic: Gic, optee: Optee) -> Resu
         optee.name(),
         packages.suite().suffix()
     );
-    let inputs = packages.stamps(Inputs::default().text("1"))?.stamp(&tfa)?;
+    let mut inputs = packages.stamps(Inputs::default().text("2"))?.stamp(&tfa)?;
+    if let Some(Parts::Built(dir)) = &parts {
+        inputs = inputs.stamp(dir)?;
+    }
     let dir = cache.step(&name, inputs, |work| {
-        let image = assemble(&tfa, packages, optee)?;
+        let image = assemble(&tfa, parts.as_ref().map(Parts::folder))?;
         Ok(fs::write(work.dir.join("flash.bin"), image)?)
     })?;
     Ok(dir.join("flash.bin"))
 }
 
-fn assemble(tfa: &Path, packages: &Packages, optee: Optee) -> Result<Vec<u8>> {
+/// The folder with OP-TEE's parts.
+enum Parts {
+    /// In Debian's package.
+    Packaged(PathBuf),
+    /// Made here.
+    Built(PathBuf),
+}
+
+impl Parts {
+    fn folder(&self) -> &Path {
+        match self {
+            Self::Packaged(folder) | Self::Built(folder) => folder,
+        }
+    }
+}
+
+/// OP-TEE for a machine. Debian's package drives only a GICv3, so that for GICv2 is built here.
+fn optee_parts(
+    cache: &Cache,
+    packages: &Packages,
+    gic: Gic,
+    optee: Optee,
+) -> Result<Option<Parts>> {
+    let Some(folder) = optee.folder() else {
+        return Ok(None);
+    };
+    if gic == Gic::V3 {
+        let packaged = packages.optee_root().join("usr/lib/optee").join(folder);
+        return Ok(Some(Parts::Packaged(packaged)));
+    }
+    if optee == Optee::Plain {
+        bail!("for GICv2, OP-TEE is built with virtualization only: use --optee virtualized");
+    }
+    let build = OpteeBuild {
+        name: "virt-gic2",
+        platform: "vexpress-qemu_armv8a",
+        options: vec!["CFG_ARM_GICV3=n".into(), "CFG_TEE_CORE_LOG_LEVEL=3".into()],
+    };
+    build.ensure(cache, packages).map(Parts::Built).map(Some)
+}
+
+fn assemble(tfa: &Path, optee: Option<&Path>) -> Result<Vec<u8>> {
     let stage = |name: &str| read(&tfa.join(name));
     let mut images = vec![
         (fip::BL2, stage("bl2.bin")?),
         (fip::BL31, stage("bl31.bin")?),
     ];
-    if let Some(folder) = optee.folder() {
-        let dir = packages.optee_root().join("usr/lib/optee").join(folder);
+    if let Some(dir) = optee {
         for (uuid, part) in [
             (fip::BL32, "tee-header_v2.bin"),
             (fip::BL32_EXTRA1, "tee-pager_v2.bin"),
@@ -122,57 +163,34 @@ fn assemble(tfa: &Path, packages: &Packages, optee: Optee) -> Result<Vec<u8>> {
 
 /// TF-A's boot stages bl1.bin, bl2.bin and bl31.bin.
 fn tfa(cache: &Cache, packages: &Packages, gic: Gic, optee: Optee) -> Result<PathBuf> {
-    let flags = flags(gic, optee);
-    let mut version = Command::new("aarch64-linux-gnu-gcc");
-    let compiler = command::output(version.arg("--version"))?;
-    let inputs = Inputs::default()
-        .texts(["1", compiler.lines().next().unwrap_or("")])
-        .texts(flags.iter().map(String::as_str))
-        .stamp(packages.dir())?;
-    let name = format!("firmware/tf-a-gic{}-{}", gic.version(), optee.dispatcher());
-    cache.step(&name, inputs, |work| make(packages, &flags, work))
+    let name = match (gic, optee) {
+        (Gic::V2, Optee::None) => "gic2-none",
+        (Gic::V2, _) => "gic2-opteed",
+        (Gic::V3, Optee::None) => "gic3-none",
+        (Gic::V3, _) => "gic3-opteed",
+    };
+    let build = TfA {
+        name,
+        platform: "qemu",
+        options: options(gic, optee),
+        targets: &["bl1", "bl2", "bl31"],
+        files: &["bl1.bin", "bl2.bin", "bl31.bin"],
+    };
+    build.ensure(cache, packages)
 }
 
-fn flags(gic: Gic, optee: Optee) -> Vec<String> {
-    let mut flags = vec![
-        "CROSS_COMPILE=aarch64-linux-gnu-".into(),
-        "PLAT=qemu".into(),
-        "DEBUG=0".into(),
-        // Notices and errors: the console is the guests'.
-        "LOG_LEVEL=20".into(),
+fn options(gic: Gic, optee: Optee) -> Vec<String> {
+    let mut options = vec![
         format!("SPD={}", optee.dispatcher()),
         format!("QEMU_USE_GIC_DRIVER=QEMU_GICV{}", gic.version()),
-        // Else the times of the build and this repository's commit go in: the same sources make
-        // the same image.
-        "BUILD_STRING=debian".into(),
-        "BUILD_MESSAGE_TIMESTAMP=\"\"".into(),
         // x0 = device tree at the entry of BL33, as Linux's boot protocol has it.
         "ARM_LINUX_KERNEL_AS_BL33=1".into(),
         format!("PRELOADED_BL33_BASE={BL33:#x}"),
     ];
     if optee != Optee::None {
-        flags.push("BL32_RAM_LOCATION=tdram".into());
+        options.push("BL32_RAM_LOCATION=tdram".into());
     }
-    flags
-}
-
-fn make(packages: &Packages, flags: &[String], work: &Work) -> Result<()> {
-    let build = work.dir.join("build");
-    let jobs = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut make = Command::new("make");
-    make.arg("-C").arg(packages.tfa());
-    make.arg(format!("-j{jobs}"))
-        .arg(format!("BUILD_BASE={}", build.display()));
-    make.args(flags).args(["bl1", "bl2", "bl31"]);
-    // Flags of an outer make or of the user's shell are not for the firmware.
-    for variable in ["MAKEFLAGS", "MFLAGS", "CFLAGS", "LDFLAGS", "CC", "LD", "AS"] {
-        make.env_remove(variable);
-    }
-    command::logged(&mut make, "TF-A", work.log, work.bar)?;
-    for stage in ["bl1.bin", "bl2.bin", "bl31.bin"] {
-        fs::copy(build.join("qemu/release").join(stage), work.dir.join(stage))?;
-    }
-    Ok(fs::remove_dir_all(build)?)
+    options
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

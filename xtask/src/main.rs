@@ -3,7 +3,9 @@
 //! Everything that is fetched or built outside cargo goes to target/cache, one folder a step,
 //! and is made again only when its inputs change.
 
+mod apt;
 mod bench;
+mod boards;
 mod bundle;
 mod cache;
 mod check;
@@ -16,6 +18,7 @@ mod guest;
 mod host;
 mod image;
 mod lines;
+mod make;
 mod measure;
 mod packages;
 mod qemu;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::boards::Firmware;
 use crate::bundle::{self, Changes};
 use crate::cache::Cache;
 use crate::firmware;
@@ -47,7 +48,7 @@ pub fn run() -> Result<()> {
         bundle::pack(&bundle::default_manifest(), &guests, &changes)?,
     )?;
     let files = Files {
-        flash,
+        firmware: Firmware::flash(flash),
         bl33,
         initrd: Some(initrd),
         bootargs: None,

@@ -1,18 +1,17 @@
-//! Firmware, guest kernel and user space from Debian: fetched for arm64 through a private apt
-//! state, so the machine's own package lists stay as they are. apt checks the signatures.
+//! Firmware, guest kernel and user space from Debian for arm64.
 //!
 //! Everything comes from [`RELEASE`]. OP-TEE may come from another suite, and then with it what
 //! must match its version: its TAs, its client library and its tests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 
+use crate::apt::{self, Apt};
 use crate::cache::{self, Cache, Inputs, Work};
-use crate::{command, sources, ui};
+use crate::command;
 
 /// A suite of Debian's archive. Versions inside it are replaced, so they are printed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
@@ -25,7 +24,8 @@ pub enum Suite {
 }
 
 impl Suite {
-    fn name(self) -> &'static str {
+    /// Its name in the archive.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Trixie => "trixie",
             Self::Sid => "sid",
@@ -42,8 +42,7 @@ impl Suite {
 }
 
 /// The suite that everything comes from but, by choice, OP-TEE.
-const RELEASE: Suite = Suite::Trixie;
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+pub const RELEASE: Suite = Suite::Trixie;
 /// Depends on the newest kernel of its flavour, whose package name holds its version.
 const KERNEL: &str = "linux-image-cloud-arm64";
 const TFA: &str = "arm-trusted-firmware";
@@ -89,10 +88,7 @@ impl Packages {
 
     /// The same with the OP-TEE of a suite.
     pub fn with_optee(cache: &Cache, suite: Suite) -> Result<Self> {
-        let apt = |suite| Apt {
-            state: cache.path("apt"),
-            suite,
-        };
+        let apt = |suite: Suite| Apt::arm64(cache, suite.name());
         let inputs = Inputs::default()
             .texts(["1", RELEASE.name(), KERNEL, TFA])
             .texts(BINARIES);
@@ -104,7 +100,7 @@ impl Packages {
             cache.step(&optee_step(suite), inputs, |work| {
                 let apt = apt(suite);
                 apt.prepare(work)?;
-                fetch(&apt, &OPTEE, work)
+                apt.binaries(&OPTEE, work)
             })?
         };
         Ok(Self { dir, optee, suite })
@@ -173,157 +169,23 @@ pub fn forget(cache: &Cache) -> Result<()> {
     for suite in Suite::value_variants() {
         cache::remove(&cache.path(&optee_step(*suite)))?;
     }
-    cache::remove(&cache.path("apt"))
+    apt::forget(cache)
 }
 
 fn fetch_all(apt: &Apt, work: &Work) -> Result<()> {
     apt.prepare(work)?;
-    let kernel = apt.kernel()?;
-    let mut source = apt.get();
-    source
-        .args(["source", "--download-only", TFA])
-        .current_dir(work.dir);
-    run(&mut source, work).with_context(|| apt.missing())?;
-    unpack_source(work)?;
+    let kernel = kernel(apt, KERNEL)?;
+    apt.source(TFA, "tf-a", work)?;
     let names: Vec<&str> = BINARIES.into_iter().chain([kernel.as_str()]).collect();
-    fetch(apt, &names, work)
+    apt.binaries(&names, work)
 }
 
-/// Fetches binary packages and unpacks them.
-fn fetch(apt: &Apt, names: &[&str], work: &Work) -> Result<()> {
-    let debs = work.dir.join("debs");
-    fs::create_dir(&debs)?;
-    let mut download = apt.get();
-    download.arg("download").args(names).current_dir(&debs);
-    run(&mut download, work).with_context(|| apt.missing())?;
-    unpack_binaries(&debs, work)?;
-    cache::remove(&debs)
-}
-
-fn unpack_source(work: &Work) -> Result<()> {
-    let dsc = files(work.dir, "dsc")?
-        .pop()
-        .context("apt-get source fetched no .dsc")?;
-    let mut unpack = Command::new("dpkg-source");
-    unpack
-        .args(["--no-check", "-x"])
-        .arg(&dsc)
-        .arg("tf-a")
-        .current_dir(work.dir);
-    run(&mut unpack, work)?;
-    let text = fs::read_to_string(&dsc)?;
-    let version = text.lines().find_map(|line| line.strip_prefix("Version: "));
-    note_version(
-        work.dir,
-        &format!("{TFA} {} (source)", version.unwrap_or("?")),
-    )
-}
-
-fn unpack_binaries(debs: &Path, work: &Work) -> Result<()> {
-    let root = work.dir.join("root");
-    for deb in files(debs, "deb")? {
-        run(
-            Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&root),
-            work,
-        )?;
-        let mut show = Command::new("dpkg-deb");
-        show.args(["-W", "--showformat=${Package} ${Version}"])
-            .arg(&deb);
-        note_version(work.dir, &command::output(&mut show)?)?;
-    }
-    Ok(())
-}
-
-fn note_version(dir: &Path, line: &str) -> Result<()> {
-    let path = dir.join("versions");
-    let old = fs::read_to_string(&path).unwrap_or_default();
-    ui::note(&format!("fetched {line}"));
-    Ok(fs::write(path, format!("{old}{line}\n"))?)
-}
-
-fn files(dir: &Path, extension: &str) -> Result<Vec<PathBuf>> {
-    let paths = fs::read_dir(dir)?.flatten().map(|entry| entry.path());
-    let mut found: Vec<_> = paths
-        .filter(|p| p.extension().is_some_and(|e| e == extension))
-        .collect();
-    found.sort();
-    Ok(found)
-}
-
-fn run(command: &mut Command, work: &Work) -> Result<()> {
-    command::logged(command, "packages", work.log, work.bar)
-}
-
-/// apt with a state of its own, for arm64.
-struct Apt {
-    state: PathBuf,
-    suite: Suite,
-}
-
-impl Apt {
-    /// Fetches the lists of the suite.
-    fn prepare(&self, work: &Work) -> Result<()> {
-        if !Path::new(KEYRING).exists() {
-            bail!("{KEYRING} is missing: `apt-get install debian-archive-keyring`");
-        }
-        for folder in ["lists/partial", "archives/partial"] {
-            fs::create_dir_all(self.state.join(folder))?;
-        }
-        let (mirror, suite) = (sources::mirror()?, self.suite.name());
-        let line = |kind: &str| format!("{kind} [signed-by={KEYRING}] {mirror} {suite} main\n");
-        fs::write(
-            self.state.join("sources.list"),
-            line("deb") + &line("deb-src"),
-        )?;
-        run(self.get().arg("update"), work)
-    }
-
-    /// What may be wrong when a package is not to be had.
-    fn missing(&self) -> String {
-        format!(
-            "a package of Debian {} could not be fetched (the lines above name it); mirrors drop \
-             a file for a while around point releases: try again later, or fill target/cache \
-             from a machine that has it",
-            self.suite.name()
-        )
-    }
-
-    fn get(&self) -> Command {
-        self.tool("apt-get")
-    }
-
-    fn tool(&self, program: &str) -> Command {
-        let state = self.state.display();
-        let mut command = Command::new(program);
-        let options = [
-            format!("Dir::Etc::sourcelist={state}/sources.list"),
-            "Dir::Etc::sourceparts=/dev/null".into(),
-            format!("Dir::State::lists={state}/lists"),
-            format!("Dir::Cache={state}"),
-            "Dir::State::status=/dev/null".into(),
-            "APT::Architecture=arm64".into(),
-            "APT::Architectures=arm64".into(),
-            // The folders belong to the user, where apt's own user may not write.
-            "APT::Sandbox::User=".into(),
-            // Package lists only: no translations, no desktop metadata.
-            "Acquire::Languages=none".into(),
-            "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".into(),
-            "Acquire::Retries=3".into(),
-            "APT::Update::Error-Mode=any".into(),
-        ];
-        for option in options {
-            command.args(["-o", &option]);
-        }
-        command.env("LC_ALL", "C.UTF-8");
-        command
-    }
-
-    fn kernel(&self) -> Result<String> {
-        let mut show = self.tool("apt-cache");
-        show.args(["show", "--no-all-versions", KERNEL]);
-        let text = command::output(&mut show)?;
-        kernel_package(&text).with_context(|| format!("{KERNEL} depends on no kernel:\n{text}"))
-    }
+/// The newest kernel package of the flavour that `flavour` depends on.
+pub fn kernel(apt: &Apt, flavour: &str) -> Result<String> {
+    let mut show = apt.tool("apt-cache");
+    show.args(["show", "--no-all-versions", flavour]);
+    let text = command::output(&mut show)?;
+    kernel_package(&text).with_context(|| format!("{flavour} depends on no kernel:\n{text}"))
 }
 
 /// The first `linux-image-…` in the Depends field of a package's record.

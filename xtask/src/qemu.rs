@@ -1,22 +1,27 @@
-//! QEMU's `virt` machine as a board: its arguments and its device tree.
+//! A machine that QEMU plays: which board, with what, and the command that starts it.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
+use crate::boards::{self, Board, Firmware, Loader, escape};
 use crate::command;
-use crate::firmware::{BL33, Gic, Optee};
+use crate::firmware::{Gic, Optee};
 use crate::packages::Suite;
 
-const PROGRAM: &str = "qemu-system-aarch64";
-/// Where the bundle, or a kernel's initial file system, is loaded.
-const INITRD: u64 = 0x6800_0000;
+/// QEMU for 64-bit Arm.
+pub const PROGRAM: &str = "qemu-system-aarch64";
 
 /// What the machine has.
 #[derive(Clone, clap::Args)]
 pub struct Machine {
+    /// The board that QEMU plays
+    #[arg(long, value_enum, default_value_t)]
+    pub board: Board,
+    /// What starts the hypervisor
+    #[arg(long, value_enum, default_value_t)]
+    pub loader: Loader,
     /// Version of the interrupt controller
     #[arg(long, value_enum, default_value = "3")]
     pub gic: Gic,
@@ -29,12 +34,14 @@ pub struct Machine {
     /// RAM, as QEMU writes it
     #[arg(long, default_value = "2G")]
     pub mem: String,
-    /// What runs in the secure world [default: virtualized; none with GICv2]
+    /// What runs in the secure world [default: virtualized; none with GICv2, on the Raspberry Pi,
+    /// or without firmware]
     #[arg(long, value_enum)]
     pub optee: Option<Optee>,
-    /// Debian suite that OP-TEE and its TAs come from
-    #[arg(long, value_enum, default_value_t)]
-    pub optee_suite: Suite,
+    /// Debian suite that OP-TEE and its TAs come from [default: trixie; sid where it is built from
+    /// source: with GICv2, on the ZCU102]
+    #[arg(long, value_enum)]
+    pub optee_suite: Option<Suite>,
     /// One instruction a nanosecond, so that times repeat from run to run
     #[arg(long)]
     pub icount: bool,
@@ -74,12 +81,14 @@ impl Plugin {
 impl Default for Machine {
     fn default() -> Self {
         Self {
+            board: Board::Virt,
+            loader: Loader::TfA,
             gic: Gic::V3,
             cpu: "cortex-a57".into(),
             smp: 4,
             mem: "2G".into(),
             optee: None,
-            optee_suite: Suite::default(),
+            optee_suite: None,
             icount: false,
             disk: None,
             gdb: false,
@@ -91,8 +100,8 @@ impl Default for Machine {
 
 /// The files a machine starts from.
 pub struct Files {
-    /// TF-A and OP-TEE.
-    pub flash: PathBuf,
+    /// TF-A, OP-TEE and what else the board needs.
+    pub firmware: Firmware,
     /// What TF-A hands over to: the hypervisor, or a kernel.
     pub bl33: PathBuf,
     /// Named by the device tree as the initrd: the bundle, or an initial file system. The tree
@@ -103,33 +112,33 @@ pub struct Files {
 }
 
 impl Machine {
-    /// What runs in the secure world: OP-TEE where Debian's build of it can.
+    /// What runs in the secure world.
     pub fn secure_world(&self) -> Optee {
-        self.optee.unwrap_or(match self.gic {
-            Gic::V2 => Optee::None,
-            Gic::V3 => Optee::Virtualized,
-        })
+        self.optee
+            .unwrap_or_else(|| self.board.secure_world(self.loader, self.gic))
     }
 
-    /// The command that starts it; the first UART is on standard input and output, the secure
-    /// world's goes to `tee_log`. Writes the device tree to `tree`.
-    pub fn command(&self, files: &Files, tree: &Path, tee_log: &Path) -> Result<Command> {
-        self.write_tree(files, tree)?;
-        // The kernel of this machine ends QEMU even if xtask is killed.
-        let mut qemu = Command::new("setpriv");
-        qemu.args(["--pdeathsig", "KILL", PROGRAM])
-            .args(self.arguments("", &files.flash));
-        qemu.args(["-monitor", "none", "-dtb"]).arg(tree);
-        qemu.args(["-device", &loader(&files.bl33, BL33)]);
-        if let Some(initrd) = &files.initrd {
-            qemu.args(["-device", &loader(initrd, INITRD)]);
-        }
-        qemu.args([
-            "-serial",
-            "stdio",
-            "-serial",
-            &format!("file:{}", escape(tee_log)),
-        ]);
+    /// The suite that OP-TEE is from. Where it must be built, that is unstable: the sources of the
+    /// stable one are gone from the mirrors, which keep the newest only.
+    pub fn optee_suite(&self) -> Suite {
+        let built = self.secure_world() != Optee::None
+            && (self.board == Board::Zcu102 || self.gic == Gic::V2);
+        let usual = if built { Suite::Sid } else { Suite::Trixie };
+        self.optee_suite.unwrap_or(usual)
+    }
+
+    /// Whether the console says that the board was to be powered off, on a board that QEMU does not
+    /// power off.
+    pub fn is_over(&self, console: &[String]) -> bool {
+        let said = |line: &String| line.contains("all guests are off: powering the board off");
+        !self.board.powers_off(self.loader) && console.iter().any(said)
+    }
+
+    /// The command that starts it; the console is on standard input and output, the other UART's
+    /// output, on most boards the secure world's, goes to `log`. Writes the device tree to `tree`
+    /// unless QEMU makes it.
+    pub fn command(&self, files: &Files, tree: &Path, log: &Path) -> Result<Command> {
+        let mut qemu = boards::command(self, files, tree, log)?;
         if self.icount {
             qemu.args(["-icount", "shift=0,sleep=off"]);
         }
@@ -145,84 +154,6 @@ impl Machine {
         }
         Ok(qemu)
     }
-
-    fn arguments(&self, machine_option: &str, flash: &Path) -> Vec<String> {
-        let gic = self.gic.version();
-        let el2 = if self.el2 { "on" } else { "off" };
-        let machine =
-            format!("virt,secure=on,virtualization={el2},gic-version={gic}{machine_option}");
-        let smp = self.smp.to_string();
-        let flash = flash.display().to_string();
-        let pairs = [
-            ("-machine", machine.as_str()),
-            ("-cpu", &self.cpu),
-            ("-smp", &smp),
-            ("-m", &self.mem),
-            ("-nic", "none"),
-            ("-display", "none"),
-            ("-bios", &flash),
-        ];
-        // The seeds that QEMU writes to /chosen, too, are to repeat.
-        let seed = self.icount.then_some(("-seed", "1"));
-        pairs
-            .iter()
-            .chain(&seed)
-            .flat_map(|(a, b)| [a.to_string(), b.to_string()])
-            .collect()
-    }
-
-    /// QEMU's own tree plus what a boot loader would add to /chosen. It must be dumped with
-    /// -bios: the tree of a machine without firmware names a secure GPIO that faults.
-    fn write_tree(&self, files: &Files, tree: &Path) -> Result<()> {
-        let dumped = tree.with_extension("dumped");
-        let dump = format!(",dumpdtb={}", escape(&dumped));
-        command::output(Command::new(PROGRAM).args(self.arguments(&dump, &files.flash)))?;
-        // QEMU leaves a megabyte of free space in it, and doubles that when it loads the tree:
-        // more than OP-TEE takes.
-        let mut pack = Command::new("dtc");
-        pack.args(["-q", "-I", "dtb", "-O", "dtb", "-o"])
-            .arg(tree)
-            .arg(&dumped);
-        command::output(&mut pack)?;
-        fs::remove_file(&dumped)?;
-        if let Some(initrd) = &files.initrd {
-            let size = fs::metadata(initrd)
-                .with_context(|| format!("{}", initrd.display()))?
-                .len();
-            chosen_address(tree, "linux,initrd-start", INITRD)?;
-            chosen_address(tree, "linux,initrd-end", INITRD + size)?;
-        }
-        if let Some(bootargs) = &files.bootargs {
-            let mut put = Command::new("fdtput");
-            put.args(["-t", "s"])
-                .arg(tree)
-                .args(["/chosen", "bootargs", bootargs]);
-            command::output(&mut put)?;
-        }
-        Ok(())
-    }
-}
-
-fn chosen_address(tree: &Path, property: &str, address: u64) -> Result<()> {
-    let cells = [address >> 32, address & 0xffff_ffff].map(|cell| format!("{cell:x}"));
-    let mut put = Command::new("fdtput");
-    put.args(["-t", "x"])
-        .arg(tree)
-        .args(["/chosen", property])
-        .args(cells);
-    command::output(&mut put).map(|_| ())
-}
-
-fn loader(file: &Path, address: u64) -> String {
-    format!(
-        "loader,file={},addr={address:#x},force-raw=on",
-        escape(file)
-    )
-}
-
-/// A comma ends a value in QEMU's option syntax; two stand for one.
-fn escape(path: &Path) -> String {
-    path.display().to_string().replace(',', ",,")
 }
 
 /// Whether this build of QEMU loads plugins.
@@ -243,10 +174,6 @@ mod tests {
 
     #[test]
     fn commas_in_paths_do_not_end_qemu_options() {
-        assert_eq!(
-            loader(Path::new("/a,b"), BL33),
-            "loader,file=/a,,b,addr=0x60000000,force-raw=on"
-        );
         let plugin = Plugin {
             file: "/a,b".into(),
             arguments: vec![("out", "/c,d".into()), ("size", "10".into())],

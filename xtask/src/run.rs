@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::boards::{Board, Firmware};
 use crate::bundle::{self, Changes, Conduit};
 use crate::cache::Cache;
-use crate::firmware::{self, Optee};
+use crate::firmware::Optee;
 use crate::guest;
 use crate::image::{self, Profile};
 use crate::packages::Packages;
@@ -131,16 +132,22 @@ fn exit_code(outcome: &Outcome, mode: Mode) -> ExitCode {
 fn prepare(options: &Options, dir: &RunDir) -> Result<(Machine, Files)> {
     let cache = Cache::open()?;
     host::ensure_tools(&cache)?;
-    let packages = Packages::with_optee(&cache, options.machine.optee_suite)?;
-    let guests = guest::ensure(&cache, &packages)?;
     let mut machine = options.machine.clone();
-    if options.no_hypervisor && machine.secure_world() == Optee::Virtualized {
-        // That build waits for a hypervisor to create guests.
-        machine.optee = Some(Optee::Plain);
-    }
-    let flash = firmware::flash(&cache, &packages, machine.gic, machine.secure_world())?;
+    let packages = Packages::with_optee(&cache, machine.optee_suite())?;
+    let guests = guest::ensure(&cache, &packages)?;
     if options.no_hypervisor {
-        let files = baseline(flash, &guests, options.guest_cmd.as_deref());
+        anyhow::ensure!(
+            machine.board == Board::Virt,
+            "--no-hypervisor is for the virt board"
+        );
+        if machine.secure_world() == Optee::Virtualized {
+            // That build waits for a hypervisor to create guests.
+            machine.optee = Some(Optee::Plain);
+        }
+    }
+    let firmware = Firmware::ensure(&cache, &packages, &machine)?;
+    if options.no_hypervisor {
+        let files = baseline(firmware, &guests, options.guest_cmd.as_deref());
         return Ok((machine, files));
     }
     let toolchain = Toolchain::ensure(&cache)?;
@@ -157,7 +164,7 @@ fn prepare(options: &Options, dir: &RunDir) -> Result<(Machine, Files)> {
     Ok((
         machine,
         Files {
-            flash,
+            firmware,
             bl33,
             initrd: Some(initrd),
             bootargs: None,
@@ -174,11 +181,11 @@ fn changes(options: &Options) -> Changes {
 }
 
 /// Linux in the hypervisor's place.
-pub fn baseline(flash: PathBuf, guests: &Path, command: Option<&str>) -> Files {
+pub fn baseline(firmware: Firmware, guests: &Path, command: Option<&str>) -> Files {
     let command = command.map(guest::command_argument);
     let words = [Some(BASELINE_ARGUMENTS.to_owned()), command];
     Files {
-        flash,
+        firmware,
         bl33: guests.join(guest::KERNEL),
         initrd: Some(guests.join(guest::INITRAMFS)),
         bootargs: Some(words.into_iter().flatten().collect::<Vec<_>>().join(" ")),

@@ -34,6 +34,8 @@ pub enum Mode {
 pub enum Ended {
     /// The machine was powered off.
     Off,
+    /// The hypervisor has done all but power the board off, which QEMU's board can't.
+    Over,
     /// Its time was over.
     TimeLimit,
     /// The console said all that was waited for.
@@ -170,7 +172,8 @@ pub fn run(
         since: (0, 0),
     };
     let mut log = File::create(dir.file("console.log"))?;
-    let (console, ended) = watch(&events, until, &mut typist, |bytes| {
+    let is_over = |lines: &[String]| machine.is_over(lines);
+    let (console, ended) = watch(&events, until, &is_over, &mut typist, |bytes| {
         log.write_all(bytes)?;
         let shown = match until.guests {
             Some(guests) => guests.borrow_mut().feed(bytes)?,
@@ -201,6 +204,7 @@ pub fn run(
 fn watch(
     events: &Receiver<Event>,
     until: &Until,
+    is_over: Enough,
     typist: &mut Typist,
     mut show: impl FnMut(&[u8]) -> Result<()>,
 ) -> Result<(Console, Ended)> {
@@ -222,6 +226,9 @@ fn watch(
         }
         if until.enough.is_some_and(|enough| enough(console.lines())) {
             break Ended::Enough;
+        }
+        if is_over(console.lines()) {
+            break Ended::Over;
         }
         if until.limit.is_some_and(|limit| start.elapsed() > limit) {
             break Ended::TimeLimit;

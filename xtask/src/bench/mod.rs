@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::boards::Firmware;
 use crate::bundle::{self, Changes};
 use crate::cache::{self, Cache};
 use crate::firmware::{self, BL33, Optee};
@@ -189,7 +190,11 @@ impl Setups {
 
     fn plain(&self) -> Result<Vec<Timing>> {
         let guests = self.guests.file("");
-        let files = run::baseline(self.plain.clone(), &guests, Some(&self.command));
+        let files = run::baseline(
+            Firmware::flash(self.plain.clone()),
+            &guests,
+            Some(&self.command),
+        );
         let dir = RunDir::new("bench-plain", None)?;
         self.boot("no hypervisor", &machine(Optee::Plain), &files, &dir)
     }
@@ -202,7 +207,7 @@ impl Setups {
         let bundle = bundle::pack(&bundle::default_manifest(), &guests, &self.changes())?;
         fs::write(&initrd, bundle).with_context(|| format!("{}", initrd.display()))?;
         let files = Files {
-            flash: self.virtualized.clone(),
+            firmware: Firmware::flash(self.virtualized.clone()),
             bl33: self.image.clone(),
             initrd: Some(initrd),
             bootargs: None,

@@ -1,6 +1,7 @@
 //! The runs in QEMU, as a table.
 
 use super::passthrough;
+use crate::boards::{Board, Loader};
 use crate::bundle::Conduit;
 use crate::firmware::{Gic, Optee};
 use crate::image::Profile;
@@ -12,6 +13,10 @@ use crate::session::Script;
 pub struct Case {
     /// Its name, also of the folder of its logs.
     pub name: &'static str,
+    /// The board.
+    pub board: Board,
+    /// What starts the hypervisor.
+    pub loader: Loader,
     /// Interrupt controller.
     pub gic: Gic,
     /// QEMU's name of the cores.
@@ -22,8 +27,8 @@ pub struct Case {
     pub el2: bool,
     /// The secure world, if not the machine's usual one.
     pub optee: Option<Optee>,
-    /// Debian suite of OP-TEE.
-    pub optee_suite: Suite,
+    /// Debian suite of OP-TEE, if not the machine's usual one.
+    pub optee_suite: Option<Suite>,
     /// Build of the hypervisor.
     pub profile: Profile,
     /// vCPUs of the first guest, if not the manifest's number.
@@ -98,6 +103,8 @@ impl Case {
     /// The machine.
     pub fn machine(&self) -> Machine {
         Machine {
+            board: self.board,
+            loader: self.loader,
             gic: self.gic,
             cpu: self.cpu.into(),
             mem: self.mem.into(),
@@ -118,12 +125,14 @@ impl Case {
 /// What a case is when it does not say otherwise.
 pub const BASE: Case = Case {
     name: "",
+    board: Board::Virt,
+    loader: Loader::TfA,
     gic: Gic::V3,
     cpu: "cortex-a57",
     mem: "2G",
     el2: true,
     optee: None,
-    optee_suite: Suite::Trixie,
+    optee_suite: None,
     profile: Profile::Release,
     vcpus: None,
     conduit: None,
@@ -506,6 +515,55 @@ pub const CASES: &[Case] = &[
         ..NO_TEE
     },
     Case {
+        name: "linux-gicv2-optee",
+        gic: Gic::V2,
+        optee: Some(Optee::Virtualized),
+        ..LINUX
+    },
+    Case {
+        name: "linux-direct",
+        loader: Loader::Direct,
+        ..NO_TEE
+    },
+    Case {
+        name: "rpi4-linux",
+        board: Board::Rpi4,
+        boots: Boots::Linux("test ! -e /dev/tee0 && test $(nproc) = 2"),
+        expect: &[
+            OK,
+            Line("teevisor: Raspberry Pi 4 Model B: 960 MiB of RAM, 4 cores, GICv2"),
+            PANIC,
+            QUIET,
+            Off,
+        ],
+        ..NO_TEE
+    },
+    Case {
+        name: "rpi4-linux-spin-table",
+        board: Board::Rpi4,
+        loader: Loader::Direct,
+        boots: Boots::Linux("test ! -e /dev/tee0 && test $(nproc) = 2"),
+        expect: &[
+            OK,
+            Line("teevisor: Raspberry Pi 4 Model B: 960 MiB of RAM, 4 cores, GICv2"),
+            Line("teevisor: error: the firmware cannot power the board off"),
+            PANIC,
+            QUIET,
+        ],
+        ..NO_TEE
+    },
+    Case {
+        name: "rpi4-guest",
+        board: Board::Rpi4,
+        ..GUEST
+    },
+    Case {
+        name: "zcu102-linux",
+        board: Board::Zcu102,
+        vcpus: Some(1),
+        ..LINUX
+    },
+    Case {
         name: "linux-hvc",
         conduit: Some(Conduit::Hvc),
         ..LINUX
@@ -554,7 +612,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "linux-optee-sid",
-        optee_suite: Suite::Sid,
+        optee_suite: Some(Suite::Sid),
         expect: &[
             OK,
             Line("teevisor: OP-TEE 4."),

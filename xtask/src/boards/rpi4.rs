@@ -1,0 +1,139 @@
+//! Raspberry Pi 4 Model B.
+//!
+//! On the board the GPU's firmware loads TF-A at 0 as the *armstub*, the kernel, the initrd and the
+//! device tree, and tells the stub by three words where they are. Here QEMU's loader does that, with
+//! the words patched in the stub's file. Without TF-A, QEMU's own stub enters the kernel at EL2 and
+//! leaves the other cores in a spin table.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::{Emulator, Firmware, Loader, Tree, device_tree, escape, loader};
+use crate::cache::{Cache, Inputs};
+use crate::command;
+use crate::make::TfA;
+use crate::packages::Packages;
+use crate::qemu::Files;
+
+/// Its device tree among those of Debian's kernel.
+pub const TREE: &str = "broadcom/bcm2711-rpi-4-b.dtb";
+/// Where the image is loaded: a multiple of 2 MiB behind the stub.
+pub const KERNEL: u32 = 0x20_0000;
+/// Where the device tree is loaded here; the GPU's firmware chooses its own place.
+const DTB: u32 = 0x0700_0000;
+/// Where the bundle is loaded. Not "followkernel": that is behind the image's file, where the
+/// image has its bss.
+pub const BUNDLE: u32 = 0x0800_0000;
+/// The armstub's file.
+pub const STUB: &str = "bl31.bin";
+/// The tree's file.
+pub const DTB_FILE: &str = "bcm2711-rpi-4-b.dtb";
+
+const MACHINE: &str = "raspi4b";
+/// The rate at which QEMU counts. TF-A writes the board's own 54 MHz to CNTFRQ_EL0.
+const QEMU_COUNTER: u32 = 62_500_000;
+
+/// The stub's words: a magic that the GPU's firmware clears, the tree's address, the kernel's.
+const STUB_MAGIC: usize = 0xf0;
+const STUB_DTB: usize = 0xf8;
+const STUB_KERNEL: usize = 0xfc;
+
+/// TF-A and the device tree in a folder, and a QEMU that has the board.
+pub fn firmware(cache: &Cache, packages: &Packages) -> Result<Firmware> {
+    let tfa = TfA {
+        name: "rpi4",
+        platform: "rpi4",
+        options: vec!["SPD=none".into()],
+        targets: &["bl31"],
+        files: &["bl31.bin"],
+    };
+    let tfa = tfa.ensure(cache, packages)?;
+    let tree = device_tree(cache, TREE)?;
+    let inputs = Inputs::default().text("1").stamp(&tfa)?;
+    let inputs = inputs.stamp(tree.parent().context("the tree's folder")?)?;
+    let dir = cache.step("firmware/rpi4", inputs, |work| {
+        fs::copy(tfa.join("bl31.bin"), work.dir.join(STUB))?;
+        fs::copy(&tree, work.dir.join(DTB_FILE))?;
+        Ok(())
+    })?;
+    Ok(Firmware {
+        emulator: Emulator::with(cache, MACHINE)?,
+        image: Some(dir),
+    })
+}
+
+/// QEMU's command without serial ports, and the number of the port that is the console.
+pub fn command(by: Loader, files: &Files, tree: &Path) -> Result<(Command, usize)> {
+    let folder = files.firmware.image.as_deref().context("firmware")?;
+    let mut qemu = files.firmware.emulator.command();
+    qemu.args(["-machine", MACHINE, "-display", "none", "-monitor", "none"]);
+    if by == Loader::Direct {
+        // Only with a tree does QEMU take the image for a Linux kernel.
+        qemu.arg("-kernel").arg(&files.bl33);
+        qemu.arg("-dtb").arg(folder.join(DTB_FILE));
+        if let Some(bundle) = &files.initrd {
+            qemu.arg("-initrd").arg(bundle);
+        }
+        // The tree's console: the mini UART.
+        return Ok((qemu, 1));
+    }
+    write_tree(files, folder, tree)?;
+    let stub = tree.with_file_name(STUB);
+    fs::write(&stub, patched(fs::read(folder.join(STUB))?)?)?;
+    let mut loads = vec![
+        (stub.as_path(), 0),
+        (tree, DTB),
+        (files.bl33.as_path(), KERNEL),
+    ];
+    loads.extend(files.initrd.as_deref().map(|bundle| (bundle, BUNDLE)));
+    for (file, address) in loads {
+        qemu.args(["-device", &loader(file, address.into())]);
+    }
+    Ok((qemu, 0))
+}
+
+/// The tree as QEMU's board has it, plus what the GPU's firmware adds; the PL011 as console.
+fn write_tree(files: &Files, folder: &Path, tree: &Path) -> Result<()> {
+    let mut dump = files.firmware.emulator.command();
+    let machine = format!("{MACHINE},dumpdtb={}", escape(tree));
+    dump.args(["-machine", &machine, "-display", "none", "-dtb"])
+        .arg(folder.join(DTB_FILE))
+        .arg("-kernel")
+        .arg(&files.bl33);
+    command::output(&mut dump)?;
+    let tree = Tree(tree);
+    tree.text("/chosen", "stdout-path", "serial0:115200n8")?;
+    tree.cells("/timer", "clock-frequency", &[QEMU_COUNTER])?;
+    if let Some(bundle) = &files.initrd {
+        tree.initrd(bundle, BUNDLE.into())?;
+    }
+    Ok(())
+}
+
+/// The stub as the GPU's firmware leaves it in memory.
+fn patched(mut stub: Vec<u8>) -> Result<Vec<u8>> {
+    for (at, word) in [(STUB_MAGIC, 0), (STUB_DTB, DTB), (STUB_KERNEL, KERNEL)] {
+        let place = stub
+            .get_mut(at..at + 4)
+            .context("TF-A's bl31.bin is cut short")?;
+        place.copy_from_slice(&word.to_le_bytes());
+    }
+    Ok(stub)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stub_names_the_tree_and_the_kernel() {
+        let stub = patched(vec![0xff; 0x200]).unwrap();
+        assert_eq!(stub[0xf0..0xf4], [0; 4]);
+        assert_eq!(stub[0xf8..0xfc], [0, 0, 0, 7]);
+        assert_eq!(stub[0xfc..0x100], [0, 0, 0x20, 0]);
+        assert!(patched(vec![0; 0xfe]).is_err());
+    }
+}

@@ -1,0 +1,139 @@
+//! Xilinx ZCU102, a Zynq UltraScale+ MPSoC.
+//!
+//! On the board the first-stage boot loader loads TF-A, OP-TEE and U-Boot, which then loads the
+//! image. Here QEMU's loader does that, and three instructions stand for U-Boot: TF-A gives its
+//! payload no device tree.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::{Emulator, Firmware, Tree, device_tree, loader};
+use crate::cache::{Cache, Inputs};
+use crate::make::{OpteeBuild, TfA};
+use crate::packages::Packages;
+use crate::qemu::Files;
+
+/// Its device tree among those of Debian's kernel.
+pub const TREE: &str = "xilinx/zynqmp-zcu102-rev1.0.dtb";
+/// Where TF-A is built to enter its payload: U-Boot's place.
+const PAYLOAD: u64 = 0x0800_0000;
+const DTB: u64 = 0x0700_0000;
+const IMAGE: u64 = 0x0820_0000;
+const BUNDLE: u64 = 0x2000_0000;
+/// Where TF-A enters OP-TEE, and the memory that OP-TEE takes.
+const OPTEE: u64 = 0x6000_0000;
+const OPTEE_SIZE: u32 = 0x1000_0000;
+/// TF-A's file.
+pub const BL31: &str = "bl31.elf";
+/// OP-TEE's file.
+pub const TEE: &str = "tee.bin";
+/// The tree's file.
+pub const DTB_FILE: &str = "zynqmp-zcu102-rev1.0.dtb";
+
+const MACHINE: &str = "xlnx-zcu102";
+/// The rate at which QEMU counts. It has not the register from which TF-A sets CNTFRQ_EL0.
+const QEMU_COUNTER: u32 = 62_500_000;
+
+/// TF-A, OP-TEE and the device tree in a folder, and a QEMU that has the board.
+pub fn firmware(cache: &Cache, packages: &Packages) -> Result<Firmware> {
+    let tfa = TfA {
+        name: "zynqmp",
+        platform: "zynqmp",
+        options: vec!["SPD=opteed".into(), "RESET_TO_BL31=1".into()],
+        targets: &["bl31"],
+        files: &["bl31/bl31.elf"],
+    };
+    let tfa = tfa.ensure(cache, packages)?;
+    let optee = OpteeBuild {
+        name: "zcu102",
+        platform: "zynqmp-zcu102",
+        // The console is the hypervisor's: errors only.
+        options: vec!["CFG_TEE_CORE_LOG_LEVEL=1".into()],
+    };
+    let optee = optee.ensure(cache, packages)?;
+    let tree = device_tree(cache, TREE)?;
+    let inputs = Inputs::default().text("1").stamp(&tfa)?.stamp(&optee)?;
+    let inputs = inputs.stamp(tree.parent().context("the tree's folder")?)?;
+    let name = format!("firmware/zcu102{}", packages.suite().suffix());
+    let dir = cache.step(&name, inputs, |work| {
+        fs::copy(tfa.join("bl31.elf"), work.dir.join(BL31))?;
+        fs::copy(optee.join("tee-raw.bin"), work.dir.join(TEE))?;
+        let to = work.dir.join(DTB_FILE);
+        fs::copy(&tree, &to)?;
+        add_optee(&Tree(&to))
+    })?;
+    Ok(Firmware {
+        // Older ones have the machine too, but with other options.
+        emulator: Emulator::with(cache, "raspi4b")?,
+        image: Some(dir),
+    })
+}
+
+/// What OP-TEE would add to a tree that it is given; the board's TF-A gives it none.
+fn add_optee(tree: &Tree) -> Result<()> {
+    tree.node("/firmware/optee")?;
+    tree.text("/firmware/optee", "compatible", "linaro,optee-tz")?;
+    tree.text("/firmware/optee", "method", "smc")?;
+    let memory = format!("/reserved-memory/optee@{OPTEE:x}");
+    tree.node(&memory)?;
+    tree.cells(&memory, "reg", &[0, OPTEE as u32, 0, OPTEE_SIZE])?;
+    tree.cells(&memory, "no-map", &[])
+}
+
+/// QEMU's command without serial ports; the console is the first.
+pub fn command(files: &Files, tree: &Path) -> Result<Command> {
+    let folder = files.firmware.image.as_deref().context("firmware")?;
+    write_tree(files, folder, tree)?;
+    let payload = tree.with_file_name("payload.bin");
+    fs::write(&payload, jump(IMAGE, DTB))?;
+    let mut qemu = files.firmware.emulator.command();
+    let machine = format!("{MACHINE},secure=on,virtualization=on,audiodev=none");
+    qemu.args(["-machine", &machine, "-audiodev", "none,id=none"]);
+    qemu.args(["-m", "4G", "-display", "none", "-monitor", "none"]);
+    let bl31 = super::escape(&folder.join(BL31));
+    // The core that is named starts at the program's entry; the others stay off.
+    qemu.args(["-device", &format!("loader,file={bl31},cpu-num=0")]);
+    let tee = folder.join(TEE);
+    let mut loads = vec![
+        (tee.as_path(), OPTEE),
+        (payload.as_path(), PAYLOAD),
+        (tree, DTB),
+        (files.bl33.as_path(), IMAGE),
+    ];
+    loads.extend(files.initrd.as_deref().map(|bundle| (bundle, BUNDLE)));
+    for (file, address) in loads {
+        qemu.args(["-device", &loader(file, address)]);
+    }
+    Ok(qemu)
+}
+
+fn write_tree(files: &Files, folder: &Path, to: &Path) -> Result<()> {
+    fs::copy(folder.join(DTB_FILE), to)?;
+    let tree = Tree(to);
+    // TF-A starts cores with the help of the PMU's firmware, which QEMU has not.
+    for core in 1..4 {
+        tree.text(&format!("/cpus/cpu@{core}"), "status", "fail")?;
+    }
+    tree.cells("/timer", "clock-frequency", &[QEMU_COUNTER])?;
+    if let Some(bundle) = &files.initrd {
+        tree.initrd(bundle, BUNDLE)?;
+    }
+    Ok(())
+}
+
+/// A64 code that jumps to `image` with x0 = `tree`.
+fn jump(image: u64, tree: u64) -> Vec<u8> {
+    const CODE: [u32; 4] = [
+        0x5800_0080, // ldr x0, [pc, #16]
+        0x5800_00a1, // ldr x1, [pc, #20]
+        0xd61f_0020, // br x1
+        0xd503_201f, // nop
+    ];
+    let code = CODE.iter().flat_map(|word| word.to_le_bytes());
+    code.chain(tree.to_le_bytes())
+        .chain(image.to_le_bytes())
+        .collect()
+}
