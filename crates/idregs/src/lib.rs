@@ -14,6 +14,8 @@
 //! | hidden | held by |
 //! |---|---|
 //! | SVE, SME | CPTR_EL2.TZ = 1, CPTR_EL2.TSM = 1 |
+//! | SMIDR_EL1 | HCR_EL2.TID1 = 1, which traps REVIDR_EL1 and AIDR_EL1 too |
+//! | SMPRI_EL1, TPIDR2_EL0 | HFGRTR_EL2 and HFGWTR_EL2 n-bits = 0; nothing on a core without them |
 //! | PMU | MDCR_EL2.{TPM, TPMCR} = 1 |
 //! | SPE, TRBE, trace filter | MDCR_EL2.{TPMS, TTRF} = 1, E2PB = E2TB = 0 |
 //! | trace registers | CPTR_EL2.TTA = 1 |
@@ -32,7 +34,7 @@
 //! the guest's keys, DIT, SSBS, UAO and PAN switched with its other registers.
 //!
 //! # The registers that do not trap
-//! A guest sees the real MIDR_EL1 (VPIDR_EL2 = MIDR_EL1) and REVIDR_EL1: both name errata that the
+//! A guest sees the real MIDR_EL1 (VPIDR_EL2 = MIDR_EL1), REVIDR_EL1 and AIDR_EL1: they name errata that the
 //! guest has to work around itself. CTR_EL0, CLIDR_EL1, CCSIDR_EL1 and DCZID_EL0 are the host's as
 //! well, because the cache instructions they describe run untrapped. MPIDR_EL1 is [`vmpidr`].
 #![no_std]

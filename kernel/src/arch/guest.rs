@@ -103,6 +103,7 @@ mod hcr {
     pub const VSE: u64 = 1 << 8;
     pub const FB: u64 = 1 << 9;
     pub const BSU_INNER: u64 = 1 << 10;
+    pub const TID1: u64 = 1 << 16;
     pub const TID3: u64 = 1 << 18;
     pub const TSC: u64 = 1 << 19;
     pub const TIDCP: u64 = 1 << 20;
@@ -123,6 +124,7 @@ fn hcr_value() -> u64 {
         | hcr::AMO
         | hcr::FB
         | hcr::BSU_INNER
+        | hcr::TID1
         | hcr::TID3
         | hcr::TSC
         | hcr::TIDCP

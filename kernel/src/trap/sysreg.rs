@@ -32,6 +32,8 @@ impl Access {
     }
 }
 
+const REVIDR_EL1: (u8, u8, u8, u8, u8) = (3, 0, 0, 0, 6);
+const AIDR_EL1: (u8, u8, u8, u8, u8) = (3, 1, 0, 0, 7);
 const ACTLR_EL1: (u8, u8, u8, u8, u8) = (3, 0, 1, 0, 1);
 const ICC_SGI1R_EL1: (u8, u8, u8, u8, u8) = (3, 0, 12, 11, 5);
 const ICC_ASGI1R_EL1: (u8, u8, u8, u8, u8) = (3, 0, 12, 11, 6);
@@ -60,6 +62,9 @@ pub fn access(vcpu: &mut VcpuContext, esr: u64) -> Flow {
 
 fn read(vcpu: &VcpuContext, access: Access) -> Option<u64> {
     match access.name {
+        // These trap with SMIDR_EL1, which SME's absence hides; they name errata.
+        REVIDR_EL1 => Some(read_sysreg!("revidr_el1")),
+        AIDR_EL1 => Some(read_sysreg!("S3_1_C0_C0_7")),
         (3, op1, crn, crm, op2) if crn == 0 => {
             let encoding = Encoding { op1, crn, crm, op2 };
             idregs::guest_value(encoding, vcpu.vm.virtual_gic(), host_value)

@@ -191,6 +191,20 @@ const GUEST: Case = Case {
     expect: &[Line(" passed, 0 failed"), Absent("FAILED"), PANIC, Off],
     ..BASE
 };
+/// A guest that tries everything it can name, and another that does not notice.
+const ISOLATION: Case = Case {
+    boots: Boots::Manifest(ISOLATION_PAIR),
+    expect: &[
+        Line("neighbour| guest: 1 passed, 0 failed, 0 skipped"),
+        Line("hostile| guest: "),
+        Times(2, " passed, 0 failed"),
+        Absent("FAILED"),
+        PANIC,
+        QUIET,
+        Off,
+    ],
+    ..BASE
+};
 /// The hypervisor can't start: it says why and stops.
 const REFUSED: Case = Case {
     seconds: 30,
@@ -349,6 +363,41 @@ kernel = "testguest.bin"
 bootargs = "test=crash crash=undefined"
 "#;
 
+/// A guest that tries everything it can name, beside one that must not notice.
+const ISOLATION_PAIR: &str = r#"
+version = 1
+[[guest]]
+name = "neighbour"
+vcpus = 2
+memory = "16MiB"
+kernel = "testguest.bin"
+bootargs = "test=neighbour neighbour-until=25"
+[[guest]]
+name = "hostile"
+vcpus = 2
+memory = "16MiB"
+kernel = "testguest.bin"
+bootargs = "test=isolation"
+"#;
+
+/// The same beside Linux.
+const ISOLATION_LINUX: &str = r#"
+version = 1
+[[guest]]
+name = "linux"
+vcpus = 1
+memory = "256MiB"
+kernel = "linux"
+initrd = "initramfs.cpio"
+bootargs = "console=ttyAMA0 quiet guest.cmd=\"xtest -l 0 -t regression 1004\""
+[[guest]]
+name = "hostile"
+vcpus = 2
+memory = "16MiB"
+kernel = "testguest.bin"
+bootargs = "test=isolation"
+"#;
+
 const TOO_LARGE: &str = r#"
 version = 1
 [[guest]]
@@ -444,6 +493,35 @@ pub const CASES: &[Case] = &[
         name: "guest-max",
         cpu: "max",
         ..GUEST
+    },
+    Case {
+        name: "isolation-gicv3",
+        ..ISOLATION
+    },
+    Case {
+        name: "isolation-gicv2",
+        gic: Gic::V2,
+        ..ISOLATION
+    },
+    Case {
+        name: "isolation-max",
+        cpu: "max",
+        ..ISOLATION
+    },
+    Case {
+        name: "isolation-beside-linux",
+        boots: Boots::Manifest(ISOLATION_LINUX),
+        expect: &[
+            OK,
+            Line("linux| regression_1004 OK"),
+            Line("hostile| guest: "),
+            Line(" passed, 0 failed"),
+            Absent("FAILED"),
+            PANIC,
+            QUIET,
+            Off,
+        ],
+        ..BASE
     },
     Case {
         name: "guest-resets",

@@ -9,6 +9,8 @@ mod fault;
 mod gic;
 mod hostile;
 mod id;
+mod isolation;
+mod neighbour;
 mod optee;
 mod psci;
 mod reset;
@@ -80,6 +82,16 @@ pub const GROUPS: &[Group] = &[
         name: "hostile",
         by_default: false,
         tests: hostile::TESTS,
+    },
+    Group {
+        name: "isolation",
+        by_default: false,
+        tests: isolation::TESTS,
+    },
+    Group {
+        name: "neighbour",
+        by_default: false,
+        tests: neighbour::TESTS,
     },
     Group {
         name: "reset",

@@ -76,6 +76,18 @@ pub fn is_bare() -> bool {
     words().any(|word| word == "bare")
 }
 
+/// The pages of RAM that neither the image, its stacks included, nor the tree is in.
+pub fn spare_ram() -> impl Iterator<Item = core::ops::Range<u64>> {
+    unsafe extern "C" {
+        static __image_end: u8;
+    }
+    let image = (&raw const __image_end as u64).next_multiple_of(4096);
+    let (start, size) = get().ram;
+    let (tree, bytes) = get().tree;
+    let behind_tree = (tree + bytes as u64).next_multiple_of(4096);
+    [image..tree & !4095, behind_tree..start + size].into_iter()
+}
+
 fn tree_bytes(address: u64) -> Option<&'static [u8]> {
     let word = |offset| {
         // SAFETY: the loader put a tree here, in mapped RAM, and nothing writes to it.

@@ -11,6 +11,7 @@ pub mod sysreg;
 pub mod tee;
 pub mod time;
 pub mod trap;
+pub mod window;
 
 /// Reads a system register, by its name or as `S<op0>_<op1>_C<n>_C<m>_<op2>`.
 #[macro_export]
@@ -57,5 +58,12 @@ macro_rules! device_access {
 // By asm, as a compiler is free to use an access with writeback, which no hypervisor can emulate
 // from the syndrome (DDI 0487, ESR_EL2, ISV).
 device_access!(read8, write8, u8, "ldrb {0:w}, [{1}]", "strb {0:w}, [{1}]");
+device_access!(
+    read16,
+    write16,
+    u16,
+    "ldrh {0:w}, [{1}]",
+    "strh {0:w}, [{1}]"
+);
 device_access!(read32, write32, u32, "ldr {0:w}, [{1}]", "str {0:w}, [{1}]");
 device_access!(read64, write64, u64, "ldr {0}, [{1}]", "str {0}, [{1}]");

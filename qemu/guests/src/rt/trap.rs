@@ -12,7 +12,7 @@ pub struct Frame {
 }
 
 /// A synchronous exception that was expected.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Exception {
     /// ESR_EL1.
     pub esr: u64,
@@ -22,6 +22,8 @@ pub struct Exception {
 
 /// ESR_EL1.EC of an UNDEFINED instruction (DDI 0487, D24.2, ESR_EL1).
 pub const EC_UNKNOWN: u64 = 0x00;
+/// A trapped MRS, MSR or system instruction.
+pub const EC_SYSTEM_REGISTER: u64 = 0x18;
 /// SVC from AArch64.
 pub const EC_SVC: u64 = 0x15;
 /// SVC from AArch32.
@@ -30,6 +32,8 @@ const EC_INSTRUCTION_ABORT: u64 = 0x21;
 const EC_DATA_ABORT: u64 = 0x25;
 /// Fault status: synchronous external abort, not on a table walk.
 const EXTERNAL: u64 = 0x10;
+/// The same on a table walk; the low two bits are the level.
+const EXTERNAL_ON_WALK: u64 = 0x14;
 
 impl Exception {
     /// The exception class.
@@ -48,6 +52,17 @@ impl Exception {
             && self.esr & 0x3f == EXTERNAL
             && (self.esr & 1 << 6 != 0) == write
             && self.far == address
+    }
+
+    /// Whether this is a synchronous external abort on a table walk, of any access.
+    pub fn is_walk_abort(self) -> bool {
+        let is_abort = matches!(self.class(), EC_INSTRUCTION_ABORT | EC_DATA_ABORT);
+        is_abort && self.esr & 0x3c == EXTERNAL_ON_WALK
+    }
+
+    /// Whether this is an address size fault of stage 1 itself.
+    pub fn is_address_size_fault(self) -> bool {
+        self.class() == EC_DATA_ABORT && self.esr & 0x3c == 0
     }
 
     /// Whether this is a synchronous external instruction abort at `address`.
@@ -108,8 +123,7 @@ pub fn run_at_el0(address: u64, aarch32: bool) -> Option<Exception> {
     if !aarch32 {
         return enter(address + EL0_ALIAS, 0x3c0);
     }
-    // SAFETY: the table lives as long as the program; entries are changed as a whole.
-    let table = unsafe { &__l1_table };
+    let table = l1_table();
     let identity = table[3].load(Relaxed);
     remap(
         &table[3],
@@ -126,8 +140,14 @@ fn enter(pc: u64, pstate: u64) -> Option<Exception> {
     catch(|| unsafe { enter_el0(pc, pstate) })
 }
 
+/// The page tables: entry `n` shows the `n`th GiB.
+pub(super) fn l1_table() -> &'static [AtomicU64; 512] {
+    // SAFETY: the table lives as long as the program; entries are changed as a whole.
+    unsafe { &__l1_table }
+}
+
 /// Break before make (DDI 0487, D8.16.1).
-fn remap(entry: &AtomicU64, value: u64) {
+pub(super) fn remap(entry: &AtomicU64, value: u64) {
     entry.store(0, Relaxed);
     flush();
     entry.store(value, Relaxed);
