@@ -203,6 +203,7 @@ const ISOLATION: Case = Case {
         QUIET,
         Off,
     ],
+    seconds: 240,
     ..BASE
 };
 /// The hypervisor can't start: it says why and stops.
@@ -521,6 +522,7 @@ pub const CASES: &[Case] = &[
             QUIET,
             Off,
         ],
+        seconds: 240,
         ..BASE
     },
     Case {
