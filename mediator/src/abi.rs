@@ -11,8 +11,6 @@ pub mod func {
     pub const CALLS_UID: u32 = 0xBF00_FF01;
     /// Major and minor revision of the API.
     pub const CALLS_REVISION: u32 = 0xBF00_FF03;
-    /// Load OP-TEE's image: for the boot loader, answered by EL3.
-    pub const LOAD_IMAGE: u32 = 0xBF00_0002;
     /// UUID of the trusted OS.
     pub const GET_OS_UUID: u32 = 0xB200_0000;
     /// Revision of the trusted OS.
@@ -23,16 +21,12 @@ pub mod func {
     pub const CALL_WITH_ARG: u32 = 0x3200_0004;
     /// The reserved shared memory.
     pub const GET_SHM_CONFIG: u32 = 0xB200_0007;
-    /// The L2 cache controller's lock of Armv7.
-    pub const L2CC_MUTEX: u32 = 0xB200_0008;
     /// Capabilities of both worlds.
     pub const EXCHANGE_CAPABILITIES: u32 = 0xB200_0009;
     /// Empty the cache of RPC arguments, one cookie a call.
     pub const DISABLE_SHM_CACHE: u32 = 0xB200_000A;
     /// Let OP-TEE cache RPC arguments.
     pub const ENABLE_SHM_CACHE: u32 = 0xB200_000B;
-    /// Boot a secondary core.
-    pub const BOOT_SECONDARY: u32 = 0xB200_000C;
     /// A guest was created: from the hypervisor only.
     pub const VM_CREATED: u32 = 0xB200_000D;
     /// A guest was destroyed: from the hypervisor only.
@@ -47,8 +41,6 @@ pub mod func {
     pub const CALL_WITH_RPC_ARG: u32 = 0x3200_0012;
     /// The same, inside a registered buffer.
     pub const CALL_WITH_REGD_ARG: u32 = 0x3200_0013;
-    /// The static protected memory.
-    pub const GET_PROTMEM_CONFIG: u32 = 0xB200_0014;
 }
 
 /// Return codes in w0.
@@ -57,8 +49,6 @@ pub mod ret {
     pub const OK: u32 = 0;
     /// No thread is free: call again when another call has ended.
     pub const ETHREAD_LIMIT: u32 = 1;
-    /// Busy.
-    pub const EBUSY: u32 = 2;
     /// Nothing to resume by that thread id.
     pub const ERESUME: u32 = 3;
     /// The message is not where the caller says.
@@ -83,10 +73,6 @@ pub mod ret {
 
 /// Capability bits of the secure world, in w1 of EXCHANGE_CAPABILITIES.
 pub mod cap {
-    /// Reserved shared memory.
-    pub const RESERVED_SHM: u32 = 1 << 0;
-    /// Contiguous buffers need no registration.
-    pub const UNREGISTERED_SHM: u32 = 1 << 1;
     /// Buffers of any normal-world page, by registration.
     pub const DYNAMIC_SHM: u32 = 1 << 2;
     /// Built for several guests.
@@ -99,10 +85,6 @@ pub mod cap {
     pub const RPC_ARG: u32 = 1 << 6;
     /// RPMB devices are probed through RPC.
     pub const RPMB_PROBE: u32 = 1 << 7;
-    /// Protected memory.
-    pub const PROTMEM: u32 = 1 << 8;
-    /// Protected memory lent by the normal world.
-    pub const DYNAMIC_PROTMEM: u32 = 1 << 9;
 }
 
 /// Commands of a message.
@@ -125,26 +107,16 @@ pub mod cmd {
     pub const STOP_ASYNC_NOTIF: u32 = 7;
     /// Lend protected memory: carries a raw physical address.
     pub const LEND_PROTMEM: u32 = 8;
-    /// Take protected memory back.
-    pub const RECLAIM_PROTMEM: u32 = 9;
-    /// What protected memory needs.
-    pub const GET_PROTMEM_CONFIG: u32 = 10;
-    /// Assign protected memory to a use.
-    pub const ASSIGN_PROTMEM: u32 = 11;
 }
 
 /// Commands of an RPC argument.
 pub mod rpc {
     /// Load a trusted application.
     pub const LOAD_TA: u32 = 0;
-    /// Replay-protected memory block.
-    pub const RPMB: u32 = 1;
     /// File system.
     pub const FS: u32 = 2;
     /// Wall-clock time.
     pub const GET_TIME: u32 = 3;
-    /// Sleep and wake of OP-TEE's threads.
-    pub const NOTIFICATION: u32 = 4;
     /// Sleep for some milliseconds.
     pub const SUSPEND: u32 = 5;
     /// Allocate a buffer.
@@ -153,20 +125,12 @@ pub mod rpc {
     pub const SHM_FREE: u32 = 7;
     /// Profiling data of a trusted application.
     pub const GPROF: u32 = 9;
-    /// Sockets.
-    pub const SOCKET: u32 = 10;
-    /// Function traces of a trusted application.
-    pub const FTRACE: u32 = 11;
     /// Plugins of tee-supplicant.
     pub const PLUGIN: u32 = 12;
     /// Register a benchmark buffer: carries a raw physical address.
     pub const BENCH_REG: u32 = 20;
     /// I2C transfers.
     pub const I2C: u32 = 21;
-    /// RPMB: restart the probing of devices.
-    pub const RPMB_PROBE_RESET: u32 = 22;
-    /// RPMB: the next device.
-    pub const RPMB_PROBE_NEXT: u32 = 23;
     /// RPMB: frames for the probed device.
     pub const RPMB_FRAMES: u32 = 24;
 }

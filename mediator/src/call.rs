@@ -4,7 +4,7 @@ use addr::{Ipa, PAGE_SIZE};
 
 use crate::abi::{HEADER_WORDS, PARAM_WORDS, RPC_ARG_BYTES, attr, cmd, func, ret, tee};
 use crate::buffers::{BufferId, Kind};
-use crate::config::{TaPolicy, Uuid};
+use crate::config::{Limits, TaPolicy, Uuid};
 use crate::guest::{Guest, Turn};
 use crate::host::{Frames, Memory, Trace, What};
 use crate::message::{MAX_PARAMS, Shape, Window, high, low, pack, words};
@@ -61,7 +61,7 @@ pub(crate) struct Call {
     /// Number of parameters.
     count: u32,
     shapes: [Shape; MAX_PARAMS],
-    /// One bit for each parameter that OP-TEE writes.
+    /// One bit for each parameter that OP-TEE gives back to the guest.
     outputs: u8,
     /// The second word of the message: session and cancel id.
     session: u64,
@@ -241,12 +241,13 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
     }
 
     /// Whether the guest may give this command with these parameters.
-    fn admit(&self) -> Result<(), Refusal> {
+    fn admit(&mut self) -> Result<(), Refusal> {
         let Call { command, count, .. } = self.guest.calls[self.slot];
         let fits = match command {
-            cmd::OPEN_SESSION => return self.admit_session(count),
-            cmd::INVOKE => true,
-            cmd::CLOSE_SESSION | cmd::CANCEL => count == 0,
+            cmd::OPEN_SESSION => return self.admit_open(count),
+            cmd::INVOKE => return self.admit_named(),
+            cmd::CLOSE_SESSION | cmd::CANCEL if count == 0 => return self.admit_named(),
+            cmd::CLOSE_SESSION | cmd::CANCEL => false,
             cmd::REGISTER_SHM | cmd::UNREGISTER_SHM => count == 1,
             cmd::DO_BOTTOM_HALF | cmd::STOP_ASYNC_NOTIF if self.guest.offers_notifications() => {
                 count == 0
@@ -256,14 +257,35 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
         if fits { Ok(()) } else { Err(BAD_PARAMETERS) }
     }
 
+    /// Only an open session may be named, and only one that no other call names may be closed:
+    /// OP-TEE up to 4.10 lets calls into a session that it has not finished opening, and frees
+    /// it under them when the opening fails.
+    fn admit_named(&mut self) -> Result<(), Refusal> {
+        let guest = &mut *self.guest;
+        let session = low(guest.calls[self.slot].session);
+        let found = guest.sessions.binary_search(&session);
+        let at = found.map_err(|_| BAD_PARAMETERS)?;
+        if guest.calls[self.slot].command == cmd::CLOSE_SESSION {
+            let names = |call: &Call| call.state != State::Free && low(call.session) == session;
+            if guest.calls.iter().any(names) {
+                return Err(Refusal::Code(ret::ETHREAD_LIMIT));
+            }
+            guest.sessions.remove(at);
+        }
+        Ok(())
+    }
+
     /// The first two parameters of OPEN_SESSION name the application and the client.
-    fn admit_session(&self, count: u32) -> Result<(), Refusal> {
+    fn admit_open(&self, count: u32) -> Result<(), Refusal> {
         const META_VALUE: u64 = attr::VALUE_IN | attr::META;
         let [_, [META_VALUE, a, b, _], [META_VALUE, ..], ..] = self.guest.scratch else {
             return Err(BAD_PARAMETERS);
         };
         if count < 2 {
             return Err(BAD_PARAMETERS);
+        }
+        if self.guest.sessions.len() >= Limits::SESSIONS {
+            return Err(Refusal::Result(tee::OUT_OF_MEMORY));
         }
         if self.guest.config.policy == TaPolicy::Any {
             return Ok(());
@@ -283,9 +305,9 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
         let attributes = param[0];
         let known = attr::TYPE | attr::META | attr::NONCONTIG | attr::CACHE;
         let shape = Shape::of(attributes).ok_or(BAD_PARAMETERS)?;
-        call.outputs |= u8::from(shape.is_output()) << n;
         call.shapes[n] = shape;
         let plain = call.command != cmd::REGISTER_SHM && call.command != cmd::UNREGISTER_SHM;
+        call.outputs |= u8::from(plain && shape.is_output()) << n;
         if attributes <= attr::VALUE_INOUT && plain {
             if shape == Shape::NONE {
                 *param = [0; PARAM_WORDS];
@@ -508,19 +530,15 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
         let mut header = [0; 3];
         self.frames.read(self.slot, 1, &mut header);
         let [session, result, origin] = [low(header[0]), high(header[1]), low(header[2])];
+        let call = self.call();
+        if call.command == cmd::OPEN_SESSION {
+            call.session = pack(session, high(call.session));
+        }
         self.settle(result == tee::SUCCESS);
         let call = &self.guest.calls[self.slot];
-        let session = match call.command {
-            cmd::OPEN_SESSION => pack(session, high(call.session)),
-            _ => call.session,
-        };
-        let header = [session, pack(0, result), pack(origin, call.count)];
+        let header = [call.session, pack(0, result), pack(origin, call.count)];
         let mut written = call.window.write(self.memory, 1, &header);
-        let mut left = if call.command <= cmd::INVOKE {
-            call.outputs
-        } else {
-            0
-        };
+        let mut left = call.outputs;
         while left != 0 {
             let n = left.trailing_zeros() as usize;
             left &= left - 1;
@@ -539,6 +557,16 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
         let (made, count) = call.made();
         if call.command == cmd::STOP_ASYNC_NOTIF && success {
             self.guest.notified = false;
+        }
+        let session = low(call.session);
+        let open = match call.command {
+            cmd::OPEN_SESSION => success,
+            // Refused here, it was not taken off the list.
+            cmd::CLOSE_SESSION => !success && call.state == State::Secure,
+            _ => false,
+        };
+        if let (true, Err(at)) = (open, self.guest.sessions.binary_search(&session)) {
+            self.guest.sessions.insert(at, session);
         }
         let keep = match call.command {
             cmd::REGISTER_SHM => success,

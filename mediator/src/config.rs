@@ -35,6 +35,8 @@ impl Limits {
     pub const MAX_BUFFERS: u16 = 32_768;
     /// Most shared pages at once: 8 GiB.
     pub const MAX_PAGES: u32 = 1 << 21;
+    /// Sessions open at once.
+    pub const SESSIONS: usize = 256;
     /// Most shadow pages for lists.
     pub const MAX_LIST_FRAMES: u16 = 8_192;
 

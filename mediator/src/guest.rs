@@ -1,6 +1,7 @@
 //! One guest: its life, its fast calls, and the way of every other call to its handler.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::fmt;
 use core::num::NonZeroU16;
 
@@ -12,7 +13,7 @@ use crate::call::{Call, State};
 use crate::config::{Config, Dialect, Limits};
 use crate::host::{Event, Frames, Memory, Trace, What};
 use crate::message::Scratch;
-use crate::probe::{Optee, uid};
+use crate::probe::{Optee, UID};
 use crate::shadow::ListFrames;
 use crate::walk::Then;
 use crate::{Regs, Results, Step, Token, Visit, code, pair, reply};
@@ -32,6 +33,8 @@ pub struct Guest<T = ()> {
     pub(crate) inside: u32,
     pub(crate) buffers: Buffers,
     pub(crate) lists: ListFrames,
+    /// Sessions that the guest may name, in ascending order.
+    pub(crate) sessions: Vec<u32>,
     pub(crate) notified: bool,
     pub(crate) counters: Counters,
     pub(crate) scratch: Scratch,
@@ -102,12 +105,16 @@ impl core::error::Error for CreateError {}
 pub struct StillInside;
 
 /// The sizes of what [`Guest::new`] allocates, in bytes.
-pub(crate) fn heap_blocks(limits: &Limits) -> [usize; 6] {
+pub(crate) fn heap_blocks(limits: &Limits) -> [usize; 7] {
     let [records, buckets, pages, links] = Buffers::heap_blocks(limits);
     let lists = usize::from(limits.list_frames) * size_of::<u16>();
     let calls = usize::from(limits.calls) * size_of::<Call>();
-    [records, buckets, pages, links, lists, calls]
+    let sessions = SESSIONS * size_of::<u32>();
+    [records, buckets, pages, links, lists, calls, sessions]
 }
+
+/// Room for sessions: each call under way may end with one more than the quota.
+const SESSIONS: usize = Limits::SESSIONS + Limits::MAX_CALLS as usize;
 
 impl<T: Trace> Guest<T> {
     /// Lays out a guest whose id towards OP-TEE is `client`. No two guests may share one.
@@ -123,6 +130,7 @@ impl<T: Trace> Guest<T> {
             inside: 0,
             buffers: Buffers::new(&limits),
             lists: ListFrames::new(&limits),
+            sessions: Vec::with_capacity(SESSIONS),
             notified: false,
             counters: Counters::default(),
             scratch: Scratch::default(),
@@ -162,6 +170,7 @@ impl<T: Trace> Guest<T> {
         self.notified = false;
         self.buffers.clear();
         self.lists.clear();
+        self.sessions.clear();
         for n in 0..self.calls.len() {
             if self.calls[n].state != State::Free {
                 self.calls[n].retire();
@@ -266,7 +275,7 @@ impl<T: Trace> Guest<T> {
         let optee = &self.optee;
         match id {
             func::CALLS_COUNT => code(optee.calls_count),
-            func::CALLS_UID => Step::Reply(uid().map(u64::from)),
+            func::CALLS_UID => Step::Reply(UID.map(u64::from)),
             func::CALLS_REVISION => Step::Reply(optee.calls_revision.map(u64::from)),
             func::GET_OS_UUID => Step::Reply(optee.os_uuid.map(u64::from)),
             func::GET_OS_REVISION => Step::Reply(optee.os_revision.map(u64::from)),
@@ -286,27 +295,20 @@ impl<T: Trace> Guest<T> {
     fn capabilities(&self, normal: u32) -> Step {
         let modern = self.config.dialect == Dialect::Modern;
         let mut offered = cap::DYNAMIC_SHM | cap::MEMREF_NULL | cap::RPMB_PROBE;
-        offered |= if modern { cap::RPC_ARG } else { 0 };
-        offered |= if self.offers_notifications() {
-            cap::ASYNC_NOTIF
-        } else {
-            0
-        };
-        let offered = offered & self.optee.capabilities;
-        if normal & !1 != 0 {
-            return reply(ret::ENOTAVAIL, offered, 0, 0);
+        let (mut max, mut params) = (0, 0);
+        if modern {
+            offered |= cap::RPC_ARG;
+            params = self.optee.rpc_params;
         }
-        let max = if self.offers_notifications() {
-            self.optee.max_notification
-        } else {
-            0
-        };
-        reply(
-            ret::OK,
-            offered,
-            max,
-            if modern { self.optee.rpc_params } else { 0 },
-        )
+        if self.offers_notifications() {
+            offered |= cap::ASYNC_NOTIF;
+            max = self.optee.max_notification;
+        }
+        offered &= self.optee.capabilities;
+        match normal {
+            0 | 1 => reply(ret::OK, offered, max, params),
+            _ => reply(ret::ENOTAVAIL, offered, 0, 0),
+        }
     }
 
     /// Whether both sides can do asynchronous notifications.
@@ -369,12 +371,8 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
     fn resume(&mut self, regs: &Regs) -> Step {
         let id = regs[3] as u32;
         self.slot = (id & 0xff) as usize;
-        let Some(call) = self
-            .guest
-            .calls
-            .get(self.slot)
-            .filter(|call| call.id() == id)
-        else {
+        let calls = &self.guest.calls;
+        let Some(call) = calls.get(self.slot).filter(|call| call.id() == id) else {
             return code(ret::ERESUME);
         };
         let value = pair(regs[1], regs[2]);

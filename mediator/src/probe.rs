@@ -6,7 +6,7 @@ use crate::abi::{RPC_PARAMS, cap, func, ret};
 use crate::{Regs, Results};
 
 /// The UID of OP-TEE's API: 384fb3e0-e7f8-11e3-af63-0002a5d5c51b.
-const UID: [u32; 4] = [0x384f_b3e0, 0xe7f8_11e3, 0xaf63_0002, 0xa5d5_c51b];
+pub(crate) const UID: [u32; 4] = [0x384f_b3e0, 0xe7f8_11e3, 0xaf63_0002, 0xa5d5_c51b];
 
 /// The OP-TEE that was found: what guests are told about it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -116,9 +116,4 @@ pub fn probe(mut smc: impl FnMut(Regs) -> Results) -> Result<Optee, ProbeError> 
         max_notification,
         rpc_params,
     })
-}
-
-/// The UID as a guest's CALLS_UID gets it.
-pub(crate) const fn uid() -> [u32; 4] {
-    UID
 }

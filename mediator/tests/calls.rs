@@ -86,14 +86,15 @@ fn a_session_lives_from_open_to_close() {
         ..Message::open([1; 16], &[Param::value(2, 0, 0, 0)])
     };
     let (w0, words) = client.call(&mut world, &open);
-    assert_eq!((w0, words[2], words[1]), (ret::OK, 0, 0x77 << 32 | 1));
+    assert_eq!((w0, words[2], words[1]), (ret::OK, 0, 0x77 << 32 | 2));
     assert_eq!(words[13], output(2, 1));
+    assert_eq!(world.optee.sessions(CLIENT), 2);
     let close = Message {
-        session: 1,
+        session: 2,
         ..Message::new(cmd::CLOSE_SESSION, &[])
     };
     assert_eq!(client.call(&mut world, &close).1[2], 0);
-    assert_eq!(world.optee.sessions(CLIENT), 0);
+    assert_eq!(world.optee.sessions(CLIENT), 1);
     assert_eq!(
         client.call(&mut world, &close).1[2] >> 32,
         u64::from(tee::BAD_PARAMETERS)

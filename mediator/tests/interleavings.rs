@@ -284,6 +284,35 @@ fn both_sides_give_the_same_cookie_for_an_allocation() {
     assert!(orders > 4_000, "{orders} orders");
 }
 
+/// The number of a session that is closed goes to the next one, which may fail to open.
+#[test]
+fn a_session_is_named_while_it_is_closed_and_its_number_given_away() {
+    let close = Message {
+        session: 1,
+        ..Message::new(cmd::CLOSE_SESSION, &[])
+    };
+    let open = Message::open([9; 16], &[]);
+    let failing = vec![Act::Interrupt, Act::Result(tee::GENERIC)];
+    let first = [Deed::Call(close, vec![]), Deed::Call(open, failing)];
+    let second = [invoke(&[], &[Act::Interrupt]), invoke(&[], &[])];
+    let orders = explore([&first, &second], 2, |world, outcomes| {
+        let closed = outcomes[0][0];
+        assert!(
+            closed == DONE || closed.0 == ret::ETHREAD_LIMIT,
+            "{closed:?}"
+        );
+        let invoked = outcomes[1].iter();
+        assert!(
+            invoked
+                .clone()
+                .all(|outcome| [DONE, REFUSED].contains(outcome))
+        );
+        assert_eq!(world.optee.bad_sessions, 0);
+        assert_eq!(world.optee.sessions(CLIENT), usize::from(closed != DONE));
+    });
+    assert!(orders > 500, "{orders} orders");
+}
+
 #[test]
 fn two_calls_each_with_lists_and_rpcs_do_not_meet() {
     let deeds = |cookie| {

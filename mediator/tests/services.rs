@@ -35,6 +35,7 @@ fn world(dialect: Dialect, notifications: bool) -> World {
     };
     let mut world = World::unborn(config, optee, 128, 1);
     world.create().unwrap();
+    world.open_session();
     world
 }
 

@@ -3,7 +3,7 @@
 //! It does what the ABI says, unless a [`Act`] or a field says otherwise, and it panics when
 //! something reaches it that must never reach OP-TEE.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use mediator::abi::{attr, cap, cmd, func, ret, rpc, tee};
 use mediator::{Regs, Results};
@@ -58,6 +58,14 @@ struct Thread {
     acts: VecDeque<Act>,
     /// The request the guest is serving.
     asked: Option<Rpc>,
+    /// The session that it opens or that its message names; else 0.
+    session: u32,
+}
+
+impl Thread {
+    fn command(&self) -> u32 {
+        self.words[0] as u32
+    }
 }
 
 /// One guest's share of OP-TEE.
@@ -65,9 +73,37 @@ struct Thread {
 struct Partition {
     threads: BTreeMap<u32, Thread>,
     shm: BTreeMap<u64, Shm>,
-    sessions: BTreeSet<u32>,
+    /// Whether they are open; they are listed as soon as their opening begins.
+    sessions: BTreeMap<u32, bool>,
     notified: bool,
     pending: VecDeque<u32>,
+}
+
+impl Partition {
+    /// The session of a new thread. They count up from the last one.
+    fn session(&mut self, words: &[u64]) -> u32 {
+        match words[0] as u32 {
+            cmd::OPEN_SESSION => {
+                let next = self
+                    .sessions
+                    .last_key_value()
+                    .map_or(1, |(last, _)| last + 1);
+                self.sessions.insert(next, false);
+                next
+            }
+            cmd::INVOKE | cmd::CLOSE_SESSION | cmd::CANCEL => words[1] as u32,
+            _ => 0,
+        }
+    }
+
+    /// A thread is over. What it was opening is gone, unless it is open now.
+    fn end(&mut self, id: u32) -> Thread {
+        let thread = self.threads.remove(&id).expect("known");
+        if thread.command() == cmd::OPEN_SESSION && !self.sessions[&thread.session] {
+            self.sessions.remove(&thread.session);
+        }
+        thread
+    }
 }
 
 /// The model.
@@ -89,11 +125,12 @@ pub struct FakeOptee {
     pub calls: Vec<u32>,
     /// Messages with a cookie or range that is not that of a registered buffer.
     pub bad_cookies: u32,
+    /// Times that a call went on whose session another call was still opening.
+    pub bad_sessions: u32,
     /// Resumes of threads that do not exist.
     pub bad_resumes: u32,
     /// Capabilities it shows.
     pub capabilities: u32,
-    next_session: u32,
 }
 
 impl Default for FakeOptee {
@@ -108,9 +145,9 @@ impl Default for FakeOptee {
             served: Vec::new(),
             calls: Vec::new(),
             bad_cookies: 0,
+            bad_sessions: 0,
             bad_resumes: 0,
             capabilities: 0xdd | cap::ASYNC_NOTIF,
-            next_session: 1,
         }
     }
 }
@@ -153,9 +190,9 @@ impl FakeOptee {
 
     /// Sessions of a guest.
     pub fn sessions(&self, client: u32) -> usize {
-        self.guests
-            .get(&client)
-            .map_or(0, |guest| guest.sessions.len())
+        self.guests.get(&client).map_or(0, |guest| {
+            guest.sessions.values().filter(|&&open| open).count()
+        })
     }
 
     /// Whether OP-TEE knows the guest.
@@ -281,11 +318,13 @@ impl FakeOptee {
             None => self.plans.pop_front().unwrap_or_default(),
         }
         .into();
+        let session = guest.session(&words);
         let thread = Thread {
             message,
             words,
             acts,
             asked: None,
+            session,
         };
         self.bad_cookies += u32::from(!check_params(&thread, &guest.shm, pool));
         guest.threads.insert(id, thread);
@@ -325,21 +364,23 @@ impl FakeOptee {
     fn run(&mut self, client: u32, id: u32, pool: &mut Pool) -> Results {
         let guest = self.guests.get_mut(&client).expect("known");
         let thread = guest.threads.get_mut(&id).expect("known");
+        let is_opening = guest.sessions.get(&thread.session) == Some(&false);
+        self.bad_sessions += u32::from(is_opening && thread.command() != cmd::OPEN_SESSION);
         let act = thread.acts.pop_front();
         match act {
             Some(Act::Interrupt) => results([ret::RPC_FOREIGN_INTR, 0, 0, id]),
             Some(Act::Raw([w0, w1, w2, w3])) => {
                 if w0 < ret::RPC_ALLOC || w0 == ret::UNKNOWN {
-                    guest.threads.remove(&id);
+                    guest.end(id);
                 }
                 results([w0, w1, w2, if w3 == 0 { id } else { w3 }])
             }
             Some(Act::Code(code)) => {
-                guest.threads.remove(&id);
+                guest.end(id);
                 results([code, 0, 0, 0])
             }
             Some(Act::Result(result)) => {
-                let thread = guest.threads.remove(&id).expect("known");
+                let thread = guest.end(id);
                 pool.poke(thread.message + 16, u64::from(result) << 32);
                 results([ret::OK, 0, 0, 0])
             }
@@ -408,20 +449,21 @@ impl FakeOptee {
     /// Does what the message says.
     fn finish(&mut self, client: u32, id: u32, pool: &mut Pool) -> Results {
         let guest = self.guests.get_mut(&client).expect("known");
-        let thread = guest.threads.remove(&id).expect("known");
+        let thread = &guest.threads[&id];
+        if thread.command() == cmd::OPEN_SESSION {
+            guest.sessions.insert(thread.session, true);
+        }
+        let thread = guest.end(id);
         let words = &thread.words;
         let param = |n: usize| -> [u64; 4] { words[4 + 4 * n..8 + 4 * n].try_into().expect("4") };
         let mut result = tee::SUCCESS;
         match words[0] as u32 {
             cmd::OPEN_SESSION => {
-                let session = self.next_session;
-                self.next_session += 1;
-                guest.sessions.insert(session);
                 let cancel = pool.peek(thread.message + 8).unwrap_or_default() & !0xFFFF_FFFF;
-                pool.poke(thread.message + 8, cancel | u64::from(session));
+                pool.poke(thread.message + 8, cancel | u64::from(thread.session));
             }
             cmd::CLOSE_SESSION => {
-                if !guest.sessions.remove(&(words[1] as u32)) {
+                if guest.sessions.remove(&thread.session).is_none() {
                     result = tee::BAD_PARAMETERS;
                 }
             }

@@ -6,10 +6,12 @@ use std::num::NonZeroU16;
 use addr::VcpuId;
 use mediator::abi::{func, ret};
 use mediator::{
-    Config, Counters, CreateError, Event, Guest, Optee, Regs, Results, Step, Token, Trace, Usage,
+    Config, Counters, CreateError, Event, Guest, Optee, Regs, Results, Step, TaPolicy, Token,
+    Trace, Usage, Uuid,
 };
 
 use crate::is_host;
+use crate::linux::{Client, Message, Way};
 use crate::optee::FakeOptee;
 use crate::ram::{Pool, Ram};
 
@@ -60,11 +62,29 @@ pub struct World {
 pub const CLIENT: u32 = 1;
 
 impl World {
-    /// A guest with this much RAM, known to OP-TEE.
+    /// A guest with this much RAM, known to OP-TEE, with session 1 open.
     pub fn new(config: Config, pages: usize) -> Self {
         let mut world = Self::unborn(config, FakeOptee::default(), pages, CLIENT);
         world.create().expect("OP-TEE has room");
+        world.open_session();
         world
+    }
+
+    /// Opens a session with an application that the policy permits; leaves no mark in RAM or in
+    /// OP-TEE's logs.
+    pub fn open_session(&mut self) {
+        let uuid = match &self.config.policy {
+            TaPolicy::Only(list) => list[0],
+            _ => Uuid([0x99; 16]),
+        };
+        let mut client = Client::new(self, 0, Way::Classic);
+        client.arg = self.ram.page(1);
+        let (w0, words) = client.call(self, &Message::open(uuid.0, &[]));
+        assert_eq!((w0, words[2] >> 32), (ret::OK, 0), "OPEN_SESSION");
+        self.ram.put(client.arg, &[0; 512]);
+        self.optee.seen.clear();
+        self.optee.served.clear();
+        self.optee.calls.clear();
     }
 
     /// A guest that OP-TEE does not know yet.

@@ -283,7 +283,7 @@ name = "hostile"
 vcpus = 2
 memory = "16MiB"
 kernel = "testguest.bin"
-bootargs = "test=hostile hostile-rounds=2000 seed=1"
+bootargs = "test=hostile hostile-rounds=2000 hostile-threads=2 seed=1"
 [guest.tee]
 max-shared = "16MiB"
 "#;

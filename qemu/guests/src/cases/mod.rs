@@ -10,6 +10,7 @@ mod gic;
 mod hostile;
 mod id;
 mod isolation;
+mod loading;
 mod neighbour;
 mod optee;
 mod psci;
@@ -77,6 +78,11 @@ pub const GROUPS: &[Group] = &[
         name: "optee",
         by_default: true,
         tests: optee::TESTS,
+    },
+    Group {
+        name: "loading",
+        by_default: true,
+        tests: loading::TESTS,
     },
     Group {
         name: "hostile",

@@ -26,6 +26,8 @@ pub mod command {
     pub const INVOKE: u32 = 1;
     /// CLOSE_SESSION.
     pub const CLOSE: u32 = 2;
+    /// CANCEL.
+    pub const CANCEL: u32 = 3;
     /// REGISTER_SHM.
     pub const REGISTER: u32 = 4;
     /// UNREGISTER_SHM.
@@ -203,6 +205,29 @@ pub fn perform(function: u64, page: Page) -> (u64, u32) {
     let [high, low] = split(page.address());
     let status = converse(raw([function, high, low, 1, 0, 0, 0, 0]), page);
     (status, page.word(RET))
+}
+
+/// A message that makes OP-TEE ask for a TA that is not there.
+pub fn no_ta(page: Page) -> Page {
+    let (a, b) = NO_TA;
+    let page = page
+        .message(command::OPEN, 2)
+        .param(0, 0x101, [a, b, 0])
+        .param(1, 0x101, [0, 0, 0x8000_0000]);
+    prepare_rpc(page);
+    page
+}
+
+/// Makes the call with the message in `page` up to its end or to its first RPC that is no
+/// interrupt.
+pub fn begin(page: Page) -> Regs {
+    const FOREIGN_INTERRUPT: u64 = 0xffff_0004;
+    let [high, low] = split(page.address());
+    let mut out = raw([WITH_RPC_ARG, high, low, 1, 0, 0, 0, 0]);
+    while out[0] == FOREIGN_INTERRUPT {
+        out = raw(reply(&out, page));
+    }
+    out
 }
 
 /// The same by CALL_WITH_REGD_ARG: the message is in registered memory.

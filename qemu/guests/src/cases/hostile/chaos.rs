@@ -131,10 +131,9 @@ pub fn rounds() -> u64 {
     env::number("hostile-rounds").unwrap_or(2000)
 }
 
-/// How many calls are left suspended at once. With two, OP-TEE 4.5 was seen to panic
-/// (ts_get_current_session, after a refused SHM_ALLOC), which ends the run.
+/// How many calls are left suspended at once: all threads that Debian's OP-TEE has for a guest.
 pub fn threads() -> usize {
-    env::number("hostile-threads").unwrap_or(1) as usize
+    env::number("hostile-threads").unwrap_or(2) as usize
 }
 
 /// A generator with a taste.
