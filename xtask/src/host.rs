@@ -24,9 +24,14 @@ const TOOLS: [(&str, &str); 11] = [
     ("xz", "xz-utils"),
 ];
 
-/// Makes sure that every tool is there.
+/// Makes sure that every tool is there that most tasks need.
 pub fn ensure_tools(cache: &Cache) -> Result<()> {
-    let missing = TOOLS.iter().filter(|(program, _)| find(program).is_none());
+    ensure(cache, &TOOLS)
+}
+
+/// Makes sure that programs are there, each named with its package.
+pub fn ensure(cache: &Cache, tools: &[(&str, &'static str)]) -> Result<()> {
+    let missing = tools.iter().filter(|(program, _)| find(program).is_none());
     let mut packages: Vec<&str> = missing.map(|(_, package)| *package).collect();
     packages.dedup();
     install(cache, &packages)

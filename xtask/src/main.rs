@@ -66,6 +66,8 @@ enum Task {
     },
     /// Check a manifest and pack it with its guests' files
     Bundle(bundle::Options),
+    /// Make what a board boots from: a folder of files, and the image of a card or disk
+    Image(boards::card::Options),
     /// Boot the hypervisor and its guests in QEMU
     RunQemu(Box<run::Options>),
     /// Check formatting, lints, layering and size budgets
@@ -96,6 +98,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         } => fetch(refresh, optee_suite)?,
         Task::Build { debug } => build(debug)?,
         Task::Bundle(options) => bundle::write(&options)?,
+        Task::Image(options) => boards::card::make(&options)?,
         Task::RunQemu(options) => return run::run(&options),
         Task::Check => return check::run(),
         Task::Test(options) => return test::run(&options),

@@ -3,6 +3,7 @@
 //! A recipe says what firmware the board needs and how it is made, what the boot loader leaves in
 //! memory and in the device tree, and QEMU's arguments. The hypervisor's image is the same on all.
 
+pub mod card;
 mod emulator;
 mod rpi4;
 mod tree;
@@ -16,7 +17,7 @@ use anyhow::{Result, bail};
 
 use crate::apt::Apt;
 use crate::cache::{Cache, Inputs};
-use crate::firmware::{self, Gic, Optee};
+use crate::firmware::{Gic, Optee};
 use crate::packages::{self, Packages};
 use crate::qemu::{Files, Machine};
 
@@ -43,6 +44,8 @@ pub enum Loader {
     TfA,
     /// QEMU itself, as it loads Linux: no firmware, so no TEE
     Direct,
+    /// Debian's U-Boot, from the disk that `cargo xtask image` makes: no TEE
+    UBoot,
 }
 
 /// What a machine is started from that is not ours.
@@ -68,11 +71,7 @@ impl Firmware {
     pub fn ensure(cache: &Cache, packages: &Packages, machine: &Machine) -> Result<Self> {
         check(machine)?;
         match machine.board {
-            Board::Virt if machine.loader == Loader::Direct => Ok(Self::default()),
-            Board::Virt => {
-                let optee = machine.secure_world();
-                firmware::flash(cache, packages, machine.gic, optee).map(Self::flash)
-            }
+            Board::Virt => virt::firmware(cache, packages, machine),
             Board::Rpi4 => rpi4::firmware(cache, packages),
             Board::Zcu102 => zcu102::firmware(cache, packages),
         }
@@ -125,7 +124,10 @@ fn check(machine: &Machine) -> Result<()> {
         Board::Zcu102 if world.is_some_and(|world| world != Optee::Virtualized) => {
             bail!("the ZCU102 is started with OP-TEE only: leave out --optee")
         }
-        Board::Zcu102 if machine.loader == Loader::Direct => {
+        Board::Rpi4 if machine.loader == Loader::UBoot => {
+            bail!("the Raspberry Pi 4 is started by TF-A or directly: choose another --loader")
+        }
+        Board::Zcu102 if machine.loader != Loader::TfA => {
             bail!("the ZCU102 is started by TF-A only: leave out --loader")
         }
         Board::Rpi4 | Board::Zcu102 => Ok(()),

@@ -11,6 +11,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use super::card::{self, Content};
 use super::{Emulator, Firmware, Loader, Tree, device_tree, escape, loader};
 use crate::cache::{Cache, Inputs};
 use crate::command;
@@ -21,16 +22,16 @@ use crate::qemu::Files;
 /// Its device tree among those of Debian's kernel.
 pub const TREE: &str = "broadcom/bcm2711-rpi-4-b.dtb";
 /// Where the image is loaded: a multiple of 2 MiB behind the stub.
-pub const KERNEL: u32 = 0x20_0000;
+const KERNEL: u32 = 0x20_0000;
 /// Where the device tree is loaded here; the GPU's firmware chooses its own place.
 const DTB: u32 = 0x0700_0000;
 /// Where the bundle is loaded. Not "followkernel": that is behind the image's file, where the
 /// image has its bss.
-pub const BUNDLE: u32 = 0x0800_0000;
+const BUNDLE: u32 = 0x0800_0000;
 /// The armstub's file.
-pub const STUB: &str = "bl31.bin";
+const STUB: &str = "bl31.bin";
 /// The tree's file.
-pub const DTB_FILE: &str = "bcm2711-rpi-4-b.dtb";
+const DTB_FILE: &str = "bcm2711-rpi-4-b.dtb";
 
 const MACHINE: &str = "raspi4b";
 /// The rate at which QEMU counts. TF-A writes the board's own 54 MHz to CNTFRQ_EL0.
@@ -63,6 +64,35 @@ pub fn firmware(cache: &Cache, packages: &Packages) -> Result<Firmware> {
         emulator: Emulator::with(cache, MACHINE)?,
         image: Some(dir),
     })
+}
+
+/// What is on the card beside the image, the bundle and the GPU's own firmware, which is not free
+/// software.
+pub fn card(firmware: &Firmware) -> Result<card::Files> {
+    let folder = firmware.image.as_deref().context("firmware")?;
+    let config = format!(
+        "# Read by the GPU's firmware, which starts TF-A, which starts teevisor.\n\
+         arm_64bit=1\n\
+         enable_uart=1\n\
+         enable_gic=1\n\
+         armstub={STUB}\n\
+         kernel={}\n\
+         kernel_address={KERNEL:#x}\n\
+         device_tree={DTB_FILE}\n\
+         # Not followkernel: that is where the image has its bss.\n\
+         initramfs {} {BUNDLE:#x}\n",
+        card::IMAGE,
+        card::BUNDLE
+    );
+    let add = "Add start4.elf and fixup4.dat of the Raspberry Pi's firmware to this partition.\n\
+               Debian has them in raspi-firmware (section non-free-firmware), below\n\
+               /usr/lib/raspi-firmware. Their licence permits use with this board only.\n";
+    Ok(vec![
+        ("config.txt", Content::Text(config)),
+        ("ADD-FIRMWARE.txt", Content::Text(add.into())),
+        (STUB, Content::Copy(folder.join(STUB))),
+        (DTB_FILE, Content::Copy(folder.join(DTB_FILE))),
+    ])
 }
 
 /// QEMU's command without serial ports, and the number of the port that is the console.

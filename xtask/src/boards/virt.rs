@@ -1,51 +1,121 @@
 //! QEMU's virt machine.
 //!
 //! TF-A and OP-TEE lie in a flash image; QEMU's loader puts the image and the bundle into RAM, where
-//! TF-A enters the image. Without firmware, QEMU loads both as it loads Linux.
+//! TF-A enters the image. Without firmware, QEMU loads both as it loads Linux. U-Boot loads them
+//! from a disk, which is what `cargo xtask image` makes.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::{Emulator, Loader, Tree, escape, loader};
+use super::card::{self, Content};
+use super::{Board, Emulator, Firmware, Loader, Tree, escape, loader};
+use crate::apt::Apt;
+use crate::cache::{Cache, Inputs};
 use crate::command;
-use crate::firmware::BL33;
+use crate::firmware::{self, BL33};
+use crate::packages::{self, Packages};
 use crate::qemu::{Files, Machine};
 
 /// Where the bundle, or a kernel's initial file system, is loaded.
 const INITRD: u64 = 0x6800_0000;
 
+/// The flash image of TF-A and OP-TEE, or U-Boot's; nothing if QEMU is the loader.
+pub fn firmware(cache: &Cache, packages: &Packages, machine: &Machine) -> Result<Firmware> {
+    match machine.loader {
+        Loader::TfA => {
+            let optee = machine.secure_world();
+            firmware::flash(cache, packages, machine.gic, optee).map(Firmware::flash)
+        }
+        Loader::Direct => Ok(Firmware::default()),
+        Loader::UBoot => {
+            card::ensure_tools(cache)?;
+            u_boot(cache).map(Firmware::flash)
+        }
+    }
+}
+
+/// Debian's U-Boot for this machine.
+fn u_boot(cache: &Cache) -> Result<PathBuf> {
+    const PACKAGE: &str = "u-boot-qemu";
+    let suite = packages::RELEASE.name();
+    let dir = cache.step(
+        "u-boot",
+        Inputs::default().texts(["1", suite, PACKAGE]),
+        |work| {
+            let apt = Apt::arm64(cache, suite);
+            apt.prepare(work)?;
+            apt.binaries(&[PACKAGE], work)
+        },
+    )?;
+    Ok(dir.join("root/usr/lib/u-boot/qemu_arm64/u-boot.bin"))
+}
+
+/// What U-Boot needs on its disk. The tree is the one that QEMU gave to U-Boot.
+pub fn card() -> card::Files {
+    let script = card::script("${fdtcontroladdr}", "");
+    vec![("boot.cmd", Content::Script(script))]
+}
+
 /// QEMU's command without serial ports; the console is the first. Writes the device tree to `tree`
 /// if the loader would.
 pub fn command(machine: &Machine, files: &Files, tree: &Path) -> Result<Command> {
     let mut qemu = files.firmware.emulator.command();
-    if machine.loader == Loader::Direct {
-        qemu.args(arguments(machine, "", None));
-        qemu.arg("-kernel").arg(&files.bl33);
-        if let Some(initrd) = &files.initrd {
-            qemu.arg("-initrd").arg(initrd);
+    let flash = files.firmware.image.as_deref();
+    match machine.loader {
+        Loader::TfA => {
+            write_tree(machine, files, flash.context("flash image")?, tree)?;
+            qemu.args(arguments(machine, "", flash));
+            qemu.arg("-dtb").arg(tree);
+            qemu.args(["-device", &loader(&files.bl33, BL33)]);
+            if let Some(initrd) = &files.initrd {
+                qemu.args(["-device", &loader(initrd, INITRD)]);
+            }
         }
-        if let Some(bootargs) = &files.bootargs {
-            qemu.args(["-append", bootargs]);
+        Loader::Direct => {
+            qemu.args(arguments(machine, "", None));
+            qemu.arg("-kernel").arg(&files.bl33);
+            if let Some(initrd) = &files.initrd {
+                qemu.arg("-initrd").arg(initrd);
+            }
+            if let Some(bootargs) = &files.bootargs {
+                qemu.args(["-append", bootargs]);
+            }
         }
-        return Ok(qemu);
-    }
-    let flash = files.firmware.image.as_deref().context("flash image")?;
-    write_tree(machine, files, flash, tree)?;
-    qemu.args(arguments(machine, "", Some(flash)));
-    qemu.arg("-dtb").arg(tree);
-    qemu.args(["-device", &loader(&files.bl33, BL33)]);
-    if let Some(initrd) = &files.initrd {
-        qemu.args(["-device", &loader(initrd, INITRD)]);
+        Loader::UBoot => {
+            let disk = write_disk(files, tree)?;
+            qemu.args(arguments(machine, "", flash));
+            let drive = format!("if=none,id=card,format=raw,file={}", escape(&disk));
+            // Not where a guest's disk would be.
+            let device = "virtio-blk-device,drive=card,bus=virtio-mmio-bus.0";
+            qemu.args(["-drive", &drive, "-device", device]);
+        }
     }
     Ok(qemu)
 }
 
+/// The disk for U-Boot, beside `tree`.
+fn write_disk(files: &Files, tree: &Path) -> Result<PathBuf> {
+    let folder = tree.with_file_name("disk");
+    fs::create_dir_all(&folder)?;
+    card::lay_out(Board::Virt, &files.firmware, &files.bl33, &folder)?;
+    if let Some(bundle) = &files.initrd {
+        fs::copy(bundle, folder.join(card::BUNDLE))?;
+    }
+    let disk = tree.with_file_name("disk.img");
+    card::write(&folder, &disk)?;
+    Ok(disk)
+}
+
 fn arguments(machine: &Machine, option: &str, flash: Option<&Path>) -> Vec<String> {
     let gic = machine.gic.version();
-    let secure = if flash.is_some() { "on" } else { "off" };
+    let secure = if machine.loader == Loader::TfA {
+        "on"
+    } else {
+        "off"
+    };
     let el2 = if machine.el2 { "on" } else { "off" };
     let name = format!("virt,secure={secure},virtualization={el2},gic-version={gic}{option}");
     let smp = machine.smp.to_string();

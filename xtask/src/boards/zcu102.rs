@@ -10,6 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use super::card::{self, Content};
 use super::{Emulator, Firmware, Tree, device_tree, loader};
 use crate::cache::{Cache, Inputs};
 use crate::make::{OpteeBuild, TfA};
@@ -27,11 +28,11 @@ const BUNDLE: u64 = 0x2000_0000;
 const OPTEE: u64 = 0x6000_0000;
 const OPTEE_SIZE: u32 = 0x1000_0000;
 /// TF-A's file.
-pub const BL31: &str = "bl31.elf";
+const BL31: &str = "bl31.elf";
 /// OP-TEE's file.
-pub const TEE: &str = "tee.bin";
+const TEE: &str = "tee.bin";
 /// The tree's file.
-pub const DTB_FILE: &str = "zynqmp-zcu102-rev1.0.dtb";
+const DTB_FILE: &str = "zynqmp-zcu102-rev1.0.dtb";
 
 const MACHINE: &str = "xlnx-zcu102";
 /// The rate at which QEMU counts. It has not the register from which TF-A sets CNTFRQ_EL0.
@@ -81,6 +82,34 @@ fn add_optee(tree: &Tree) -> Result<()> {
     tree.node(&memory)?;
     tree.cells(&memory, "reg", &[0, OPTEE as u32, 0, OPTEE_SIZE])?;
     tree.cells(&memory, "no-map", &[])
+}
+
+/// What is on the card beside the image and the bundle. The first-stage boot loader, the PMU's
+/// firmware and U-Boot are the vendor's; bootgen packs them with TF-A and OP-TEE as BOOT.BIN.
+pub fn card(firmware: &Firmware) -> Result<card::Files> {
+    let folder = firmware.image.as_deref().context("firmware")?;
+    let script = card::script(
+        "${fdt_addr_r}",
+        &format!("load ${{devtype}} ${{devnum}}:${{distro_bootpart}} ${{fdt_addr_r}} {DTB_FILE}\n"),
+    );
+    let bif = format!(
+        "// bootgen -arch zynqmp -image boot.bif -o BOOT.BIN\n\
+         // fsbl.elf, pmufw.elf and u-boot.elf: the vendor's, for this board.\n\
+         the_ROM_image:\n{{\n\
+         \t[bootloader, destination_cpu=a53-0] fsbl.elf\n\
+         \t[pmufw_image] pmufw.elf\n\
+         \t[destination_cpu=a53-0, exception_level=el-3, trustzone] {BL31}\n\
+         \t[destination_cpu=a53-0, exception_level=el-1, trustzone, load={OPTEE:#x}, \
+         startup={OPTEE:#x}] {TEE}\n\
+         \t[destination_cpu=a53-0, exception_level=el-2] u-boot.elf\n}}\n"
+    );
+    Ok(vec![
+        ("boot.cmd", Content::Script(script)),
+        ("boot.bif", Content::Text(bif)),
+        (BL31, Content::Copy(folder.join(BL31))),
+        (TEE, Content::Copy(folder.join(TEE))),
+        (DTB_FILE, Content::Copy(folder.join(DTB_FILE))),
+    ])
 }
 
 /// QEMU's command without serial ports; the console is the first.

@@ -606,6 +606,20 @@ pub const CASES: &[Case] = &[
         ..NO_TEE
     },
     Case {
+        name: "linux-u-boot",
+        loader: Loader::UBoot,
+        expect: &[
+            OK,
+            Line("U-Boot 20"),
+            Line("Starting kernel"),
+            Line("init: the device tree has no TEE"),
+            PANIC,
+            QUIET,
+            Off,
+        ],
+        ..NO_TEE
+    },
+    Case {
         name: "rpi4-linux",
         board: Board::Rpi4,
         boots: Boots::Linux("test ! -e /dev/tee0 && test $(nproc) = 2"),
