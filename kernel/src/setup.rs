@@ -300,7 +300,7 @@ fn report_guests() {
 /// Lets the guests go; `own` is the bytes of RAM that EL2 keeps for itself.
 fn start_guests(entry_ticks: u64, own: u64) {
     let before_images = timer::now();
-    vm::all().iter().for_each(lifecycle::start);
+    vm::all().iter().for_each(lifecycle::start_first);
     let after_images = timer::now();
     let (used, total) = heap::usage();
     info!(

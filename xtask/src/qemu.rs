@@ -13,6 +13,10 @@ use crate::packages::Suite;
 /// QEMU for 64-bit Arm.
 pub const PROGRAM: &str = "qemu-system-aarch64";
 
+/// Where the bytes lie that something before the hypervisor left: free RAM, which guests are given
+/// first.
+const RESIDUE: u64 = 0x40a0_0000;
+
 /// What the machine has.
 #[derive(Clone, clap::Args)]
 pub struct Machine {
@@ -57,6 +61,9 @@ pub struct Machine {
     /// What is loaded into QEMU itself, with its arguments.
     #[arg(skip)]
     pub plugin: Option<Plugin>,
+    /// A file that is in RAM at [`RESIDUE`] when the machine starts.
+    #[arg(skip)]
+    pub residue: Option<PathBuf>,
 }
 
 /// A program that QEMU runs along with the machine: its file, and `NAME=VALUE` arguments.
@@ -94,6 +101,7 @@ impl Default for Machine {
             gdb: false,
             el2: true,
             plugin: None,
+            residue: None,
         }
     }
 }
@@ -145,6 +153,9 @@ impl Machine {
         if let Some(disk) = &self.disk {
             let drive = format!("if=none,id=disk,format=raw,file={}", escape(disk));
             qemu.args(["-drive", &drive, "-device", "virtio-blk-device,drive=disk"]);
+        }
+        if let Some(residue) = &self.residue {
+            qemu.args(["-device", &boards::loader(residue, RESIDUE)]);
         }
         if let Some(plugin) = &self.plugin {
             qemu.args(["-plugin", &plugin.option()]);

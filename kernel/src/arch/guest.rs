@@ -131,7 +131,6 @@ fn hcr_value() -> u64 {
         | hcr::TACR
         | hcr::RW;
     // Each of these is RES0 on a CPU without the feature.
-    let has = |register: u64, shift: u32| register >> shift & 0xf != 0;
     if has(read_sysreg!("id_aa64mmfr1_el1"), 16) {
         value |= hcr::TLOR;
     }
@@ -141,11 +140,21 @@ fn hcr_value() -> u64 {
     if has(read_sysreg!("id_aa64pfr1_el1"), 8) {
         value |= hcr::TID5;
     }
-    // Pointer authentication (APA, API, GPA, GPI): the keys are the guest's.
-    if read_sysreg!("id_aa64isar1_el1") & 0xff00_0ff0 != 0 {
+    // The keys are the guest's.
+    if has_pointer_authentication() {
         value |= hcr::APK | hcr::API;
     }
     value
+}
+
+/// Whether the field of an identification register at `shift` says that there is something.
+fn has(register: u64, shift: u32) -> bool {
+    register >> shift & 0xf != 0
+}
+
+/// FEAT_PAuth: APA, API, GPA, GPI.
+fn has_pointer_authentication() -> bool {
+    read_sysreg!("id_aa64isar1_el1") & 0xff00_0ff0 != 0
 }
 
 /// Makes the guest's next instruction take a virtual SError.
@@ -262,13 +271,25 @@ fn reset_el1() {
     macro_rules! clear {
         ($($name:literal)*) => { $( write_sysreg!($name, 0); )* };
     }
-    // SAFETY: only the guest uses these registers.
+    let has_ras = has(read_sysreg!("id_aa64pfr0_el1"), 28);
+    let has_sme = has(read_sysreg!("id_aa64pfr1_el1"), 24);
+    // SAFETY: only the guest uses these registers, which exist by their features.
     unsafe {
         write_sysreg!("sctlr_el1", SCTLR_EL1_RESET);
         clear!("actlr_el1" "cpacr_el1" "ttbr0_el1" "ttbr1_el1" "tcr_el1" "mair_el1" "amair_el1"
             "vbar_el1" "esr_el1" "far_el1" "afsr0_el1" "afsr1_el1" "contextidr_el1" "par_el1"
             "cntkctl_el1" "csselr_el1" "elr_el1" "spsr_el1" "sp_el0" "sp_el1" "tpidr_el0"
             "tpidr_el1" "tpidrro_el0" "mdscr_el1" "cntv_cval_el0" "cntp_cval_el0");
+        if has_ras {
+            clear!("S3_4_C12_C1_1"); // VDISR_EL2: a guest's DISR_EL1
+        }
+        if has_sme {
+            clear!("S3_3_C13_C0_5"); // TPIDR2_EL0: of SME, but only fine-grained traps hide it
+        }
+        if has_pointer_authentication() {
+            clear!("S3_0_C2_C1_0" "S3_0_C2_C1_1" "S3_0_C2_C1_2" "S3_0_C2_C1_3" "S3_0_C2_C2_0"
+                "S3_0_C2_C2_1" "S3_0_C2_C2_2" "S3_0_C2_C2_3" "S3_0_C2_C3_0" "S3_0_C2_C3_1");
+        }
         clear_fp();
     }
 }

@@ -78,8 +78,15 @@ impl Life {
     }
 }
 
+/// Starts the guest for the first time: its RAM holds what firmware, boot loader or an earlier run
+/// of the board left there.
+pub fn start_first(vm: &Vm) {
+    images::scrub(vm);
+    start(vm);
+}
+
 /// Lays out the guest's images and starts its first vCPU. The guest is stopped.
-pub fn start(vm: &Vm) {
+fn start(vm: &Vm) {
     if let Err(error) = images::lay_out(vm) {
         error!("{}: {error}", vm.name);
         *vm.life.state.lock() = State::Off;

@@ -37,6 +37,8 @@ pub struct Case {
     pub conduit: Option<Conduit>,
     /// Whether it has a disk.
     pub disk: bool,
+    /// Whether there are bytes in free RAM that something before the hypervisor left.
+    pub residue: bool,
     /// What is in the bundle.
     pub boots: Boots,
     /// What is typed at the console, each after what it must have said.
@@ -137,6 +139,7 @@ pub const BASE: Case = Case {
     vcpus: None,
     conduit: None,
     disk: false,
+    residue: false,
     boots: Boots::NoBundle,
     types: &[],
     seconds: 120,
@@ -524,6 +527,34 @@ pub const CASES: &[Case] = &[
         ],
         seconds: 240,
         ..BASE
+    },
+    // The first line says that the residue is in the guest's RAM.
+    Case {
+        name: "guest-first-start",
+        boots: Boots::TestGuest("test=reset reset-until=0"),
+        residue: true,
+        expect: &[
+            Line("16 MiB of RAM at 0x40200000"),
+            Line("reset::scrubbed ... ok"),
+            Line(" passed, 0 failed"),
+            Absent("FAILED"),
+            PANIC,
+            Off,
+        ],
+        ..GUEST
+    },
+    Case {
+        name: "guest-resets-max",
+        cpu: "max",
+        boots: Boots::TestGuest("test=reset"),
+        expect: &[
+            Times(3, "boot at"),
+            Line(" passed, 0 failed"),
+            Absent("FAILED"),
+            PANIC,
+            Off,
+        ],
+        ..GUEST
     },
     Case {
         name: "guest-resets",

@@ -168,6 +168,11 @@ impl Bench {
         if case.disk {
             machine.disk = Some(passthrough::make(&dir)?);
         }
+        if case.residue {
+            let path = dir.file("residue");
+            fs::write(&path, [0xa5; 1 << 20])?;
+            machine.residue = Some(path);
+        }
         let files = self.files(case, &machine, &dir)?;
         let enough =
             |lines: &[String]| case.waits_for_lines_only() && missing(case, lines).is_empty();
