@@ -90,6 +90,8 @@ impl Boots {
 pub enum Expect {
     /// A line contains this.
     Line(&'static str),
+    /// The same, and it is shown beside the run's name.
+    Shown(&'static str),
     /// At least so many lines contain this.
     Times(usize, &'static str),
     /// No line contains this.
@@ -99,7 +101,7 @@ pub enum Expect {
     /// The machine is powered off.
     Off,
 }
-use Expect::{Absent, Line, Off, Statuses, Times};
+use Expect::{Absent, Line, Off, Shown, Statuses, Times};
 
 impl Case {
     /// The machine.
@@ -119,7 +121,7 @@ impl Case {
 
     /// Whether the run may end once the lines are there: the machine may go on for ever.
     pub fn waits_for_lines_only(&self) -> bool {
-        let line = |expect: &Expect| matches!(expect, Line(_) | Absent(_));
+        let line = |expect: &Expect| matches!(expect, Line(_) | Shown(_) | Absent(_));
         self.expect.iter().all(line)
     }
 }
@@ -242,7 +244,33 @@ vcpus = 2
 memory = "512MiB"
 kernel = "linux"
 initrd = "initramfs.cpio"
-bootargs = "console=ttyAMA0 quiet guest.cmd=\"xtest -l 0 -t regression 1004\""
+bootargs = "console=ttyAMA0 quiet guest.cmd=\"xtest -l 0 -t regression\""
+[guest.tee]
+dialect = "classic"
+"#;
+
+/// A guest with RAM for a buffer of 64 MiB, and the default quotas.
+const LIMITS: &str = r#"
+version = 1
+[[guest]]
+name = "test"
+vcpus = 1
+memory = "96MiB"
+kernel = "testguest.bin"
+initrd = "usr/lib/optee_armtz/e13010e0-2ae1-11e5-896a-0002a5d5c51b.ta"
+bootargs = "test=boot,limits"
+"#;
+
+/// A client that asks for the classic dialect's ALLOC and FREE each time, and has a TA to load.
+const UNCACHED: &str = r#"
+version = 1
+[[guest]]
+name = "test"
+vcpus = 4
+memory = "16MiB"
+kernel = "testguest.bin"
+initrd = "usr/lib/optee_armtz/e13010e0-2ae1-11e5-896a-0002a5d5c51b.ta"
+bootargs = "test=boot,optee,uncached"
 [guest.tee]
 dialect = "classic"
 "#;
@@ -587,12 +615,46 @@ pub const CASES: &[Case] = &[
         ],
         ..GUEST
     },
+    Case {
+        name: "guest-limits",
+        boots: Boots::Manifest(LIMITS),
+        expect: &[
+            Shown("buffers at once"),
+            Shown("a buffer of 64 MiB: "),
+            Shown("pages in one buffer"),
+            Shown("pages beside a TA"),
+            Line("test limits::what_optee_takes ... ok"),
+            Line(" passed, 0 failed"),
+            Absent("FAILED"),
+            PANIC,
+            Off,
+        ],
+        ..GUEST
+    },
+    Case {
+        name: "guest-classic",
+        boots: Boots::Manifest(UNCACHED),
+        expect: &[
+            Line("test uncached::user_ta ... ok"),
+            Line(" passed, 0 failed"),
+            Absent("FAILED"),
+            PANIC,
+            Off,
+        ],
+        ..GUEST
+    },
     // What the guest's tests of OP-TEE say of OP-TEE itself.
     Case {
         name: "guest-bare-optee",
         el2: false,
         optee: Some(Optee::Plain),
-        boots: Boots::Bare("bare test=optee"),
+        boots: Boots::Bare("bare test=optee,limits"),
+        expect: &[
+            Shown("pages in one buffer"),
+            Line(" passed, 0 failed"),
+            Absent("FAILED"),
+            Off,
+        ],
         ..GUEST
     },
     Case {
@@ -751,11 +813,6 @@ pub const CASES: &[Case] = &[
         ..LINUX
     },
     Case {
-        name: "linux-classic",
-        boots: Boots::Manifest(CLASSIC),
-        ..LINUX
-    },
-    Case {
         name: "third-guest-without-tee",
         boots: Boots::Manifest(THREE),
         expect: &[
@@ -836,6 +893,11 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "regression",
+        ..REGRESSION
+    },
+    Case {
+        name: "regression-classic",
+        boots: Boots::Manifest(CLASSIC),
         ..REGRESSION
     },
     Case {

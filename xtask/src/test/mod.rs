@@ -5,7 +5,7 @@ mod host;
 mod passthrough;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -134,6 +134,8 @@ struct Bench {
 struct Foreign {
     firmware: Firmware,
     guests: PathBuf,
+    /// Debian's packages, unpacked: some TAs go to guests without a file system.
+    unpacked: PathBuf,
 }
 
 impl Foreign {
@@ -145,6 +147,7 @@ impl Foreign {
         Ok(Self {
             firmware: Firmware::ensure(&cache, &packages, machine)?,
             guests: guest::ensure(&cache, &packages)?,
+            unpacked: packages.root(),
         })
     }
 }
@@ -195,13 +198,13 @@ impl Bench {
     }
 
     fn files(&self, case: &Case, machine: &Machine, dir: &RunDir) -> Result<Files> {
-        let Foreign { firmware, guests } = Foreign::ensure(machine)?;
+        let foreign = Foreign::ensure(machine)?;
         let bl33 = match case.profile {
             _ if case.boots.bare().is_some() => image::elf(Profile::Release, "testguest.bin"),
             Profile::Release => self.release.clone(),
             Profile::Debug => self.debug.clone(),
         };
-        let initrd = match bundle(case, &guests)? {
+        let initrd = match bundle(case, &foreign)? {
             Some(bytes) => {
                 let path = dir.file("bundle");
                 fs::write(&path, bytes)?;
@@ -210,7 +213,7 @@ impl Bench {
             None => None,
         };
         Ok(Files {
-            firmware,
+            firmware: foreign.firmware,
             bl33,
             initrd,
             bootargs: case.boots.bare().map(str::to_owned),
@@ -218,16 +221,20 @@ impl Bench {
     }
 }
 
-fn bundle(case: &Case, guests: &Path) -> Result<Option<Vec<u8>>> {
+fn bundle(case: &Case, foreign: &Foreign) -> Result<Option<Vec<u8>>> {
     let changes = Changes {
         vcpus: case.vcpus,
         conduit: case.conduit,
         command: case.boots.command().map(str::to_owned),
     };
     let programs = image::elf(Profile::Release, "");
-    let folders = [guests, programs.as_path()];
+    let folders = [&foreign.guests, &programs, &foreign.unpacked].map(PathBuf::as_path);
     Ok(match case.boots {
-        Boots::Linux(_) => Some(bundle::pack(&bundle::default_manifest(), guests, &changes)?),
+        Boots::Linux(_) => Some(bundle::pack(
+            &bundle::default_manifest(),
+            &foreign.guests,
+            &changes,
+        )?),
         Boots::Manifest(text) => Some(bundle::pack_text(text, &folders, &changes)?),
         Boots::TestGuest(name) => Some(bundle::pack_text(
             &cases::test_guest_manifest(name),
@@ -252,7 +259,7 @@ fn damaged_manifest() -> Result<Vec<u8>> {
 /// The expected lines that are not there.
 fn missing(case: &Case, lines: &[String]) -> Vec<&'static str> {
     let expected = case.expect.iter().filter_map(|expect| match expect {
-        Expect::Line(text) => Some(*text),
+        Expect::Line(text) | Expect::Shown(text) => Some(*text),
         _ => None,
     });
     expected
@@ -267,7 +274,7 @@ fn judge(case: &Case, outcome: &Outcome) -> Result<String> {
         .collect();
     for expect in case.expect {
         match expect {
-            Expect::Line(_) => {}
+            Expect::Line(_) | Expect::Shown(_) => {}
             Expect::Times(least, text) => {
                 let times = outcome
                     .lines
@@ -310,7 +317,17 @@ fn judge(case: &Case, outcome: &Outcome) -> Result<String> {
         ));
         bail!("{}", wrong.join("; "));
     }
-    Ok(String::new())
+    Ok(shown(case, &outcome.lines))
+}
+
+/// The lines that a run's result comes with.
+fn shown(case: &Case, lines: &[String]) -> String {
+    let wanted = case.expect.iter().filter_map(|expect| match expect {
+        Expect::Shown(text) => lines.iter().find(|line| line.contains(text)),
+        _ => None,
+    });
+    let wanted: Vec<&str> = wanted.map(|line| line.trim()).collect();
+    wanted.join("; ")
 }
 
 #[cfg(test)]
@@ -329,6 +346,7 @@ mod tests {
     const CASE: Case = Case {
         expect: &[
             Expect::Line("good"),
+            Expect::Shown("all"),
             Expect::Absent("panic"),
             Expect::Times(1, "all"),
             Expect::Statuses(&[0]),
@@ -339,7 +357,9 @@ mod tests {
 
     #[test]
     fn what_is_expected_passes() {
-        assert!(judge(&CASE, &outcome(&["all good"], &[0], Ended::Off)).is_ok());
+        let lines = &["all good", "more"];
+        let shown = judge(&CASE, &outcome(lines, &[0], Ended::Off));
+        assert_eq!(shown.unwrap(), "all good");
     }
 
     #[test]
@@ -351,6 +371,7 @@ mod tests {
             assert!(text.contains(why), "{text}");
         };
         fails(&["bad"], &[0], Ended::Off, "no line with \"good\"");
+        fails(&["good"], &[0], Ended::Off, "no line with \"all\"");
         fails(
             &["good", "panicked"],
             &[0],

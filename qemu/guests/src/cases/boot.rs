@@ -45,8 +45,8 @@ fn tree() -> Outcome {
     let end = start + size;
     for (what, address) in [
         ("tree", env.tree.0),
-        ("program", image().0),
-        ("stacks", image().1 - 1),
+        ("program", env::image().0),
+        ("stacks", env::image().1 - 1),
     ] {
         ensure!(
             (start..end).contains(&address),
@@ -94,24 +94,11 @@ fn free_blocks() -> impl Iterator<Item = u64> {
     let env = env::get();
     let tree = (env.tree.0, env.tree.0 + env.tree.1 as u64);
     let is_free = move |&block: &u64| {
-        [image(), tree]
-            .iter()
-            .all(|&(start, end)| end <= block || block + BLOCK <= start)
+        let occupied = [Some(env::image()), Some(tree), env.initrd];
+        let mut occupied = occupied.iter().flatten();
+        occupied.all(|&(start, end)| end <= block || block + BLOCK <= start)
     };
     (env.ram.0..env.ram.0 + env.ram.1)
         .step_by(BLOCK as usize)
         .filter(is_free)
-}
-
-unsafe extern "C" {
-    static __image_start: u8;
-    static __image_end: u8;
-}
-
-/// Start and end of the program with its stacks.
-fn image() -> (u64, u64) {
-    (
-        &raw const __image_start as u64,
-        &raw const __image_end as u64,
-    )
 }

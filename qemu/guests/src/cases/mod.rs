@@ -10,6 +10,7 @@ mod gic;
 mod hostile;
 mod id;
 mod isolation;
+mod limits;
 mod loading;
 mod neighbour;
 mod optee;
@@ -18,6 +19,7 @@ mod reset;
 mod smc;
 mod timer;
 mod uart;
+mod uncached;
 
 /// A test's name and body.
 pub type Test = (&'static str, fn() -> Outcome);
@@ -85,6 +87,16 @@ pub const GROUPS: &[Group] = &[
         tests: loading::TESTS,
     },
     Group {
+        name: "uncached",
+        by_default: true,
+        tests: uncached::TESTS,
+    },
+    Group {
+        name: "limits",
+        by_default: false,
+        tests: limits::TESTS,
+    },
+    Group {
         name: "hostile",
         by_default: false,
         tests: hostile::TESTS,
@@ -117,6 +129,14 @@ fn needs_hypervisor() -> Outcome {
         Err(Stop::Skipped("bare machine"))
     } else {
         Ok(())
+    }
+}
+
+/// Skips without an OP-TEE.
+fn needs_tee() -> Outcome {
+    match env::get().tee {
+        Some(_) => Ok(()),
+        None => Err(Stop::Skipped("no OP-TEE in the tree")),
     }
 }
 

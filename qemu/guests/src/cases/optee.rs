@@ -1,6 +1,6 @@
 //! OP-TEE through the mediator: both dialects, shared memory, and what a guest may not do.
 
-use super::{Test, needs_hypervisor};
+use super::{Test, needs_hypervisor, needs_tee};
 use crate::outcome::{Outcome, Stop};
 use crate::rt::tee::{self, Page, command, status};
 use crate::rt::{cpu, env};
@@ -27,14 +27,6 @@ pub const TESTS: &[Test] = &[
     ("not_for_guests", not_for_guests),
     ("all_vcpus_at_once", all_vcpus_at_once),
 ];
-
-/// Skips without an OP-TEE.
-fn needs_tee() -> Outcome {
-    match env::get().tee {
-        Some(_) => Ok(()),
-        None => Err(Stop::Skipped("no OP-TEE in the tree")),
-    }
-}
 
 /// Skips when a message may not bring its own RPC argument.
 fn needs_rpc_arg() -> Outcome {

@@ -2,6 +2,7 @@
 
 use super::call::Conduit;
 use addr::platform::RAM_BASE;
+use core::ops::Range;
 use fdt::{
     Fdt,
     helpers::FallibleNode,
@@ -23,6 +24,8 @@ pub struct Env {
     pub conduit: Conduit,
     /// OP-TEE's method, if there is an OP-TEE.
     pub tee: Option<Conduit>,
+    /// The initrd's first byte and the one behind its last.
+    pub initrd: Option<(u64, u64)>,
     /// /chosen bootargs.
     pub arguments: &'static str,
 }
@@ -49,11 +52,35 @@ pub fn init(address: u64) -> Option<&'static Env> {
         gicv3: is_gicv3(&tree)?,
         conduit: method(&find(&tree, "/psci")?)?,
         tee: find(&tree, "/firmware/optee").and_then(|node| method(&node)),
+        initrd: find(&tree, "/chosen").and_then(|node| initrd(&node)),
         arguments: find(&tree, "/chosen")
             .and_then(|node| text(&node, "bootargs"))
             .unwrap_or(""),
     };
     Some(ENV.call_once(|| env))
+}
+
+/// RAM behind this program that nothing occupies, in whole pages.
+pub fn free_ram() -> Range<u64> {
+    let env = get();
+    let start = image().1.next_multiple_of(4096);
+    let end = env.ram.0 + env.ram.1;
+    let occupied = [Some(env.tree.0), env.initrd.map(|(start, _)| start)];
+    let behind = occupied.into_iter().flatten().filter(|at| *at >= start);
+    start..behind.fold(end, u64::min) & !4095
+}
+
+unsafe extern "C" {
+    static __image_start: u8;
+    static __image_end: u8;
+}
+
+/// Start and end of the program with its stacks.
+pub fn image() -> (u64, u64) {
+    (
+        &raw const __image_start as u64,
+        &raw const __image_end as u64,
+    )
 }
 
 /// The words of bootargs.
@@ -113,6 +140,18 @@ fn text(node: &Node, name: &str) -> Option<&'static str> {
     core::str::from_utf8(property(node, name)?)
         .ok()
         .map(|text| text.trim_end_matches('\0'))
+}
+
+/// A property of one or two cells.
+fn number_in(node: &Node, name: &str) -> Option<u64> {
+    let bytes = property(node, name)?;
+    let add = |sum, byte: &u8| sum << 8 | u64::from(*byte);
+    (bytes.len() <= 8).then(|| bytes.iter().fold(0, add))
+}
+
+fn initrd(chosen: &Node) -> Option<(u64, u64)> {
+    let cell = |name| number_in(chosen, name);
+    Some((cell("linux,initrd-start")?, cell("linux,initrd-end")?))
 }
 
 fn method(node: &Node) -> Option<Conduit> {

@@ -13,6 +13,8 @@ pub const WITH_ARG: u64 = 0x3200_0004;
 pub const WITH_RPC_ARG: u64 = 0x3200_0012;
 /// CALL_WITH_REGD_ARG.
 pub const WITH_REGD_ARG: u64 = 0x3200_0013;
+/// a0 of a call that is suspended for an interrupt.
+pub const FOREIGN_INTERRUPT: u64 = 0xffff_0004;
 /// EXCHANGE_CAPABILITIES.
 pub const EXCHANGE_CAPABILITIES: u64 = 0xb200_0009;
 /// Capability bit 6: RPC_ARG.
@@ -37,7 +39,10 @@ pub mod command {
 /// GlobalPlatform's TEE_ERROR_SHORT_BUFFER.
 pub const SHORT_BUFFER: u32 = 0xffff_0010;
 const NOT_SUPPORTED: u32 = 0xffff_000a;
-const OUT_OF_MEMORY: u32 = 0xffff_000c;
+/// TEE_ERROR_OUT_OF_MEMORY.
+pub const OUT_OF_MEMORY: u32 = 0xffff_000c;
+/// Origin of a result: not OP-TEE, but what lies before it.
+pub const COMMS: u32 = 2;
 
 /// The device enumeration pseudo TA, 7011a688-ddde-4053-a5a9-7b3c4ddf13b8, as two words of memory.
 pub const DEVICE_PTA: (u64, u64) = (
@@ -46,6 +51,9 @@ pub const DEVICE_PTA: (u64, u64) = (
 );
 /// A UUID that no TA has.
 pub const NO_TA: (u64, u64) = (0x1111_2222_3333_4444, 0x5555_6666_7777_8888);
+
+/// Attribute of a page list: TMEM_OUTPUT, NONCONTIG.
+pub const NONCONTIG_OUTPUT: u64 = 0x20a;
 
 const COUNT: usize = 32;
 
@@ -57,39 +65,49 @@ unsafe impl Sync for Pages {}
 
 static PAGES: Pages = Pages(UnsafeCell::new([[0; 4096]; COUNT]));
 
-/// A page that can be shared with OP-TEE.
+/// A page that can be shared with OP-TEE, by its address: virtual, and intermediate physical.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Page(usize);
+pub struct Page(u64);
 
 impl Page {
     /// The command buffer of the calling vCPU.
     pub fn of_arguments() -> Self {
-        Self(cpu::me())
+        Self::numbered(cpu::me())
     }
 
     /// What the calling vCPU answers to RPC ALLOC with.
     fn of_rpc() -> Self {
-        Self(cpu::MAX + cpu::me())
+        Self::numbered(cpu::MAX + cpu::me())
     }
 
     /// The `n`th of 16 pages that tests share.
     pub fn shared(n: usize) -> Self {
-        Self(2 * cpu::MAX + n % 16)
+        Self::numbered(2 * cpu::MAX + n % 16)
     }
 
-    /// Every page that OP-TEE may be given.
+    /// Every page of this program that OP-TEE may be given.
     pub fn all() -> impl Iterator<Item = Self> {
-        (0..COUNT).map(Self)
+        (0..COUNT).map(Self::numbered)
     }
 
-    /// Its address: virtual, and intermediate physical.
+    /// RAM at `address`, a multiple of 8, which nothing else uses.
+    pub fn at(address: u64) -> Self {
+        assert!(address.is_multiple_of(8) && env::free_ram().contains(&address));
+        Self(address)
+    }
+
+    fn numbered(n: usize) -> Self {
+        Self(PAGES.0.get() as u64 + 4096 * n as u64)
+    }
+
+    /// Its address.
     pub fn address(self) -> u64 {
-        PAGES.0.get() as u64 + 4096 * self.0 as u64
+        self.0
     }
 
     /// The cookie that this client uses for it.
     pub fn cookie(self) -> u64 {
-        0xc00c_1e00_0000_0000 + self.0 as u64
+        0xc00c_1e00_0000_0000 + self.0 / 4096
     }
 
     /// Reads a word.
@@ -159,8 +177,12 @@ impl Page {
 
 const HEADER: usize = 32;
 const PARAM: usize = 32;
-const SESSION: usize = 8;
-const RET: usize = 20;
+/// Offset of `session` in a message.
+pub const SESSION: usize = 8;
+/// Offset of `ret`.
+pub const RET: usize = 20;
+/// Offset of `ret_origin`.
+pub const RET_ORIGIN: usize = 24;
 const NUM_PARAMS: usize = 28;
 
 /// Values of a0.
@@ -202,9 +224,21 @@ pub fn capabilities() -> u64 {
 /// Makes the call of `function` with the message in `page`, answering OP-TEE until it is through.
 /// a0, and the message's `ret`.
 pub fn perform(function: u64, page: Page) -> (u64, u32) {
+    perform_with(function, page, |out| reply(out, page))
+}
+
+/// The same with other answers to what OP-TEE asks for.
+pub fn perform_with(
+    function: u64,
+    page: Page,
+    mut answer: impl FnMut(&Regs) -> [u64; 8],
+) -> (u64, u32) {
     let [high, low] = split(page.address());
-    let status = converse(raw([function, high, low, 1, 0, 0, 0, 0]), page);
-    (status, page.word(RET))
+    let mut out = raw([function, high, low, 1, 0, 0, 0, 0]);
+    while is_rpc(out[0]) {
+        out = raw(answer(&out));
+    }
+    (out[0], page.word(RET))
 }
 
 /// A message that makes OP-TEE ask for a TA that is not there.
@@ -221,7 +255,6 @@ pub fn no_ta(page: Page) -> Page {
 /// Makes the call with the message in `page` up to its end or to its first RPC that is no
 /// interrupt.
 pub fn begin(page: Page) -> Regs {
-    const FOREIGN_INTERRUPT: u64 = 0xffff_0004;
     let [high, low] = split(page.address());
     let mut out = raw([WITH_RPC_ARG, high, low, 1, 0, 0, 0, 0]);
     while out[0] == FOREIGN_INTERRUPT {
@@ -233,8 +266,11 @@ pub fn begin(page: Page) -> Regs {
 /// The same by CALL_WITH_REGD_ARG: the message is in registered memory.
 pub fn perform_registered(page: Page) -> (u64, u32) {
     let [high, low] = split(page.cookie());
-    let status = converse(raw([WITH_REGD_ARG, high, low, 0, 0, 0, 0, 0]), page);
-    (status, page.word(RET))
+    let mut out = raw([WITH_REGD_ARG, high, low, 0, 0, 0, 0, 0]);
+    while is_rpc(out[0]) {
+        out = raw(reply(&out, page));
+    }
+    (out[0], page.word(RET))
 }
 
 /// Waits for a thread, as ETHREAD_LIMIT only means that others have them all.
@@ -246,14 +282,6 @@ pub fn perform_patiently(function: u64, page: Page) -> (u64, u32) {
         }
         core::hint::spin_loop();
     }
-}
-
-/// Answers RPCs until the call returns. a0.
-fn converse(mut out: Regs, page: Page) -> u64 {
-    while is_rpc(out[0]) {
-        out = raw(reply(&out, page));
-    }
-    out[0]
 }
 
 /// Whether a0 says that OP-TEE waits for something.
@@ -338,18 +366,19 @@ pub fn close(function: u64, session: u32) -> (u64, u32) {
 
 /// Registers `pages` under `cookie` by a page list in `list`.
 pub fn register(list: Page, pages: &[u64], cookie: u64) -> (u64, u32) {
-    const NONCONTIG_OUTPUT: u64 = 0x20a;
     for (n, &page) in pages.iter().enumerate().take(511) {
         list.set_long(8 * n, page);
     }
     list.set_long(511 * 8, 0);
     let size = 4096 * pages.len() as u64;
-    let page = Page::of_arguments().message(command::REGISTER, 1).param(
-        0,
-        NONCONTIG_OUTPUT,
-        [list.address(), size, cookie],
-    );
-    perform_patiently(WITH_ARG, page)
+    perform_patiently(WITH_ARG, registration(list, size, cookie))
+}
+
+/// The message that registers `size` bytes under `cookie`, whose pages `list` names.
+pub fn registration(list: Page, size: u64, cookie: u64) -> Page {
+    let values = [list.address(), size, cookie];
+    let page = Page::of_arguments().message(command::REGISTER, 1);
+    page.param(0, NONCONTIG_OUTPUT, values)
 }
 
 /// Unregisters `cookie`.

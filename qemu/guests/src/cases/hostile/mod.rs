@@ -30,10 +30,7 @@ pub const TESTS: &[Test] = &[
 
 fn needs_tee() -> Outcome {
     needs_hypervisor()?;
-    match env::get().tee {
-        Some(_) => Ok(()),
-        None => Err(Stop::Skipped("no OP-TEE in the tree")),
-    }
+    super::needs_tee()
 }
 
 /// Calls to OP-TEE. Now and then all that is suspended is served and a session must work.
@@ -238,8 +235,6 @@ fn quota() -> Result<[Option<usize>; 2], Stop> {
 fn registrations(pages: usize) -> Result<Option<usize>, Stop> {
     const MOST: usize = 5000;
     const LIST: usize = 14;
-    const RET_ORIGIN: usize = 24;
-    const COMMS: u32 = 2;
     let entries = [Page::shared(13).address(); 511];
     let cookie = |n: usize| 0xfee1_0000_0000 + n as u64;
     let refused = |&n: &usize| {
@@ -247,7 +242,7 @@ fn registrations(pages: usize) -> Result<Option<usize>, Stop> {
         done != (0, 0)
     };
     let count = (0..MOST).find(refused).unwrap_or(MOST);
-    let by_hypervisor = Page::of_arguments().word(RET_ORIGIN) == COMMS;
+    let by_hypervisor = Page::of_arguments().word(tee::RET_ORIGIN) == tee::COMMS;
     for n in 0..count {
         ensure_eq!(tee::unregister(cookie(n)), (0, 0), "UNREGISTER_SHM");
     }
