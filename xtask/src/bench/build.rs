@@ -1,4 +1,4 @@
-//! The programs in qemu/bench: teebench for the guest, and the plugin for QEMU.
+//! The programs in qemu/bench: teebench and callers for the guest, and the plugin for QEMU.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ const HOST: &str = "cc";
 
 /// What was built.
 pub struct Programs {
-    /// An archive for the guest, with teebench.
+    /// An archive for the guest, with its programs.
     pub archive: PathBuf,
     /// The plugin, if QEMU takes one.
     pub plugin: Option<PathBuf>,
@@ -24,32 +24,39 @@ pub struct Programs {
 
 /// Builds them.
 pub fn programs(cache: &Cache, packages: &Packages) -> Result<Programs> {
-    let source = source("teebench.c")?;
     let inputs = Inputs::default()
-        .texts(["1", &source, &compiler(CROSS)?])
+        .texts(["2", &compiler(CROSS)?])
+        .texts([&source("teebench.c")?, &source("callers.c")?].map(String::as_str))
         .stamp(packages.dir())?;
-    let dir = cache.step("bench/guest", inputs, |work| teebench(packages, work))?;
+    let dir = cache.step("bench/guest", inputs, |work| in_guest(packages, work))?;
     Ok(Programs {
         archive: dir.join("archive.cpio"),
         plugin: plugin(cache)?,
     })
 }
 
+fn in_guest(packages: &Packages, work: &Work) -> Result<()> {
+    let mut archive = Archive::default();
+    for name in ["teebench", "callers"] {
+        let program = compile(name, packages, work)?;
+        archive.file(&format!("usr/bin/{name}"), 0o755, &fs::read(program)?);
+    }
+    Ok(fs::write(work.dir.join("archive.cpio"), archive.finish())?)
+}
+
 /// The C library is the build machine's, so the guest's must not be older.
-fn teebench(packages: &Packages, work: &Work) -> Result<()> {
-    let program = work.dir.join("teebench");
+fn compile(name: &str, packages: &Packages, work: &Work) -> Result<PathBuf> {
+    let program = work.dir.join(name);
     let usr = packages.root().join("usr");
     let mut gcc = Command::new(CROSS);
     gcc.args(["-O2", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror"])
-        .arg(format!("-I{}", usr.join("include").display()))
-        .arg(path("teebench.c"))
+        .args(["-pthread", &format!("-I{}", usr.join("include").display())])
+        .arg(path(&format!("{name}.c")))
         .arg(usr.join("lib/aarch64-linux-gnu/libteec.so.2"))
         .arg("-o")
         .arg(&program);
-    command::logged(&mut gcc, "teebench", work.log, work.bar)?;
-    let mut archive = Archive::default();
-    archive.file("usr/bin/teebench", 0o755, &fs::read(program)?);
-    Ok(fs::write(work.dir.join("archive.cpio"), archive.finish())?)
+    command::logged(&mut gcc, name, work.log, work.bar)?;
+    Ok(program)
 }
 
 fn plugin(cache: &Cache) -> Result<Option<PathBuf>> {

@@ -4,6 +4,7 @@
 mod build;
 mod counts;
 mod profile;
+mod scaling;
 mod table;
 mod timings;
 
@@ -21,7 +22,7 @@ use crate::firmware::{self, BL33, Optee};
 use crate::image::{self, Profile};
 use crate::packages::Packages;
 use crate::qemu::{self, Files, Machine, Plugin};
-use crate::session::{self, Mode, RunDir, Until};
+use crate::session::{self, Ended, Mode, RunDir, Until};
 use crate::toolchain::Toolchain;
 use crate::{command, guest, host, run, ui};
 use build::Programs;
@@ -46,6 +47,9 @@ pub struct Options {
     /// Which of EL2's functions this case's instructions are in, too
     #[arg(long, value_name = "CASE", value_parser = case_part)]
     profile: Option<String>,
+    /// Instead: several cores in OP-TEE at once, and a guest beside one that floods OP-TEE
+    #[arg(long, conflicts_with_all = ["cases", "profile"])]
+    scaling: bool,
     /// End a machine after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
     timeout: u64,
@@ -75,6 +79,9 @@ impl Options {
 pub fn run(options: &Options) -> Result<ExitCode> {
     session::remove_stale_runs()?;
     let setups = Setups::prepare(options)?;
+    if options.scaling {
+        return scaling::run(&setups, options.iterations);
+    }
     let plain = setups.plain()?;
     let (teevisor, counts) = setups.teevisor()?;
     let entry = BL33 + symbol("exception_vectors")? + SYNCHRONOUS;
@@ -91,6 +98,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     Ok(judge(&table::budgets(&rows)))
 }
 
+/// Prints what EL2 may spend and what it spends. Fails if that is more.
 fn judge(budgets: &[table::Budget]) -> ExitCode {
     if !budgets.is_empty() {
         println!("\nEL2's budgets, in instructions");
@@ -132,8 +140,8 @@ struct Setups {
     virtualized: PathBuf,
     image: PathBuf,
     plugin: Option<PathBuf>,
-    /// The guests' kernel, and their initial file system with teebench in it.
-    guests: RunDir,
+    /// The guests' kernel, and their initial file system with the programs in it.
+    folder: RunDir,
 }
 
 impl Setups {
@@ -143,7 +151,7 @@ impl Setups {
         host::ensure_tools(&cache)?;
         let packages = Packages::ensure(&cache)?;
         let Programs { archive, plugin } = build::programs(&cache, &packages)?;
-        let guests = guests(&guest::ensure(&cache, &packages)?, &archive)?;
+        let folder = folder(&guest::ensure(&cache, &packages)?, &archive)?;
         let gic = machine(Optee::Plain).gic;
         let plain = firmware::flash(&cache, &packages, gic, Optee::Plain)?;
         let virtualized = firmware::flash(&cache, &packages, gic, Optee::Virtualized)?;
@@ -157,9 +165,12 @@ impl Setups {
             virtualized,
             image,
             plugin,
-            guests,
+            folder,
         };
         setups.describe(&packages, &toolchain)?;
+        if !options.scaling {
+            setups.describe_machine()?;
+        }
         Ok(setups)
     }
 
@@ -170,6 +181,10 @@ impl Setups {
         println!("teevisor {}", commit.unwrap_or("?".into()).trim());
         println!("{}\n{}", toolchain.describe(), qemu::version()?);
         print!("{}", packages.versions()?);
+        Ok(())
+    }
+
+    fn describe_machine(&self) -> Result<()> {
         let Machine { cpu, mem, .. } = machine(Optee::Plain);
         println!("machine: virt, GICv3, one {cpu}, {mem}; -icount shift=0,sleep=off -seed 1");
         let text = fs::read_to_string(bundle::default_manifest())?;
@@ -189,22 +204,36 @@ impl Setups {
     }
 
     fn plain(&self) -> Result<Vec<Timing>> {
-        let guests = self.guests.file("");
+        let guests = self.folder.file("");
         let files = run::baseline(
             Firmware::flash(self.plain.clone()),
             &guests,
             Some(&self.command),
         );
         let dir = RunDir::new("bench-plain", None)?;
-        self.boot("no hypervisor", &machine(Optee::Plain), &files, &dir)
+        let lines = self.boot("no hypervisor", &machine(Optee::Plain), &files, &dir)?;
+        timings("no hypervisor", &lines)
     }
 
     /// With EL2's counts, if QEMU can count.
     fn teevisor(&self) -> Result<(Vec<Timing>, Option<Vec<Counts>>)> {
-        let dir = RunDir::new("bench-teevisor", None)?;
+        let text = fs::read_to_string(bundle::default_manifest())?;
+        let (lines, counts) =
+            self.guests("teevisor", 1, &bundle::apply(&text, &self.changes())?)?;
+        Ok((timings("teevisor", &lines)?, counts))
+    }
+
+    /// The console of a manifest's guests on so many cores, and EL2's counts.
+    fn guests(
+        &self,
+        name: &str,
+        cores: u32,
+        manifest: &str,
+    ) -> Result<(Vec<String>, Option<Vec<Counts>>)> {
+        let dir = RunDir::new(&format!("bench-{name}"), None)?;
         let initrd = dir.file("bundle");
-        let guests = self.guests.file("");
-        let bundle = bundle::pack(&bundle::default_manifest(), &guests, &self.changes())?;
+        let folder = self.folder.file("");
+        let bundle = bundle::pack_text(manifest, &[&folder], &Changes::default())?;
         fs::write(&initrd, bundle).with_context(|| format!("{}", initrd.display()))?;
         let files = Files {
             firmware: Firmware::flash(self.virtualized.clone()),
@@ -214,13 +243,16 @@ impl Setups {
         };
         let counted = dir.file("counts");
         let mut machine = machine(Optee::Virtualized);
+        machine.smp = cores;
+        // Cores that take turns would not meet: a turn can be as long as two seconds.
+        machine.icount = cores == 1;
         machine.plugin = self.plugin.clone().map(|file| el2_counter(file, &counted));
-        let timings = self.boot("teevisor", &machine, &files, &dir)?;
+        let lines = self.boot(name, &machine, &files, &dir)?;
         let counts = machine.plugin.map(|_| {
             let text = fs::read_to_string(&counted);
             counts::parse(&text.with_context(|| format!("{}", counted.display()))?)
         });
-        Ok((timings, counts.transpose()?))
+        Ok((lines, counts.transpose()?))
     }
 
     fn boot(
@@ -229,7 +261,7 @@ impl Setups {
         machine: &Machine,
         files: &Files,
         dir: &RunDir,
-    ) -> Result<Vec<Timing>> {
+    ) -> Result<Vec<String>> {
         let until = Until {
             limit: Some(self.limit),
             enough: None,
@@ -239,12 +271,23 @@ impl Setups {
         let outcome = ui::step(&step, |_| {
             session::run(machine, files, dir, &until, Mode::Captured)
         })?;
-        timings::parse(&outcome.lines).with_context(|| {
-            let last = outcome.lines.len().saturating_sub(12);
-            let tail = outcome.lines[last..].join("\n");
-            format!("{step} ended by {:?}, with:\n{tail}\n", outcome.ended)
-        })
+        ensure!(
+            outcome.ended == Ended::Off,
+            "{step} ended by {:?}, with:\n{}\n",
+            outcome.ended,
+            end(&outcome.lines)
+        );
+        Ok(outcome.lines)
     }
+}
+
+/// What teebench wrote to a console.
+fn timings(name: &str, lines: &[String]) -> Result<Vec<Timing>> {
+    timings::parse(lines).with_context(|| format!("bench, {name}, ended with:\n{}\n", end(lines)))
+}
+
+fn end(lines: &[String]) -> String {
+    lines[lines.len().saturating_sub(12)..].join("\n")
 }
 
 fn machine(optee: Optee) -> Machine {
@@ -266,7 +309,7 @@ fn el2_counter(file: PathBuf, out: &Path) -> Plugin {
 }
 
 /// Linux unpacks archives that follow each other one after the other.
-fn guests(plain: &Path, archive: &Path) -> Result<RunDir> {
+fn folder(plain: &Path, archive: &Path) -> Result<RunDir> {
     let dir = RunDir::new("bench-guests", None)?;
     let mut initramfs = fs::read(plain.join(guest::INITRAMFS))?;
     initramfs.extend(fs::read(archive)?);
@@ -285,6 +328,7 @@ mod tests {
             cases: vec!["pta.nop".into(), "reg_unreg_4K".into()],
             iterations: 21,
             profile: None,
+            scaling: false,
             timeout: 1,
         };
         let expected = "sleep 5; teebench 21 pta.nop,reg_unreg_4K";

@@ -62,17 +62,22 @@ fn key(timing: &Timing) -> (&str, usize) {
     (&timing.name, timing.calls)
 }
 
-/// The rows as a table of Markdown, aligned.
+/// The rows as a table.
 pub fn render(rows: &[Row]) -> String {
     let head = ["case", "calls", "no hypervisor", "teevisor", "EL2", "traps"];
-    let rule = ["---", "--:", "--:", "--:", "--:", "--:"];
+    aligned(head, rows.iter().map(cells))
+}
+
+/// A table of Markdown, aligned: names on the left, numbers on the right.
+pub fn aligned<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let rule = std::array::from_fn(|column| if column == 0 { "---" } else { "--:" });
     let fixed = [head, rule].map(|line| line.map(str::to_owned));
-    let lines: Vec<[String; 6]> = fixed.into_iter().chain(rows.iter().map(cells)).collect();
+    let lines: Vec<[String; N]> = fixed.into_iter().chain(rows).collect();
     let width = |column: usize| lines.iter().map(|line| line[column].len()).max();
-    let widths: [usize; 6] = std::array::from_fn(|column| width(column).unwrap_or(0));
-    let aligned = |line: &[String; 6]| {
+    let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or(0));
+    let aligned = |line: &[String; N]| {
         let first = format!("| {:<1$} |", line[0], widths[0]);
-        let others = (1..6).map(|c| format!(" {:>1$} |", line[c], widths[c]));
+        let others = (1..N).map(|c| format!(" {:>1$} |", line[c], widths[c]));
         first + &others.collect::<String>() + "\n"
     };
     lines.iter().map(aligned).collect()
@@ -91,7 +96,7 @@ fn cells(row: &Row) -> [String; 6] {
 }
 
 /// 1234567 → 1,234,567.
-fn grouped(number: u64) -> String {
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -146,6 +151,7 @@ pub fn budgets(rows: &[Row]) -> Vec<Budget> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::counts::Call;
     use super::*;
 
     fn timing(name: &str, median: u64) -> Timing {
@@ -158,10 +164,19 @@ mod tests {
 
     const ENTRY: u64 = 0x6000_1400;
 
+    fn call(instructions: u64) -> Call {
+        Call {
+            core: 0,
+            instructions,
+            smcs: 1,
+        }
+    }
+
     fn counts(count: u64) -> Counts {
         Counts {
-            calls: vec![count],
+            calls: vec![call(count)],
             executions: vec![(ENTRY, 2), (0, count - 2)],
+            ..Counts::default()
         }
     }
 
@@ -198,8 +213,8 @@ mod tests {
         assert_eq!(join(&one, &[], None, ENTRY), None);
         assert_eq!(join(&one, &one, Some(&[]), ENTRY), None);
         let two_calls = Counts {
-            calls: vec![1, 1],
-            executions: vec![],
+            calls: vec![call(1), call(1)],
+            ..Counts::default()
         };
         assert_eq!(join(&one, &one, Some(&[two_calls]), ENTRY), None);
     }
