@@ -7,7 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::cache::{self, Cache, Inputs};
+use crate::cache::{self, Cache, Inputs, Work};
+use crate::command;
 use crate::cpio::Archive;
 use crate::packages::Packages;
 
@@ -15,6 +16,8 @@ use crate::packages::Packages;
 pub const KERNEL: &str = "linux";
 /// Name of the initial file system in the guests' folder.
 pub const INITRAMFS: &str = "initramfs.cpio";
+/// The same with the kernel once more, and a program that starts it by kexec.
+const KEXEC_INITRAMFS: &str = "initramfs-kexec.cpio";
 
 const LIBRARIES: &str = "usr/lib/aarch64-linux-gnu";
 const TAS: &str = "usr/lib/optee_armtz";
@@ -100,10 +103,12 @@ const MODULES: [&str; 5] = [
 
 /// The folder with [`KERNEL`] and [`INITRAMFS`].
 pub fn ensure(cache: &Cache, packages: &Packages) -> Result<PathBuf> {
-    let init = cache::workspace().join("qemu/guest-files/init");
-    let init = fs::read_to_string(&init).with_context(|| format!("{}", init.display()))?;
+    let read =
+        |path: PathBuf| fs::read_to_string(&path).with_context(|| format!("{}", path.display()));
+    let init = read(source("init"))?;
+    let kexec = read(source("kexec.c"))?;
     let inputs = Inputs::default()
-        .texts(["1", &init])
+        .texts(["2", &init, &kexec])
         .texts(DIRECTORIES)
         .texts(
             FILES
@@ -116,9 +121,32 @@ pub fn ensure(cache: &Cache, packages: &Packages) -> Result<PathBuf> {
     let name = format!("guest{}", packages.suite().suffix());
     cache.step(&name, inputs, |work| {
         fs::copy(kernel(&packages.root())?, work.dir.join(KERNEL))?;
-        let archive = initramfs(packages, &init)?;
-        Ok(fs::write(work.dir.join(INITRAMFS), archive)?)
+        let mut archive = initramfs(packages, &init)?;
+        fs::write(work.dir.join(INITRAMFS), &archive)?;
+        archive.extend(kexec_files(work)?);
+        Ok(fs::write(work.dir.join(KEXEC_INITRAMFS), archive)?)
     })
+}
+
+fn source(name: &str) -> PathBuf {
+    cache::workspace().join("qemu/guest-files").join(name)
+}
+
+/// The folder /kexec as a further archive. The C library is the build machine's, so the guest's
+/// must not be older.
+fn kexec_files(work: &Work) -> Result<Vec<u8>> {
+    let program = work.dir.join("kexec");
+    let mut gcc = Command::new("aarch64-linux-gnu-gcc");
+    gcc.args(["-O2", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror"])
+        .arg(source("kexec.c"))
+        .arg("-o")
+        .arg(&program);
+    command::logged(&mut gcc, "kexec", work.log, work.bar)?;
+    let mut archive = Archive::default();
+    archive.directory("kexec");
+    archive.file("kexec/kexec", 0o755, &read(&program)?);
+    archive.file("kexec/linux", 0o644, &read(&work.dir.join(KERNEL))?);
+    Ok(archive.finish())
 }
 
 fn kernel(root: &Path) -> Result<PathBuf> {

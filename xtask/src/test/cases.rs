@@ -121,7 +121,7 @@ impl Case {
 
     /// Whether the run may end once the lines are there: the machine may go on for ever.
     pub fn waits_for_lines_only(&self) -> bool {
-        let line = |expect: &Expect| matches!(expect, Line(_) | Shown(_) | Absent(_));
+        let line = |expect: &Expect| matches!(expect, Line(_) | Shown(_) | Times(..) | Absent(_));
         self.expect.iter().all(line)
     }
 }
@@ -428,6 +428,30 @@ vcpus = 2
 memory = "16MiB"
 kernel = "testguest.bin"
 bootargs = "test=isolation"
+"#;
+
+/// Linux uses OP-TEE and panics, each time it comes up.
+const LINUX_PANIC: &str = r#"
+version = 1
+[[guest]]
+name = "linux"
+vcpus = 2
+memory = "512MiB"
+kernel = "linux"
+initrd = "initramfs.cpio"
+bootargs = "console=ttyAMA0 quiet panic=1 guest.cmd=\"xtest -l 0 -t regression 1004; echo c >/proc/sysrq-trigger\""
+"#;
+
+/// Linux uses OP-TEE and gives way to another Linux, by kexec, which does the same.
+const LINUX_KEXEC: &str = r#"
+version = 1
+[[guest]]
+name = "linux"
+vcpus = 2
+memory = "512MiB"
+kernel = "linux"
+initrd = "initramfs-kexec.cpio"
+bootargs = "console=ttyAMA0 quiet retain_initrd kexec=0 guest.cmd=\"xtest -l 0 -t regression 1004 && { grep -o kexec=[1] /proc/cmdline || /kexec/kexec; }\""
 "#;
 
 const TOO_LARGE: &str = r#"
@@ -806,6 +830,32 @@ pub const CASES: &[Case] = &[
             // That is the release's.
             Absent("teevisor: OP-TEE 4.5"),
             Line("regression_1004 OK"),
+            PANIC,
+            QUIET,
+            Off,
+        ],
+        ..LINUX
+    },
+    Case {
+        name: "linux-panic",
+        boots: Boots::Manifest(LINUX_PANIC),
+        expect: &[
+            Line("Kernel panic - not syncing: sysrq triggered crash"),
+            Line("teevisor: linux: restarted"),
+            Times(2, "1 test case of which 0 failed"),
+            PANIC,
+            QUIET,
+        ],
+        ..LINUX
+    },
+    Case {
+        name: "linux-kexec",
+        boots: Boots::Manifest(LINUX_KEXEC),
+        expect: &[
+            OK,
+            Times(2, "1 test case of which 0 failed"),
+            Line("kexec=1"),
+            Absent("teevisor: linux: restarted"),
             PANIC,
             QUIET,
             Off,

@@ -256,35 +256,27 @@ fn damaged_manifest() -> Result<Vec<u8>> {
     Ok(archive.finish()?)
 }
 
-/// The expected lines that are not there.
-fn missing(case: &Case, lines: &[String]) -> Vec<&'static str> {
-    let expected = case.expect.iter().filter_map(|expect| match expect {
-        Expect::Line(text) | Expect::Shown(text) => Some(*text),
+/// What is said of each expected line that is not there, or not often enough.
+fn missing(case: &Case, lines: &[String]) -> Vec<String> {
+    let times = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
+    let problem = |expect: &Expect| match *expect {
+        Expect::Line(text) | Expect::Shown(text) if times(text) == 0 => {
+            Some(format!("no line with {text:?}"))
+        }
+        Expect::Times(least, text) if times(text) < least => Some(format!(
+            "{} lines with {text:?}, fewer than {least}",
+            times(text)
+        )),
         _ => None,
-    });
-    expected
-        .filter(|text| !lines.iter().any(|line| line.contains(text)))
-        .collect()
+    };
+    case.expect.iter().filter_map(problem).collect()
 }
 
 fn judge(case: &Case, outcome: &Outcome) -> Result<String> {
-    let mut wrong: Vec<String> = missing(case, &outcome.lines)
-        .iter()
-        .map(|text| format!("no line with {text:?}"))
-        .collect();
+    let mut wrong = missing(case, &outcome.lines);
     for expect in case.expect {
         match expect {
-            Expect::Line(_) | Expect::Shown(_) => {}
-            Expect::Times(least, text) => {
-                let times = outcome
-                    .lines
-                    .iter()
-                    .filter(|line| line.contains(text))
-                    .count();
-                if times < *least {
-                    wrong.push(format!("{times} lines with {text:?}, fewer than {least}"));
-                }
-            }
+            Expect::Line(_) | Expect::Shown(_) | Expect::Times(..) => {}
             Expect::Absent(text) => {
                 let found = outcome.lines.iter().filter(|line| line.contains(text));
                 wrong.extend(found.map(|line| format!("a line that must not be: {line:?}")));
