@@ -173,8 +173,10 @@ fn prepare(options: &Options, dir: &RunDir) -> Result<(Machine, Files)> {
 }
 
 fn changes(options: &Options) -> Changes {
+    // The default manifest asks for more cores than QEMU can start on the ZCU102.
+    let one = options.manifest.is_none() && options.machine.board == Board::Zcu102;
     Changes {
-        vcpus: options.vcpus,
+        vcpus: options.vcpus.or(one.then_some(1)),
         conduit: options.conduit,
         command: options.guest_cmd.clone(),
     }

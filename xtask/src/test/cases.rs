@@ -21,6 +21,8 @@ pub struct Case {
     pub gic: Gic,
     /// QEMU's name of the cores.
     pub cpu: &'static str,
+    /// Number of cores.
+    pub smp: u32,
     /// RAM, as QEMU writes it.
     pub mem: &'static str,
     /// Whether the cores have EL2.
@@ -111,6 +113,7 @@ impl Case {
             loader: self.loader,
             gic: self.gic,
             cpu: self.cpu.into(),
+            smp: self.smp,
             mem: self.mem.into(),
             el2: self.el2,
             optee: self.optee,
@@ -133,6 +136,7 @@ pub const BASE: Case = Case {
     loader: Loader::TfA,
     gic: Gic::V3,
     cpu: "cortex-a57",
+    smp: 4,
     mem: "2G",
     el2: true,
     optee: None,
@@ -153,6 +157,10 @@ const SHORT: Boots = Boots::Linux("xtest -l 0 -t regression 1001 && xtest -l 0 -
 /// OP-TEE's watchdog test notifies once a second: the driver must have had an interrupt of it.
 const NOTIFIED: &str = "sleep 4; dmesg | grep optee: ; \
     grep optee_notif /proc/interrupts | grep -v ' 0  *0  *GICv3'";
+/// Two cores; and the board's UART takes what is typed.
+const TYPED: &str = "test ! -e /dev/tee0 && test $(nproc) = 2 && echo ready; \
+    read word </dev/console; test $word = typed";
+const TYPES: Script = &[("ready", "typed\r")];
 const PANIC: Expect = Absent("teevisor: panic");
 const QUIET: Expect = Absent("teevisor: warning");
 const OK: Expect = Statuses(&[0]);
@@ -210,6 +218,22 @@ const ISOLATION: Case = Case {
     ],
     seconds: 240,
     ..BASE
+};
+/// As many cores as are used, and a guest that has them all.
+const EIGHT_CORES: Case = Case {
+    smp: 8,
+    mem: "8G",
+    vcpus: Some(8),
+    boots: Boots::TestGuest("test=boot,psci,gic,timer"),
+    expect: &[
+        Line("8192 MiB of RAM, 8 cores"),
+        Line(" passed, 0 failed"),
+        Absent("FAILED"),
+        PANIC,
+        QUIET,
+        Off,
+    ],
+    ..GUEST
 };
 /// The hypervisor can't start: it says why and stops.
 const REFUSED: Case = Case {
@@ -452,6 +476,14 @@ memory = "512MiB"
 kernel = "linux"
 initrd = "initramfs-kexec.cpio"
 bootargs = "console=ttyAMA0 quiet retain_initrd kexec=0 guest.cmd=\"xtest -l 0 -t regression 1004 && { grep -o kexec=[1] /proc/cmdline || /kexec/kexec; }\""
+/// The test guest on a board with one core.
+const ONE_CORE: &str = r#"
+version = 1
+[[guest]]
+name = "test"
+vcpus = 1
+memory = "16MiB"
+kernel = "testguest.bin"
 "#;
 
 const TOO_LARGE: &str = r#"
@@ -739,7 +771,8 @@ pub const CASES: &[Case] = &[
     Case {
         name: "rpi4-linux",
         board: Board::Rpi4,
-        boots: Boots::Linux("test ! -e /dev/tee0 && test $(nproc) = 2"),
+        boots: Boots::Linux(TYPED),
+        types: TYPES,
         expect: &[
             OK,
             Line("teevisor: Raspberry Pi 4 Model B: 960 MiB of RAM, 4 cores, GICv2"),
@@ -753,13 +786,14 @@ pub const CASES: &[Case] = &[
         name: "rpi4-linux-spin-table",
         board: Board::Rpi4,
         loader: Loader::Direct,
-        boots: Boots::Linux("test ! -e /dev/tee0 && test $(nproc) = 2"),
+        boots: Boots::Linux(TYPED),
+        types: TYPES,
         expect: &[
             OK,
             Line("teevisor: Raspberry Pi 4 Model B: 960 MiB of RAM, 4 cores, GICv2"),
-            Line("teevisor: error: the firmware cannot power the board off"),
             PANIC,
             QUIET,
+            Off,
         ],
         ..NO_TEE
     },
@@ -772,7 +806,36 @@ pub const CASES: &[Case] = &[
         name: "zcu102-linux",
         board: Board::Zcu102,
         vcpus: Some(1),
+        boots: Boots::Linux(
+            "echo ready; read word </dev/console; test $word = typed && xtest -l 0 -t regression 1001 && \
+             xtest -l 0 -t regression 1004",
+        ),
+        types: TYPES,
         ..LINUX
+    },
+    Case {
+        name: "zcu102-guest",
+        board: Board::Zcu102,
+        boots: Boots::Manifest(ONE_CORE),
+        ..GUEST
+    },
+    Case {
+        name: "linux-one-core-1g",
+        smp: 1,
+        mem: "1G",
+        vcpus: Some(1),
+        ..LINUX
+    },
+    // Debian's OP-TEE is built for four cores.
+    Case {
+        name: "guest-eight-cores-8g",
+        optee: Some(Optee::None),
+        ..EIGHT_CORES
+    },
+    Case {
+        name: "guest-gicv2-eight-cores-8g",
+        gic: Gic::V2,
+        ..EIGHT_CORES
     },
     Case {
         name: "linux-hvc",

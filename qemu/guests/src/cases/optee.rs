@@ -166,6 +166,9 @@ fn devices() -> Outcome {
     let (told, values) = invoke(REGISTERED_OUTPUT, [0, 4096, buffer.cookie()]);
     unregister_one(buffer)?;
     ensure_eq!(tee::close(tee::WITH_ARG, session), (0, 0), "CLOSE_SESSION");
+    if (asked, size) == ((0, 0), 0) {
+        return Err(Stop::Skipped("this OP-TEE lists no devices"));
+    }
     ensure_eq!(asked, (0, tee::SHORT_BUFFER), "without a buffer");
     ensure!(
         size > 0 && size % 16 == 0 && size <= 4096,

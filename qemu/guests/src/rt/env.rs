@@ -26,6 +26,8 @@ pub struct Env {
     pub tee: Option<Conduit>,
     /// The initrd's first byte and the one behind its last.
     pub initrd: Option<(u64, u64)>,
+    /// Ticks a second, where CNTFRQ_EL0 is not to be believed.
+    pub frequency: Option<u64>,
     /// /chosen bootargs.
     pub arguments: &'static str,
 }
@@ -53,6 +55,7 @@ pub fn init(address: u64) -> Option<&'static Env> {
         conduit: method(&find(&tree, "/psci")?)?,
         tee: find(&tree, "/firmware/optee").and_then(|node| method(&node)),
         initrd: find(&tree, "/chosen").and_then(|node| initrd(&node)),
+        frequency: find(&tree, "/timer").and_then(|node| number_in(&node, "clock-frequency")),
         arguments: find(&tree, "/chosen")
             .and_then(|node| text(&node, "bootargs"))
             .unwrap_or(""),
