@@ -476,6 +476,8 @@ memory = "512MiB"
 kernel = "linux"
 initrd = "initramfs-kexec.cpio"
 bootargs = "console=ttyAMA0 quiet retain_initrd kexec=0 guest.cmd=\"xtest -l 0 -t regression 1004 && { grep -o kexec=[1] /proc/cmdline || /kexec/kexec; }\""
+"#;
+
 /// The test guest on a board with one core.
 const ONE_CORE: &str = r#"
 version = 1
