@@ -8,7 +8,7 @@
 mod client;
 
 use super::{Test, needs_tee};
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Stop};
 use crate::rt::tee::{self, Page, command};
 use crate::{ensure, ensure_eq};
 pub use client::{Client, MEMORY};
@@ -50,7 +50,10 @@ fn pseudo_ta() -> Outcome {
     client.unregister(buffer)?;
     client.close(session)?;
     ensure_eq!(done, (0, 0), "INVOKE_COMMAND");
-    ensure!(size > 0 && size.is_multiple_of(16), "{size} bytes of UUIDs");
+    if size == 0 {
+        return Err(Stop::Skipped("this OP-TEE lists no devices"));
+    }
+    ensure!(size.is_multiple_of(16), "{size} bytes of UUIDs");
     ensure!(start != FRESH, "no UUID was written");
     ensure_eq!(end, FRESH, "the word behind the UUIDs");
     client.finish()
