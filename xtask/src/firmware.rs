@@ -77,12 +77,27 @@ pub const FLASHES: [(Gic, Optee); 4] = [
     (Gic::V3, Optee::Virtualized),
 ];
 
+/// Whether OP-TEE for a machine is built here: Debian's is built for a GICv3 and four cores.
+pub fn is_built(gic: Gic, cores: u32) -> bool {
+    gic == Gic::V2 || cores > 4
+}
+
 /// The flash image for a machine.
-pub fn flash(cache: &Cache, packages: &Packages, gic: Gic, optee: Optee) -> Result<PathBuf> {
-    let parts = optee_parts(cache, packages, gic, optee)?;
+pub fn flash(
+    cache: &Cache,
+    packages: &Packages,
+    gic: Gic,
+    cores: u32,
+    optee: Optee,
+) -> Result<PathBuf> {
+    let parts = optee_parts(cache, packages, gic, cores, optee)?;
     let tfa = tfa(cache, packages, gic, optee)?;
+    let built = match parts {
+        Some(Parts::Built(_)) => "-built",
+        _ => "",
+    };
     let name = format!(
-        "firmware/flash-gic{}-{}{}",
+        "firmware/flash-gic{}-{}{built}{}",
         gic.version(),
         optee.name(),
         packages.suite().suffix()
@@ -114,27 +129,39 @@ impl Parts {
     }
 }
 
-/// OP-TEE for a machine. Debian's package drives only a GICv3, so that for GICv2 is built here.
+/// OP-TEE for a machine.
 fn optee_parts(
     cache: &Cache,
     packages: &Packages,
     gic: Gic,
+    cores: u32,
     optee: Optee,
 ) -> Result<Option<Parts>> {
     let Some(folder) = optee.folder() else {
         return Ok(None);
     };
-    if gic == Gic::V3 {
+    if !is_built(gic, cores) {
         let packaged = packages.optee_root().join("usr/lib/optee").join(folder);
         return Ok(Some(Parts::Packaged(packaged)));
     }
     if optee == Optee::Plain {
-        bail!("for GICv2, OP-TEE is built with virtualization only: use --optee virtualized");
+        bail!(
+            "for GICv2 or more than four cores, OP-TEE is built with virtualization only: use \
+             --optee virtualized"
+        );
     }
+    let (name, gicv3) = match gic {
+        Gic::V2 => ("virt-gic2", "CFG_ARM_GICV3=n"),
+        Gic::V3 => ("virt-gic3", "CFG_ARM_GICV3=y"),
+    };
     let build = OpteeBuild {
-        name: "virt-gic2",
+        name,
         platform: "vexpress-qemu_armv8a",
-        options: vec!["CFG_ARM_GICV3=n".into(), "CFG_TEE_CORE_LOG_LEVEL=3".into()],
+        options: vec![
+            gicv3.into(),
+            "CFG_TEE_CORE_NB_CORE=8".into(),
+            "CFG_TEE_CORE_LOG_LEVEL=3".into(),
+        ],
     };
     build.ensure(cache, packages).map(Parts::Built).map(Some)
 }

@@ -116,7 +116,7 @@ fn fetch(refresh: bool, optee_suite: Suite) -> Result<()> {
     }
     let packages = Packages::with_optee(&cache, optee_suite)?;
     for (gic, optee) in firmware::FLASHES {
-        firmware::flash(&cache, &packages, gic, optee)?;
+        firmware::flash(&cache, &packages, gic, 4, optee)?;
     }
     let guests = guest::ensure(&cache, &packages)?;
     print!("{}", packages.versions()?);

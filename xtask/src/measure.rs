@@ -31,7 +31,13 @@ pub fn run() -> Result<()> {
         icount: true,
         ..Machine::default()
     };
-    let flash = firmware::flash(&cache, &packages, machine.gic, machine.secure_world())?;
+    let flash = firmware::flash(
+        &cache,
+        &packages,
+        machine.gic,
+        machine.smp,
+        machine.secure_world(),
+    )?;
     let toolchain = Toolchain::ensure(&cache)?;
     drop(cache);
     let bl33 = image::hypervisor(&toolchain, Profile::Release)?;

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::boards::{self, Board, Firmware, Loader, escape};
 use crate::command;
-use crate::firmware::{Gic, Optee};
+use crate::firmware::{self, Gic, Optee};
 use crate::packages::Suite;
 
 /// QEMU for 64-bit Arm.
@@ -43,7 +43,7 @@ pub struct Machine {
     #[arg(long, value_enum)]
     pub optee: Option<Optee>,
     /// Debian suite that OP-TEE and its TAs come from [default: trixie; sid where it is built from
-    /// source: with GICv2, on the ZCU102]
+    /// source: with GICv2, with more than four cores, on the ZCU102]
     #[arg(long, value_enum)]
     pub optee_suite: Option<Suite>,
     /// One instruction a nanosecond, so that times repeat from run to run
@@ -130,7 +130,7 @@ impl Machine {
     /// stable one are gone from the mirrors, which keep the newest only.
     pub fn optee_suite(&self) -> Suite {
         let built = self.secure_world() != Optee::None
-            && (self.board == Board::Zcu102 || self.gic == Gic::V2);
+            && (self.board == Board::Zcu102 || firmware::is_built(self.gic, self.smp));
         let usual = if built { Suite::Sid } else { Suite::Trixie };
         self.optee_suite.unwrap_or(usual)
     }

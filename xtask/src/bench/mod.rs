@@ -153,8 +153,8 @@ impl Setups {
         let Programs { archive, plugin } = build::programs(&cache, &packages)?;
         let folder = folder(&guest::ensure(&cache, &packages)?, &archive)?;
         let gic = machine(Optee::Plain).gic;
-        let plain = firmware::flash(&cache, &packages, gic, Optee::Plain)?;
-        let virtualized = firmware::flash(&cache, &packages, gic, Optee::Virtualized)?;
+        let plain = firmware::flash(&cache, &packages, gic, 4, Optee::Plain)?;
+        let virtualized = firmware::flash(&cache, &packages, gic, 4, Optee::Virtualized)?;
         let toolchain = Toolchain::ensure(&cache)?;
         drop(cache);
         let image = image::hypervisor(&toolchain, Profile::Release)?;

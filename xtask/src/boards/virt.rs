@@ -27,7 +27,7 @@ pub fn firmware(cache: &Cache, packages: &Packages, machine: &Machine) -> Result
     match machine.loader {
         Loader::TfA => {
             let optee = machine.secure_world();
-            firmware::flash(cache, packages, machine.gic, optee).map(Firmware::flash)
+            firmware::flash(cache, packages, machine.gic, machine.smp, optee).map(Firmware::flash)
         }
         Loader::Direct => Ok(Firmware::default()),
         Loader::UBoot => {

@@ -224,9 +224,10 @@ const EIGHT_CORES: Case = Case {
     smp: 8,
     mem: "8G",
     vcpus: Some(8),
-    boots: Boots::TestGuest("test=boot,psci,gic,timer"),
+    boots: Boots::TestGuest("test=boot,psci,gic,timer,optee"),
     expect: &[
         Line("8192 MiB of RAM, 8 cores"),
+        Line("test optee::register_unregister ... ok"),
         Line(" passed, 0 failed"),
         Absent("FAILED"),
         PANIC,
@@ -828,15 +829,14 @@ pub const CASES: &[Case] = &[
         vcpus: Some(1),
         ..LINUX
     },
-    // Debian's OP-TEE is built for four cores.
     Case {
         name: "guest-eight-cores-8g",
-        optee: Some(Optee::None),
         ..EIGHT_CORES
     },
     Case {
         name: "guest-gicv2-eight-cores-8g",
         gic: Gic::V2,
+        optee: Some(Optee::Virtualized),
         ..EIGHT_CORES
     },
     Case {
