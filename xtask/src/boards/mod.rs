@@ -107,10 +107,8 @@ fn check(machine: &Machine) -> Result<()> {
         == (&usual.cpu, usual.smp, &usual.mem, usual.gic);
     let world = machine.optee;
     match machine.board {
-        Board::Virt
-            if machine.loader == Loader::Direct && machine.secure_world() != Optee::None =>
-        {
-            bail!("without firmware there is no OP-TEE: leave out --optee or --loader")
+        Board::Virt if machine.loader != Loader::TfA && machine.secure_world() != Optee::None => {
+            bail!("only TF-A starts OP-TEE: leave out --optee or --loader")
         }
         Board::Virt => Ok(()),
         _ if !fixed => bail!(
@@ -170,4 +168,65 @@ fn device_tree(cache: &Cache, name: &str) -> Result<PathBuf> {
         crate::cache::remove(&root)
     })?;
     Ok(dir.join(Path::new(name).file_name().unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine(board: Board, loader: Loader) -> Machine {
+        Machine {
+            board,
+            loader,
+            ..Machine::default()
+        }
+    }
+
+    #[test]
+    fn what_a_board_can_be_passes() {
+        for loader in [Loader::TfA, Loader::Direct, Loader::UBoot] {
+            assert!(check(&machine(Board::Virt, loader)).is_ok());
+        }
+        assert!(check(&machine(Board::Rpi4, Loader::TfA)).is_ok());
+        assert!(check(&machine(Board::Rpi4, Loader::Direct)).is_ok());
+        assert!(check(&machine(Board::Zcu102, Loader::TfA)).is_ok());
+    }
+
+    #[test]
+    fn what_a_board_cannot_be_is_refused() {
+        let with = |board, loader, change: fn(&mut Machine)| {
+            let mut machine = machine(board, loader);
+            change(&mut machine);
+            check(&machine).unwrap_err().to_string()
+        };
+        let optee = |machine: &mut Machine| machine.optee = Some(Optee::Plain);
+        assert!(with(Board::Virt, Loader::UBoot, optee).contains("only TF-A"));
+        assert!(with(Board::Rpi4, Loader::TfA, optee).contains("docs/boards.md"));
+        assert!(with(Board::Zcu102, Loader::TfA, optee).contains("leave out --optee"));
+        assert!(with(Board::Rpi4, Loader::TfA, |m| m.smp = 2).contains("--smp"));
+        assert!(with(Board::Rpi4, Loader::UBoot, |_| ()).contains("--loader"));
+        assert!(with(Board::Zcu102, Loader::Direct, |_| ()).contains("--loader"));
+    }
+
+    #[test]
+    fn optee_comes_from_where_it_can_be_built() {
+        use crate::packages::Suite;
+        let suite = |board, gic, smp, optee| {
+            Machine {
+                board,
+                gic,
+                smp,
+                optee,
+                ..Machine::default()
+            }
+            .optee_suite()
+        };
+        let virtualized = Some(Optee::Virtualized);
+        assert_eq!(suite(Board::Virt, Gic::V3, 4, None), Suite::Trixie);
+        assert_eq!(suite(Board::Virt, Gic::V2, 4, None), Suite::Trixie);
+        assert_eq!(suite(Board::Virt, Gic::V2, 4, virtualized), Suite::Sid);
+        assert_eq!(suite(Board::Virt, Gic::V3, 8, None), Suite::Sid);
+        assert_eq!(suite(Board::Zcu102, Gic::V3, 4, None), Suite::Sid);
+        assert_eq!(suite(Board::Rpi4, Gic::V3, 4, None), Suite::Trixie);
+    }
 }
