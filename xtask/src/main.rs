@@ -57,6 +57,9 @@ enum Task {
         /// Debian suite that OP-TEE and its TAs come from
         #[arg(long, value_enum, default_value_t)]
         optee_suite: Suite,
+        /// Also what boards other than virt need
+        #[arg(long)]
+        boards: bool,
     },
     /// Build the hypervisor's image
     Build {
@@ -95,7 +98,13 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Fetch {
             refresh,
             optee_suite,
-        } => fetch(refresh, optee_suite)?,
+            boards,
+        } => {
+            fetch(refresh, optee_suite)?;
+            if boards {
+                boards::fetch()?;
+            }
+        }
         Task::Build { debug } => build(debug)?,
         Task::Bundle(options) => bundle::write(&options)?,
         Task::Image(options) => boards::card::make(&options)?,

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::apt::Apt;
 use crate::cache::{Cache, Inputs, Work};
-use crate::packages::Packages;
+use crate::packages::{self, Packages};
 use crate::{command, host};
 
 /// Debian's own, for whose modules the packages below are; PATH may have another first.
@@ -98,7 +98,7 @@ impl OpteeBuild {
     pub fn ensure(&self, cache: &Cache, packages: &Packages) -> Result<PathBuf> {
         let suite = packages.suite();
         let source = cache.step(
-            &format!("optee-source{}", suite.suffix()),
+            &packages::optee_source_step(suite),
             Inputs::default().texts(["1", suite.name()]),
             |work| {
                 let apt = Apt::arm64(cache, suite.name());

@@ -164,10 +164,26 @@ fn optee_step(suite: Suite) -> String {
     format!("packages{}", suite.suffix())
 }
 
+/// The step that fetches OP-TEE's source.
+pub fn optee_source_step(suite: Suite) -> String {
+    format!("optee-source{}", suite.suffix())
+}
+
+/// The step that fetches the device trees of Debian's kernel.
+pub const DEVICE_TREES: &str = "device-trees";
+/// The step that fetches U-Boot.
+pub const U_BOOT: &str = "u-boot";
+/// The step that fetches a newer QEMU than this machine's.
+pub const QEMU: &str = "qemu";
+
 /// Forgets the fetched packages, so that the next use takes the suites' current versions.
 pub fn forget(cache: &Cache) -> Result<()> {
     for suite in Suite::value_variants() {
         cache::remove(&cache.path(&optee_step(*suite)))?;
+        cache::remove(&cache.path(&optee_source_step(*suite)))?;
+    }
+    for step in [DEVICE_TREES, U_BOOT, QEMU] {
+        cache::remove(&cache.path(step))?;
     }
     apt::forget(cache)
 }

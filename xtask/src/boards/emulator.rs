@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 
 use crate::apt::Apt;
 use crate::cache::{Cache, Inputs};
-use crate::command;
 use crate::qemu::PROGRAM;
+use crate::{command, packages};
 
 /// Where Debian 12, whose own QEMU has no Raspberry Pi 4, has a newer one.
 const SUITE: &str = "bookworm-backports";
@@ -29,7 +29,7 @@ impl Emulator {
             return Ok(own);
         }
         let inputs = Inputs::default().texts(["1", SUITE]).texts(PACKAGES);
-        let dir = cache.step("qemu", inputs, |work| {
+        let dir = cache.step(packages::QEMU, inputs, |work| {
             let apt = Apt::own(cache, SUITE)?;
             apt.prepare(work)?;
             apt.binaries(&PACKAGES, work)
@@ -79,6 +79,15 @@ impl Emulator {
             );
         }
         qemu
+    }
+
+    /// The version line of one that is not installed.
+    pub fn fetched(&self) -> Result<Option<String>> {
+        if self.root.is_none() {
+            return Ok(None);
+        }
+        let text = command::output(Command::new(self.program()).arg("--version"))?;
+        Ok(text.lines().next().map(str::to_owned))
     }
 }
 

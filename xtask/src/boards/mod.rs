@@ -100,6 +100,23 @@ impl Board {
     }
 }
 
+/// Fetches and builds what the boards other than virt need.
+pub fn fetch() -> Result<()> {
+    let cache = Cache::open()?;
+    for board in [Board::Rpi4, Board::Zcu102] {
+        let machine = Machine {
+            board,
+            ..Machine::default()
+        };
+        let packages = Packages::with_optee(&cache, machine.optee_suite())?;
+        let firmware = Firmware::ensure(&cache, &packages, &machine)?;
+        let folder = firmware.image.unwrap_or_default();
+        let version = firmware.emulator.fetched()?.unwrap_or_default();
+        println!("{board:?}: {} {version}", folder.display());
+    }
+    Ok(())
+}
+
 /// Refuses what a board can't be.
 fn check(machine: &Machine) -> Result<()> {
     let usual = Machine::default();
@@ -154,7 +171,7 @@ fn device_tree(cache: &Cache, name: &str) -> Result<PathBuf> {
     const TREES: [&str; 2] = [rpi4::TREE, zcu102::TREE];
     let suite = packages::RELEASE.name();
     let inputs = Inputs::default().texts(["1", suite]).texts(TREES);
-    let dir = cache.step("device-trees", inputs, |work| {
+    let dir = cache.step(packages::DEVICE_TREES, inputs, |work| {
         let apt = Apt::arm64(cache, suite);
         apt.prepare(work)?;
         let kernel = packages::kernel(&apt, KERNEL)?;

@@ -42,7 +42,7 @@ fn u_boot(cache: &Cache) -> Result<PathBuf> {
     const PACKAGE: &str = "u-boot-qemu";
     let suite = packages::RELEASE.name();
     let dir = cache.step(
-        "u-boot",
+        packages::U_BOOT,
         Inputs::default().texts(["1", suite, PACKAGE]),
         |work| {
             let apt = Apt::arm64(cache, suite);

@@ -194,7 +194,9 @@ impl Bench {
             fs::create_dir_all(kept.parent().unwrap_or(&kept))?;
             fs::rename(dir.keep(), &kept)?;
         }
-        verdict.with_context(|| format!("logs in {}", kept.display()))
+        verdict.with_context(|| format!("logs in {}", kept.display()))?;
+        // The run's own QEMU, if it is not the one that is named at the start.
+        Ok(files.firmware.emulator.fetched()?.unwrap_or_default())
     }
 
     fn files(&self, case: &Case, machine: &Machine, dir: &RunDir) -> Result<Files> {
