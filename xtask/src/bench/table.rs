@@ -126,6 +126,9 @@ impl Budget {
     }
 }
 
+/// Instructions that a call without buffers may cost.
+pub const NOP: f64 = 1_200.0;
+
 /// The budgets that the measured cases tell about.
 pub fn budgets(rows: &[Row]) -> Vec<Budget> {
     let el2 = |name: &str| {
@@ -135,7 +138,7 @@ pub fn budgets(rows: &[Row]) -> Vec<Budget> {
     // A megabyte's list has 256 pages.
     let page = || Some((el2("reg_unreg_1M")? - el2("reg_unreg_4K")?) / 255.0);
     let all = [
-        ("a call without buffers (pta.nop)", el2("pta.nop"), 1_200.0),
+        ("a call without buffers (pta.nop)", el2("pta.nop"), NOP),
         (
             "registering and unregistering a page (reg_unreg_4K)",
             el2("reg_unreg_4K"),
