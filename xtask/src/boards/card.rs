@@ -13,7 +13,7 @@ use crate::bundle::{self, Changes};
 use crate::cache::{self, Cache};
 use crate::image::{self, Profile};
 use crate::packages::Packages;
-use crate::qemu::Machine;
+use crate::qemu::{self, Machine};
 use crate::toolchain::Toolchain;
 use crate::{command, guest, host};
 
@@ -127,6 +127,28 @@ pub fn ensure_tools(cache: &Cache) -> Result<()> {
     host::ensure(cache, &TOOLS)
 }
 
+/// A card with what a machine starts from, written beside `tree`.
+pub fn with(board: Board, files: &qemu::Files, tree: &Path) -> Result<PathBuf> {
+    let folder = tree.with_file_name("card");
+    fs::create_dir_all(&folder)?;
+    lay_out(board, &files.firmware, &files.bl33, &folder)?;
+    if let Some(bundle) = &files.initrd {
+        fs::copy(bundle, folder.join(BUNDLE))?;
+    }
+    let card = folder.with_extension("img");
+    write(&folder, &card)?;
+    cache::remove(&folder)?;
+    Ok(card)
+}
+
+/// A file of a card, copied to beside the card.
+pub fn read(card: &Path, name: &str) -> Result<PathBuf> {
+    let to = card.with_file_name(name);
+    let mut copy = mtool("mcopy", &partition(card));
+    command::output(copy.args(["-n", "-o"]).arg(format!("::{name}")).arg(&to))?;
+    Ok(to)
+}
+
 /// Puts everything but the bundle into the card's folder.
 pub fn lay_out(board: Board, firmware: &Firmware, image: &Path, folder: &Path) -> Result<()> {
     let files = match board {
@@ -190,13 +212,18 @@ pub fn write(folder: &Path, card: &Path) -> Result<()> {
     file.seek(SeekFrom::Start(0))?;
     file.write_all(&partition_table(sectors as u32))?;
     drop(file);
-    let partition = format!("{}@@{}", card.display(), START * SECTOR);
+    let partition = partition(card);
     let mut format = mtool("mformat", &partition);
     format.args(["-F", "-v", "TEEVISOR", "-h", "255", "-s", "63"]);
     format.args(["-T", &sectors.to_string(), "-H", &START.to_string(), "::"]);
     command::output(&mut format)?;
     let mut copy = mtool("mcopy", &partition);
     command::output(copy.args(&files).arg("::")).map(|_| ())
+}
+
+/// The card's partition, as mtools name it.
+fn partition(card: &Path) -> String {
+    format!("{}@@{}", card.display(), START * SECTOR)
 }
 
 fn mtool(program: &str, partition: &str) -> Command {

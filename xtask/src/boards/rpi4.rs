@@ -1,18 +1,19 @@
 //! Raspberry Pi 4 Model B.
 //!
 //! On the board the GPU's firmware loads TF-A at 0 as the *armstub*, the kernel, the initrd and the
-//! device tree, and tells the stub by three words where they are. Here QEMU's loader does that, with
-//! the words patched in the stub's file. Without TF-A, QEMU's own stub enters the kernel at EL2 and
+//! device tree from a card, as the card's config.txt says, and tells the stub by three words where
+//! they are. Here QEMU's loader does that with the card that `cargo xtask image` makes, and the words
+//! are patched in the stub's file. Without TF-A, QEMU's own stub enters the kernel at EL2 and
 //! leaves the other cores in a spin table.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
 use super::card::{self, Content};
-use super::{Emulator, Firmware, Loader, Tree, device_tree, escape, loader};
+use super::{Board, Emulator, Firmware, Loader, Tree, device_tree, escape, loader};
 use crate::cache::{Cache, Inputs};
 use crate::command;
 use crate::make::TfA;
@@ -51,6 +52,7 @@ pub fn firmware(cache: &Cache, packages: &Packages) -> Result<Firmware> {
         targets: &["bl31"],
         files: &["bl31.bin"],
     };
+    card::ensure_tools(cache)?;
     let tfa = tfa.ensure(cache, packages)?;
     let tree = device_tree(cache, TREE)?;
     let inputs = Inputs::default().text("1").stamp(&tfa)?;
@@ -110,42 +112,87 @@ pub fn command(by: Loader, files: &Files, tree: &Path) -> Result<(Command, usize
         // The tree's console: the mini UART.
         return Ok((qemu, 1));
     }
-    write_tree(files, folder, tree)?;
-    let stub = tree.with_file_name(STUB);
-    fs::write(&stub, patched(fs::read(folder.join(STUB))?)?)?;
-    let mut loads = vec![
-        (stub.as_path(), 0),
-        (tree, DTB),
-        (files.bl33.as_path(), KERNEL),
-    ];
-    loads.extend(files.initrd.as_deref().map(|bundle| (bundle, BUNDLE)));
-    for (file, address) in loads {
-        qemu.args(["-device", &loader(file, address.into())]);
+    let card = Card::insert(files, tree)?;
+    let kernel = number(card.value("kernel_address")?)?;
+    let stub = card.file(card.value("armstub")?)?;
+    fs::write(&stub, patched(fs::read(&stub)?, kernel)?)?;
+    write_tree(files, &card.file(card.value("device_tree")?)?, tree)?;
+    load(&mut qemu, &stub, 0);
+    load(&mut qemu, tree, DTB);
+    load(&mut qemu, &card.file(card.value("kernel")?)?, kernel);
+    if files.initrd.is_some() {
+        let (name, address) = card.initramfs()?;
+        let (bundle, address) = (card.file(name)?, number(address)?);
+        Tree(tree).initrd(&bundle, address.into())?;
+        load(&mut qemu, &bundle, address);
     }
     Ok((qemu, 0))
 }
 
-/// The tree as QEMU's board has it, plus what the GPU's firmware adds; the PL011 as console.
-fn write_tree(files: &Files, folder: &Path, tree: &Path) -> Result<()> {
+fn load(qemu: &mut Command, file: &Path, address: u32) {
+    qemu.args(["-device", &loader(file, address.into())]);
+}
+
+/// A card in the board, as the GPU's firmware reads it.
+struct Card {
+    image: PathBuf,
+    config: String,
+}
+
+impl Card {
+    /// Makes the card beside `tree`.
+    fn insert(files: &Files, tree: &Path) -> Result<Self> {
+        let image = card::with(Board::Rpi4, files, tree)?;
+        let mut card = Self {
+            image,
+            config: String::new(),
+        };
+        card.config = fs::read_to_string(card.file("config.txt")?)?;
+        Ok(card)
+    }
+
+    /// A file of the card, copied out of it.
+    fn file(&self, name: &str) -> Result<PathBuf> {
+        card::read(&self.image, name)
+    }
+
+    /// The value of a line `KEY=VALUE` of config.txt.
+    fn value(&self, key: &str) -> Result<&str> {
+        let of = |line| str::strip_prefix(line, key)?.strip_prefix('=');
+        let found = self.config.lines().find_map(of);
+        found.with_context(|| format!("config.txt has no {key}"))
+    }
+
+    /// What the line `initramfs FILE ADDRESS` says.
+    fn initramfs(&self) -> Result<(&str, &str)> {
+        let of = |line| str::strip_prefix(line, "initramfs ")?.split_once(' ');
+        let found = self.config.lines().find_map(of);
+        found.context("config.txt has no initramfs")
+    }
+}
+
+fn number(text: &str) -> Result<u32> {
+    let digits = text.trim_start_matches("0x");
+    u32::from_str_radix(digits, 16).with_context(|| format!("config.txt: {text} is no address"))
+}
+
+/// The tree as QEMU's board has it, plus the rate at which QEMU counts; the PL011 as console.
+fn write_tree(files: &Files, from: &Path, tree: &Path) -> Result<()> {
     let mut dump = files.firmware.emulator.command();
     let machine = format!("{MACHINE},dumpdtb={}", escape(tree));
     dump.args(["-machine", &machine, "-display", "none", "-dtb"])
-        .arg(folder.join(DTB_FILE))
+        .arg(from)
         .arg("-kernel")
         .arg(&files.bl33);
     command::output(&mut dump)?;
     let tree = Tree(tree);
     tree.text("/chosen", "stdout-path", "serial0:115200n8")?;
-    tree.cells("/timer", "clock-frequency", &[QEMU_COUNTER])?;
-    if let Some(bundle) = &files.initrd {
-        tree.initrd(bundle, BUNDLE.into())?;
-    }
-    Ok(())
+    tree.cells("/timer", "clock-frequency", &[QEMU_COUNTER])
 }
 
 /// The stub as the GPU's firmware leaves it in memory.
-fn patched(mut stub: Vec<u8>) -> Result<Vec<u8>> {
-    for (at, word) in [(STUB_MAGIC, 0), (STUB_DTB, DTB), (STUB_KERNEL, KERNEL)] {
+fn patched(mut stub: Vec<u8>, kernel: u32) -> Result<Vec<u8>> {
+    for (at, word) in [(STUB_MAGIC, 0), (STUB_DTB, DTB), (STUB_KERNEL, kernel)] {
         let place = stub
             .get_mut(at..at + 4)
             .context("TF-A's bl31.bin is cut short")?;
@@ -160,10 +207,10 @@ mod tests {
 
     #[test]
     fn stub_names_the_tree_and_the_kernel() {
-        let stub = patched(vec![0xff; 0x200]).unwrap();
+        let stub = patched(vec![0xff; 0x200], KERNEL).unwrap();
         assert_eq!(stub[0xf0..0xf4], [0; 4]);
         assert_eq!(stub[0xf8..0xfc], [0, 0, 0, 7]);
         assert_eq!(stub[0xfc..0x100], [0, 0, 0x20, 0]);
-        assert!(patched(vec![0; 0xfe]).is_err());
+        assert!(patched(vec![0; 0xfe], KERNEL).is_err());
     }
 }

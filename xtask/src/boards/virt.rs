@@ -85,7 +85,7 @@ pub fn command(machine: &Machine, files: &Files, tree: &Path) -> Result<Command>
             }
         }
         Loader::UBoot => {
-            let disk = write_disk(files, tree)?;
+            let disk = card::with(Board::Virt, files, tree)?;
             qemu.args(arguments(machine, "", flash));
             let drive = format!("if=none,id=card,format=raw,file={}", escape(&disk));
             // Not where a guest's disk would be.
@@ -94,19 +94,6 @@ pub fn command(machine: &Machine, files: &Files, tree: &Path) -> Result<Command>
         }
     }
     Ok(qemu)
-}
-
-/// The disk for U-Boot, beside `tree`.
-fn write_disk(files: &Files, tree: &Path) -> Result<PathBuf> {
-    let folder = tree.with_file_name("disk");
-    fs::create_dir_all(&folder)?;
-    card::lay_out(Board::Virt, &files.firmware, &files.bl33, &folder)?;
-    if let Some(bundle) = &files.initrd {
-        fs::copy(bundle, folder.join(card::BUNDLE))?;
-    }
-    let disk = tree.with_file_name("disk.img");
-    card::write(&folder, &disk)?;
-    Ok(disk)
 }
 
 fn arguments(machine: &Machine, option: &str, flash: Option<&Path>) -> Vec<String> {
