@@ -24,8 +24,11 @@ const PAYLOAD: u64 = 0x0800_0000;
 const DTB: u64 = 0x0700_0000;
 const IMAGE: u64 = 0x0820_0000;
 const BUNDLE: u64 = 0x2000_0000;
-/// Where TF-A enters OP-TEE, and the memory that OP-TEE takes.
+/// Where TF-A enters OP-TEE.
 const OPTEE: u64 = 0x6000_0000;
+/// The memory that OP-TEE sets aside for a normal world that shares no other.
+const OPTEE_SHM: u64 = 0x7000_0000;
+/// Bytes of each, as OP-TEE's platform has them.
 const OPTEE_SIZE: u32 = 0x1000_0000;
 /// TF-A's file.
 const BL31: &str = "bl31.elf";
@@ -56,7 +59,7 @@ pub fn firmware(cache: &Cache, packages: &Packages) -> Result<Firmware> {
     };
     let optee = optee.ensure(cache, packages)?;
     let tree = device_tree(cache, TREE)?;
-    let inputs = Inputs::default().text("1").stamp(&tfa)?.stamp(&optee)?;
+    let inputs = Inputs::default().text("2").stamp(&tfa)?.stamp(&optee)?;
     let inputs = inputs.stamp(tree.parent().context("the tree's folder")?)?;
     let name = format!("firmware/zcu102{}", packages.suite().suffix());
     let dir = cache.step(&name, inputs, |work| {
@@ -78,10 +81,13 @@ fn add_optee(tree: &Tree) -> Result<()> {
     tree.node("/firmware/optee")?;
     tree.text("/firmware/optee", "compatible", "linaro,optee-tz")?;
     tree.text("/firmware/optee", "method", "smc")?;
-    let memory = format!("/reserved-memory/optee@{OPTEE:x}");
-    tree.node(&memory)?;
-    tree.cells(&memory, "reg", &[0, OPTEE as u32, 0, OPTEE_SIZE])?;
-    tree.cells(&memory, "no-map", &[])
+    for (name, start) in [("core", OPTEE), ("shm", OPTEE_SHM)] {
+        let memory = format!("/reserved-memory/optee_{name}@{start:x}");
+        tree.node(&memory)?;
+        tree.cells(&memory, "reg", &[0, start as u32, 0, OPTEE_SIZE])?;
+        tree.cells(&memory, "no-map", &[])?;
+    }
+    Ok(())
 }
 
 /// What is on the card beside the image and the bundle. The first-stage boot loader, the PMU's
