@@ -2,7 +2,7 @@
 //!
 //! `boot` enters [`primary_main`] on one core. It moves onto EL2's own tables, reads the board from
 //! the device tree, starts the other cores, builds the guests of the bundle's manifest, and then
-//! each core serves the vCPU that is pinned to it.
+//! each core serves the vCPUs that are fixed to it.
 #![no_std]
 #![no_main]
 
@@ -14,6 +14,7 @@ mod heap;
 mod irq;
 mod memory;
 mod monitor;
+mod scheduler;
 mod setup;
 mod smp;
 mod tee;
@@ -32,7 +33,7 @@ extern "C" fn primary_main(tree: u64, entry_ticks: u64) -> ! {
     heap::init();
     console::init_log();
     match setup::run(Pa(tree), entry_ticks) {
-        Ok(()) => smp::serve_core(0),
+        Ok(()) => scheduler::serve(0),
         Err(error) => {
             log::error!("{error}");
             stop_board()

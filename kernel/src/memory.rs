@@ -1,7 +1,7 @@
 //! Guest memory as EL2 reaches it: through the identity map, by physical address.
 
-use addr::{Ipa, VmId};
-use stage2::{GuestRam, RamRegion};
+use addr::{Ipa, Pa, VmId};
+use stage2::GuestRam;
 
 use crate::arch::{cache, timer};
 
@@ -116,10 +116,10 @@ pub fn write_physical(pa: u64, words: &[u64]) {
     rest.iter().for_each(write);
 }
 
-/// Overwrites a stopped guest's region with zeros.
-pub fn zero(region: &RamRegion) {
-    // SAFETY: the guest's own RAM, in whole pages; the guest does not run.
-    unsafe { cache::zero(region.pa.0, region.size) }
+/// Overwrites `size` bytes of a stopped guest's RAM, whole pages, with zeros.
+pub fn zero(start: Pa, size: u64) {
+    // SAFETY: the guest's own RAM by the callers' promise; the guest does not run.
+    unsafe { cache::zero(start.0, size) }
 }
 
 /// 64 bytes for a guest's random number generator: different for each guest and start, and only

@@ -14,7 +14,7 @@ use spin::Mutex;
 
 use crate::vm::{
     self, Vm,
-    lifecycle::{self, After},
+    lifecycle::{self, After, State},
 };
 use crate::{console, heap};
 use boot::Layout;
@@ -158,12 +158,11 @@ impl Operator {
 }
 
 fn state(vm: &Vm) -> &'static str {
-    if vm.life.is_off() {
-        "off"
-    } else if vm.life.is_stopping() {
-        "stopping"
-    } else {
-        "running"
+    match vm.life.state() {
+        State::Off => "off",
+        State::Preparing(_) => "starting",
+        State::Running => "running",
+        State::Stopping(..) | State::Ending(..) => "stopping",
     }
 }
 
@@ -240,11 +239,15 @@ fn show_tee(vm: &Vm) {
 
 fn change(act: Act, vm: &Vm) {
     let off = vm.life.is_off();
-    match act {
-        Act::Reset if !off => lifecycle::stop(vm, After::Restart),
-        Act::Stop if !off => lifecycle::stop(vm, After::Off),
-        Act::Start if off => lifecycle::start_again(vm),
-        _ if off => info!("{} is off: `start` turns it on", vm.name),
-        _ => info!("{} is on already", vm.name),
+    let done = match act {
+        Act::Reset => lifecycle::stop(vm, After::Restart),
+        Act::Stop => lifecycle::stop(vm, After::Off),
+        Act::Start => lifecycle::start(vm),
+        _ => false,
+    };
+    match (done, off) {
+        (true, _) => {}
+        (false, true) => info!("{} is off: `start` turns it on", vm.name),
+        (false, false) => info!("{} is {} already", vm.name, state(vm)),
     }
 }

@@ -9,7 +9,7 @@ use board::{Board, BoardError, Conduit};
 use boot::Layout;
 use log::info;
 use manifest::{
-    MEMBER, Manifest, ManifestError,
+    Guest, MEMBER, Manifest, ManifestError,
     archive::{Archive, ArchiveError},
 };
 use physmem::FreeMap;
@@ -25,7 +25,7 @@ use crate::vm::{
     devices::Source,
     lifecycle,
 };
-use crate::{console, heap, irq, monitor, smp, tee};
+use crate::{console, heap, irq, monitor, scheduler, smp, tee};
 
 /// Heap for tables and devices of the guests; what OP-TEE's mediator needs comes on top.
 const HEAP: u64 = 256 << 10;
@@ -159,10 +159,7 @@ pub fn run(tree: Pa, entry_ticks: u64) -> Result<(), SetupError> {
     let bundle = bundle(&board, tables)?;
     let manifest = bundle.find(MEMBER).ok_or(SetupError::NoManifest)?;
     let manifest = &*Box::leak(Box::new(Manifest::parse(manifest)?));
-    add_heap(
-        &mut memory,
-        manifest.guests().iter().map(tee::heap_needed).sum(),
-    )?;
+    add_heap(&mut memory, manifest.guests().iter().map(heap_needed).sum())?;
     let cores = smp::start_all(&board, tables);
     info!(
         "{}: {} MiB of RAM, {} cores, GICv{}",
@@ -212,6 +209,11 @@ fn use_firmware(board: &Board) -> Result<(), SetupError> {
         return Err(SetupError::Frequency);
     }
     Ok(())
+}
+
+/// Bytes of heap for what grows with what a guest may use.
+fn heap_needed(guest: &Guest<'_>) -> u64 {
+    tee::heap_needed(guest) + scheduler::heap_needed(guest.vcpus as usize)
 }
 
 /// Moves onto EL2's own tables, which map the image, the tree and the console.

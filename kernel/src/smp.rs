@@ -9,7 +9,7 @@ use boot::{Layout, MAX_CORES, SecondaryStart};
 use log::warn;
 
 use crate::arch::{cache, cpu, firmware, guest, mmu, timer};
-use crate::{irq, memory, vm};
+use crate::{irq, memory, scheduler};
 
 /// Set once the guests exist.
 static READY: AtomicBool = AtomicBool::new(false);
@@ -121,7 +121,7 @@ pub fn secondary(index: usize) -> ! {
         cpu::wait_for_interrupt();
         irq::service(None);
     }
-    serve_core(index)
+    scheduler::serve(index)
 }
 
 /// Lets the secondary cores look for their vCPUs.
@@ -130,15 +130,4 @@ pub fn release_all() {
     (1..MAX_CORES)
         .filter(|&core| ONLINE[core].load(Ordering::Acquire))
         .for_each(irq::kick);
-}
-
-/// Runs the vCPU of this core, or nothing.
-pub fn serve_core(index: usize) -> ! {
-    if let Some((vm, vcpu)) = vm::assigned_to(index) {
-        vm::vcpu::serve(vm, vcpu)
-    }
-    loop {
-        cpu::wait_for_interrupt();
-        irq::service(None);
-    }
 }

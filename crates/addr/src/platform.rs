@@ -34,6 +34,8 @@ pub const DEVICES_BASE: Ipa = GICD_BASE;
 /// One past the last byte of the platform's own devices.
 pub const DEVICES_END: Ipa = Ipa(UART_BASE.0 + UART_SIZE);
 
+/// First INTID that is not private to a core: the first SPI.
+pub const FIRST_SPI: u32 = 32;
 /// INTID of the EL1 virtual timer's PPI.
 pub const VIRTUAL_TIMER_INTID: u32 = 27;
 /// INTID of the EL1 physical timer's PPI.

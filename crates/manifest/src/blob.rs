@@ -128,6 +128,8 @@ impl<'a> Guest<'a> {
         table.knows(&[
             "vcpus",
             "cpus",
+            "exclusive",
+            "slice",
             "memory",
             "kernel",
             "initrd",
@@ -141,6 +143,8 @@ impl<'a> Guest<'a> {
             name: name.name,
             vcpus: table.cell("vcpus")?,
             cpus: table.find("cpus")?.unwrap_or_default(),
+            exclusive: table.flag("exclusive")?,
+            slice: table.cell("slice")?,
             memory: table.size("memory")?,
             kernel: table.text("kernel")?,
             initrd: table.optional_text("initrd")?,

@@ -10,6 +10,8 @@ const GRANULE: u64 = 2 << 20;
 const MAX_MEMORY: u64 = (1 << 39) - (1 << 30);
 const VCPUS: RangeInclusive<u32> = 1..=8;
 const MAX_CORE: u8 = 31;
+/// Microseconds. A shorter turn would go into switching; a longer one is felt at the console.
+const SLICE: RangeInclusive<u32> = 100..=1_000_000;
 const MAX_NAME: usize = 31;
 const MAX_MEMBER: usize = 255;
 /// COMMAND_LINE_SIZE of arm64 Linux, its end included.
@@ -88,6 +90,11 @@ fn check_guest(guest: &Guest, before: &[Guest]) -> Result<(), Broken> {
     rule(VCPUS.contains(&guest.vcpus), "vcpus", "must be from 1 to 8")?;
     check_cores(guest, before)?;
     rule(
+        SLICE.contains(&guest.slice),
+        "slice",
+        "must be from 100us to 1000ms",
+    )?;
+    rule(
         is_size(guest.memory, GRANULE, MAX_MEMORY),
         "memory",
         "must be a multiple of 2MiB, at least 2MiB and at most 511GiB",
@@ -159,11 +166,21 @@ fn check_cores(guest: &Guest, before: &[Guest]) -> Result<(), Broken> {
         .iter()
         .enumerate()
         .any(|(at, core)| cores[..at].contains(core));
-    rule(!twice, "cpus", "must not name a core twice")?;
+    rule(
+        !(guest.exclusive && twice),
+        "cpus",
+        "must not name a core twice in an exclusive guest",
+    )?;
+    let clashes = |other: &&Guest| guest.exclusive || other.exclusive;
     let taken = before
         .iter()
+        .filter(clashes)
         .any(|other| other.cpus.iter().any(|core| cores.contains(core)));
-    rule(!taken, "cpus", "has a core that is another guest's already")
+    rule(
+        !taken,
+        "cpus",
+        "has a core that is another guest's already, and one of the two is exclusive",
+    )
 }
 
 fn check_tee(tee: &Tee) -> Result<(), Broken> {

@@ -34,8 +34,12 @@ pub struct Guest<'a> {
     pub name: &'a str,
     /// How many vCPUs it has.
     pub vcpus: u32,
-    /// The core of each vCPU, as positions in the board's /cpus; empty: any that are free.
+    /// The core of each vCPU, as positions in the board's /cpus; empty: those with the fewest.
     pub cpus: &'a [u8],
+    /// Whether its cores serve nothing else.
+    pub exclusive: bool,
+    /// How long a turn of one of its vCPUs lasts on a core that it shares, in microseconds.
+    pub slice: u32,
     /// Bytes of RAM, a multiple of 2 MiB.
     pub memory: u64,
     /// The bundle's member that is its kernel, an arm64 Image.

@@ -58,6 +58,9 @@ fn defaults_are_as_documented() {
     assert_eq!((guest.direct_map, guest.devices.iter().count()), (false, 0));
     default("direct-map", "`false`");
     default("devices", "none");
+    assert_eq!((guest.exclusive, guest.slice), (false, 5_000));
+    default("exclusive", "`false`");
+    default("slice", "`\"5ms\"`");
     let tee = guest.tee.expect("a guest has a TEE by default");
     default("enabled", "`true`");
     assert_eq!((tee.dialect, tee.notifications), (Dialect::Modern, true));

@@ -107,9 +107,15 @@ fn broken_rules_are_shown_with_their_line() {
         ),
         (
             "vcpus = 1\ncpus = [0]",
-            "vcpus = 2\ncpus = [3, 3]",
+            "vcpus = 2\nexclusive = true\ncpus = [3, 3]",
+            7,
+            "guest a: cpus must not name a core twice in an exclusive guest",
+        ),
+        (
+            "vcpus = 1",
+            "vcpus = 1\nslice = \"99us\"",
             6,
-            "guest a: cpus must not name a core twice",
+            "guest a: slice must be from 100us to 1000ms",
         ),
         (
             "64MiB",
@@ -200,21 +206,24 @@ fn broken_rules_are_shown_with_their_line() {
 }
 
 #[test]
-fn two_guests_may_not_share_a_name_or_a_core() {
-    let second = |name: &str, core: u8| {
+fn two_guests_may_not_share_a_name_or_an_exclusive_core() {
+    let second = |name: &str, core: u8, exclusive: bool| {
         let more = format!(
-            "[[guest]]\nname = \"{name}\"\nvcpus = 1\ncpus = [{core}]\nmemory = \"2MiB\"\nkernel = \"k\"\n"
+            "[[guest]]\nname = \"{name}\"\nvcpus = 1\nexclusive = {exclusive}\ncpus = [{core}]\n\
+             memory = \"2MiB\"\nkernel = \"k\"\n"
         );
         compile(&format!("{BASE}{more}")).map_err(|error| error.to_string())
     };
-    assert!(second("b", 1).is_ok());
+    assert!(second("b", 1, true).is_ok());
+    assert!(second("b", 0, false).is_ok());
     assert_eq!(
-        second("a", 1).unwrap_err(),
+        second("a", 1, false).unwrap_err(),
         "manifest, line 15: guest a: name is another guest's already\n  name = \"a\""
     );
     assert_eq!(
-        second("b", 0).unwrap_err(),
-        "manifest, line 17: guest b: cpus has a core that is another guest's already\n  cpus = [0]"
+        second("b", 0, true).unwrap_err(),
+        "manifest, line 18: guest b: cpus has a core that is another guest's already, and one of the \
+         two is exclusive\n  cpus = [0]"
     );
 }
 

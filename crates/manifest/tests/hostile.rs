@@ -29,6 +29,8 @@ type Properties = Vec<(&'static str, Vec<u8>)>;
 fn good() -> (Properties, Properties) {
     let guest = vec![
         ("vcpus", vec![0, 0, 0, 1]),
+        ("exclusive", vec![0; 4]),
+        ("slice", vec![0, 0, 1, 0]),
         ("memory", (64_u64 << 20).to_be_bytes().to_vec()),
         ("kernel", b"Image\0".to_vec()),
         ("bootargs", b"\0".to_vec()),
@@ -103,6 +105,7 @@ fn every_rule_is_applied_again() {
         guest_with("memory", &[0, 0, 0, 0, 0, 0, 0x10, 0])
             .contains("memory must be a multiple of 2MiB")
     );
+    assert!(guest_with("slice", &[0; 4]).contains("slice must be from 100us"));
     assert!(guest_with("cpus", &[1, 2]).contains("cpus must have one core for each"));
     assert!(guest_with("devices", b"/a\0/a\0").contains("devices must not name a device twice"));
     assert!(guest_with("devices", b"/a\0\0").contains("devices must be paths or aliases"));

@@ -9,6 +9,8 @@ version = 1
 name = "linux"
 vcpus = 2
 cpus = [0, 2]
+exclusive = true
+slice = "200us"
 memory = "512MiB"
 kernel = "out/Image"
 initrd = "out/initrd.gz"
@@ -46,6 +48,8 @@ fn every_key_arrives() {
         name: "linux",
         vcpus: 2,
         cpus: &[0, 2],
+        exclusive: true,
+        slice: 200,
         memory: 512 << 20,
         kernel: "out/Image",
         initrd: Some("out/initrd.gz"),
@@ -68,6 +72,8 @@ fn every_key_arrives() {
         name: "bare-1",
         vcpus: 1,
         cpus: &[],
+        exclusive: false,
+        slice: 5_000,
         memory: 64 << 20,
         initrd: None,
         bootargs: "",

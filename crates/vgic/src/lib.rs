@@ -35,7 +35,10 @@ mod set;
 mod sgi;
 mod signal;
 
-use addr::{VcpuId, platform::MAX_VCPUS};
+use addr::{
+    VcpuId,
+    platform::{FIRST_SPI, MAX_VCPUS},
+};
 use alloc::{boxed::Box, vec::Vec};
 use irq::{Irq, NOBODY};
 use set::IntidSet;
@@ -44,8 +47,6 @@ pub use lr::{Lr, Lrs, Origin, State};
 pub use mmio::Frame;
 pub use set::VcpuSet;
 
-/// First INTID that is not private to a vCPU.
-const FIRST_SPI: u32 = 32;
 /// One past the last SGI.
 const SGIS: u32 = 16;
 /// One past the last INTID of an SPI; 1020–1023 are special.

@@ -219,6 +219,13 @@ impl Lrs {
         &self.regs[..self.load.min(Self::MAX)]
     }
 
+    /// The vCPU, which is synced, leaves its core: [`to_load`](Self::to_load) frees what the
+    /// hardware holds, and [`hcr`](Self::hcr) turns the virtual CPU interface off.
+    pub fn vacate(&mut self) {
+        self.load = core::mem::take(&mut self.held);
+        self.hcr = 0;
+    }
+
     /// Takes over what the hardware holds: `hcr` is ICH_HCR_EL2 or GICH_HCR now, and `read`
     /// gives register n for each one in use.
     pub fn save(&mut self, hcr: u32, mut read: impl FnMut(usize) -> Lr) {

@@ -36,6 +36,18 @@ pub fn stop_guest_timers() {
     isb();
 }
 
+/// EL2's own timer on this core interrupts when CNTPCT reaches `deadline`, or not at all.
+pub fn set_alarm(deadline: Option<u64>) {
+    // SAFETY: EL2's timer, which nothing else uses.
+    unsafe {
+        if let Some(deadline) = deadline {
+            write_sysreg!("cnthp_cval_el2", deadline);
+        }
+        write_sysreg!("cnthp_ctl_el2", u64::from(deadline.is_some()));
+    }
+    isb();
+}
+
 /// Whether a timer with this CTL asserts its interrupt: ENABLE and ISTATUS without IMASK.
 fn line(ctl: u64) -> bool {
     ctl & 7 == 5

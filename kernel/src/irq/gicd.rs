@@ -9,6 +9,7 @@ pub const ISENABLER: u64 = 0x100;
 pub const ICENABLER: u64 = 0x180;
 const ICPENDR: u64 = 0x280;
 const ICACTIVER: u64 = 0x380;
+pub const ISACTIVER: u64 = 0x300;
 pub const IPRIORITYR: u64 = 0x400;
 const ICFGR: u64 = 0xc00;
 

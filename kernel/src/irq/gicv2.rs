@@ -110,6 +110,11 @@ impl GicV2 {
         &self.distributor
     }
 
+    /// Makes private interrupts of this core active: bit n is INTID n.
+    pub fn set_active(&self, intids: u32) {
+        self.distributor.write32(gicd::ISACTIVER, intids);
+    }
+
     /// Interrupts core `core` with the kick SGI.
     pub fn kick(&self, core: usize) {
         let mask = u32::from(self.masks[core].load(Ordering::Acquire));

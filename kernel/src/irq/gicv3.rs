@@ -122,6 +122,14 @@ impl GicV3 {
         &self.distributor
     }
 
+    /// Makes private interrupts of this core, number `index`, active: bit n is INTID n.
+    pub fn set_active(&self, index: usize, intids: u32) {
+        let base = self.redistributors[index].load(Ordering::Relaxed);
+        // SAFETY: `init_core` found this redistributor.
+        let r = unsafe { Mmio::new(base, 2 * gicr::SGI_FRAME) };
+        r.write32(gicr::SGI_FRAME + gicd::ISACTIVER, intids);
+    }
+
     /// Interrupts core `core` with the kick SGI.
     pub fn kick(&self, core: usize) {
         let affinity = self.affinities[core].load(Ordering::Acquire);

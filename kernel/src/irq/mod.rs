@@ -9,7 +9,7 @@ use addr::platform::{PHYSICAL_TIMER_INTID, VIRTUAL_TIMER_INTID};
 use board::Board;
 use spin::Once;
 
-use crate::arch::{cpu, mmio::Mmio};
+use crate::arch::{cpu, mmio::Mmio, timer};
 use crate::vm::{self, devices, vcpu::VcpuContext};
 use crate::{console, monitor};
 use gicv2::GicV2;
@@ -20,11 +20,15 @@ use virt::VirtualInterface;
 const KICK: u32 = 0;
 /// Priority of every physical interrupt; Non-secure priorities are the lower half.
 const DEFAULT_PRIORITY: u8 = 0xa0;
-/// SGI 0, the maintenance interrupt (25) and the guest's timers (27, 30): the numbers are fixed
-/// by BSA (DEN0094, section "PPI assignments") and checked against the tree by [`init`].
-const PRIVATE_ENABLED: u32 =
-    1 << KICK | 1 << MAINTENANCE | 1 << VIRTUAL_TIMER_INTID | 1 << PHYSICAL_TIMER_INTID;
+/// SGI 0, the maintenance interrupt (25), EL2's timer (26) and the guest's (27, 30): the numbers
+/// are fixed by BSA (DEN0094, section "PPI assignments") and checked against the tree by [`init`].
+const PRIVATE_ENABLED: u32 = 1 << KICK
+    | 1 << MAINTENANCE
+    | 1 << ALARM
+    | 1 << VIRTUAL_TIMER_INTID
+    | 1 << PHYSICAL_TIMER_INTID;
 const MAINTENANCE: u32 = 25;
+const ALARM: u32 = 26;
 
 /// An acknowledged interrupt: what IAR returned.
 #[derive(Clone, Copy, Debug)]
@@ -95,6 +99,7 @@ pub unsafe fn init(board: &Board) -> Result<(), InitError> {
         ("GIC's maintenance interrupt", maintenance, MAINTENANCE),
         ("virtual timer", board.timer.virtual_, VIRTUAL_TIMER_INTID),
         ("physical timer", board.timer.physical, PHYSICAL_TIMER_INTID),
+        ("hypervisor timer", board.timer.hypervisor, ALARM),
     ] {
         if found != wanted {
             return Err(InitError::Ppi {
@@ -193,14 +198,24 @@ pub fn virtual_interface() -> VirtualInterface {
     }
 }
 
+/// Makes private interrupts of this core active: bit n is INTID n.
+pub fn set_active(intids: u32) {
+    match &controller().driver {
+        Driver::V2(gic) => gic.set_active(intids),
+        Driver::V3(gic) => gic.set_active(cpu::current(), intids),
+    }
+}
+
 /// Deactivates an interrupt of this core that a guest will not end any more.
 pub fn deactivate(intid: u32) {
     each!(controller(), gic => gic.deactivate(intid));
 }
 
-/// Handles every pending interrupt of this core, which runs `vcpu` or nothing.
-pub fn service(mut vcpu: Option<&mut VcpuContext>) {
+/// Handles every pending interrupt of this core, which `vcpu` is on. True if the core has to
+/// look at what it does next: its alarm has gone off.
+pub fn service(mut vcpu: Option<&mut VcpuContext>) -> bool {
     let controller = controller();
+    let mut alarm = false;
     while let Some(interrupt) = each!(controller, gic => gic.acknowledge()) {
         each!(controller, gic => gic.drop_priority(interrupt));
         let intid = interrupt.0 & 0x3ff;
@@ -209,6 +224,11 @@ pub fn service(mut vcpu: Option<&mut VcpuContext>) {
             (VIRTUAL_TIMER_INTID | PHYSICAL_TIMER_INTID, Some(vcpu)) => vcpu.timer_fired(intid),
             (MAINTENANCE, Some(vcpu)) => {
                 vcpu.refresh_interrupts();
+                deactivate(interrupt.0);
+            }
+            (ALARM, _) => {
+                alarm = true;
+                timer::set_alarm(None);
                 deactivate(interrupt.0);
             }
             // So will its own end of a device's interrupt.
@@ -223,6 +243,7 @@ pub fn service(mut vcpu: Option<&mut VcpuContext>) {
     if console::catch_up() {
         kick(cpu::current());
     }
+    alarm
 }
 
 fn own_interrupt(controller: &Controller, intid: u32) {

@@ -15,6 +15,17 @@ mod gich {
     pub const LR: u64 = 0x100;
 }
 
+/// Most active priority registers: AP0R and AP1R.
+const ACTIVE_PRIORITIES: usize = 8;
+
+/// What the virtual CPU interface holds of a vCPU beside its list registers. The default is the
+/// state after reset: nothing active, everything masked.
+#[derive(Clone, Default)]
+pub struct CpuInterface {
+    vmcr: u32,
+    active_priorities: [u32; ACTIVE_PRIORITIES],
+}
+
 /// The virtual CPU interface of the core that uses this value.
 pub enum VirtualInterface {
     /// System registers.
@@ -56,17 +67,36 @@ impl VirtualInterface {
         (vtr as usize + 1).min(Lrs::MAX)
     }
 
-    /// As after reset: no interrupt, everything masked.
-    pub fn reset(&self) {
-        for n in 0..self.count() {
-            self.write(n, Lr::FREE);
-        }
+    /// Gives the hardware the state of a vCPU that comes to this core. Its list registers are
+    /// loaded after that.
+    pub fn enter(&self, state: &CpuInterface) {
         match self {
-            Self::V3 => reset_v3(),
+            Self::V3 => {
+                for (n, value) in active_priorities(&state.active_priorities) {
+                    write_active_priority(n, *value);
+                }
+                // SAFETY: only the guest of this core is affected.
+                unsafe { write_sysreg!("ich_vmcr_el2", u64::from(state.vmcr)) }
+            }
             Self::V2(gich) => {
-                gich.write32(gich::APR, 0);
-                gich.write32(gich::VMCR, 0);
-                gich.write32(gich::HCR, 1);
+                gich.write32(gich::APR, state.active_priorities[0]);
+                gich.write32(gich::VMCR, state.vmcr);
+            }
+        }
+    }
+
+    /// Takes the state of a vCPU that leaves this core.
+    pub fn leave(&self, state: &mut CpuInterface) {
+        match self {
+            Self::V3 => {
+                for (n, value) in active_priorities_mut(&mut state.active_priorities) {
+                    *value = read_active_priority(n);
+                }
+                state.vmcr = read_sysreg!("ich_vmcr_el2") as u32;
+            }
+            Self::V2(gich) => {
+                state.active_priorities[0] = gich.read32(gich::APR);
+                state.vmcr = gich.read32(gich::VMCR);
             }
         }
     }
@@ -106,28 +136,52 @@ impl VirtualInterface {
     }
 }
 
-/// Active priorities, VMCR and HCR. How many active priority registers there are depends on
-/// the number of preemption bits (ICH_VTR_EL2.PREbits).
-fn reset_v3() {
+/// Those that this core has: one, two or four of each group, by ICH_VTR_EL2.PREbits. AP0R\<n\> is
+/// number n and AP1R\<n\> is number 4 + n.
+fn has_active_priority(n: usize) -> bool {
     let preemption_bits = read_sysreg!("ich_vtr_el2") >> 26 & 7;
-    // SAFETY: only the guest of this core is affected; the registers exist by PREbits.
-    unsafe {
-        write_sysreg!("ich_ap0r0_el2", 0);
-        write_sysreg!("ich_ap1r0_el2", 0);
-        if preemption_bits >= 5 {
-            write_sysreg!("ich_ap0r1_el2", 0);
-            write_sysreg!("ich_ap1r1_el2", 0);
-        }
-        if preemption_bits >= 6 {
-            write_sysreg!("ich_ap0r2_el2", 0);
-            write_sysreg!("ich_ap0r3_el2", 0);
-            write_sysreg!("ich_ap1r2_el2", 0);
-            write_sysreg!("ich_ap1r3_el2", 0);
-        }
-        write_sysreg!("ich_vmcr_el2", 0);
-        write_sysreg!("ich_hcr_el2", 1);
-    }
+    n % 4 < 1 << preemption_bits.saturating_sub(4)
 }
+
+fn active_priorities(all: &[u32; ACTIVE_PRIORITIES]) -> impl Iterator<Item = (usize, &u32)> {
+    all.iter()
+        .enumerate()
+        .filter(|(n, _)| has_active_priority(*n))
+}
+
+fn active_priorities_mut(
+    all: &mut [u32; ACTIVE_PRIORITIES],
+) -> impl Iterator<Item = (usize, &mut u32)> {
+    all.iter_mut()
+        .enumerate()
+        .filter(|(n, _)| has_active_priority(*n))
+}
+
+macro_rules! active_priority {
+    ($($n:literal = $name:literal)*) => {
+        fn read_active_priority(n: usize) -> u32 {
+            match n {
+                $( $n => read_sysreg!($name) as u32, )*
+                _ => 0,
+            }
+        }
+
+        fn write_active_priority(n: usize, value: u32) {
+            // SAFETY: only the guest of this core is affected; callers ask `has_active_priority`.
+            unsafe {
+                match n {
+                    $( $n => write_sysreg!($name, u64::from(value)), )*
+                    _ => {}
+                }
+            }
+        }
+    };
+}
+
+active_priority!(
+    0 = "ich_ap0r0_el2" 1 = "ich_ap0r1_el2" 2 = "ich_ap0r2_el2" 3 = "ich_ap0r3_el2"
+    4 = "ich_ap1r0_el2" 5 = "ich_ap1r1_el2" 6 = "ich_ap1r2_el2" 7 = "ich_ap1r3_el2"
+);
 
 /// The bits of ICH_HCR_EL2 that this core has: TDIR only by ICH_VTR_EL2.TDS.
 fn v3_hcr_bits() -> u32 {

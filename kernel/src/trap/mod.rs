@@ -9,6 +9,7 @@ use crate::vm::vcpu::{Flow, VcpuContext};
 /// Exception classes that can come from a guest under our trap controls.
 mod class {
     pub const WFX: u64 = 0x01;
+    pub const FP: u64 = 0x07;
     pub const HVC64: u64 = 0x16;
     pub const SMC64: u64 = 0x17;
     pub const SYSTEM_REGISTER: u64 = 0x18;
@@ -31,10 +32,16 @@ pub fn handle(vcpu: &mut VcpuContext, esr: u64) -> Flow {
         class::DATA_ABORT => mmio::data_abort(vcpu, esr),
         class::INSTRUCTION_ABORT => mmio::instruction_abort(vcpu, esr),
         class::SYSTEM_REGISTER => sysreg::access(vcpu, esr),
+        // ISS.TI: WFE lets others run, as it waits for one of them.
         class::WFX => {
             vcpu.regs.advance();
-            Flow::Run
+            if esr & 1 == 0 {
+                Flow::Wait
+            } else {
+                Flow::Yield
+            }
         }
+        class::FP => Flow::NeedFp,
         // What is left is a feature we hide or trap: to this guest it does not exist.
         _ => undefined(vcpu),
     }

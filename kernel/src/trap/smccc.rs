@@ -44,16 +44,15 @@ fn act(vcpu: &mut VcpuContext, outcome: Outcome) -> Flow {
         Outcome::Return(x0) => answer(&mut vcpu.regs, x0),
         Outcome::Firmware(_) => forward(&vcpu.regs),
         Outcome::Standby => {
-            vcpu.wait_for_interrupt();
-            answer(&mut vcpu.regs, 0)
+            answer(&mut vcpu.regs, 0);
+            Flow::Wait
         }
         Outcome::PowerDownSuspend { entry, context_id } => {
-            vcpu.wait_for_interrupt();
-            vcpu.restart(Start {
+            vcpu.resume_at(Start {
                 entry: entry.0,
                 context: context_id,
             });
-            Flow::Run
+            Flow::Wait
         }
         Outcome::CpuOn {
             target,

@@ -60,8 +60,9 @@ pub fn access(vcpu: &mut VcpuContext, esr: u64) -> Flow {
     Flow::Run
 }
 
-fn read(vcpu: &VcpuContext, access: Access) -> Option<u64> {
+fn read(vcpu: &mut VcpuContext, access: Access) -> Option<u64> {
     match access.name {
+        (2, op1, crn, crm, op2) => vcpu.debug().read(op1, crn, crm, op2),
         // These trap with SMIDR_EL1, which SME's absence hides; they name errata.
         REVIDR_EL1 => Some(read_sysreg!("revidr_el1")),
         AIDR_EL1 => Some(read_sysreg!("S3_1_C0_C0_7")),
@@ -79,6 +80,7 @@ fn read(vcpu: &VcpuContext, access: Access) -> Option<u64> {
 fn write(vcpu: &mut VcpuContext, access: Access) -> bool {
     let value = vcpu.regs.get(access.rt);
     match access.name {
+        (2, op1, crn, crm, op2) => vcpu.debug().write(op1, crn, crm, op2, value),
         ACTLR_EL1 => true,
         ICC_SRE_EL1 => vcpu.vm.has_gicv3(),
         ICC_SGI1R_EL1 if vcpu.vm.has_gicv3() => {

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use ::sched::place::{Cores, PlaceError};
 use addr::{Ipa, PAGE_SIZE, Pa, PaRange, VmId, platform};
 use alloc::{boxed::Box, vec::Vec};
 use board::Board;
@@ -56,15 +57,8 @@ pub enum CreateError<'a> {
     },
     /// The board has no such piece of free memory for a guest that needs one.
     Piece(u64),
-    /// A core that the manifest names does not run or is taken.
-    Core(u8),
-    /// More vCPUs than free cores.
-    Cores {
-        /// vCPUs asked for.
-        wanted: u32,
-        /// Cores without a vCPU.
-        free: usize,
-    },
+    /// No core may serve one of its vCPUs.
+    Core(PlaceError),
     /// The images don't fit.
     Images(ImageError),
     /// The device of this name can't be the guest's.
@@ -93,16 +87,18 @@ impl fmt::Display for CreateError<'_> {
                 platform::DEVICES_BASE,
                 platform::DEVICES_END
             ),
-            Self::Core(core) => write!(
-                f,
-                "core {core} does not run or has a vCPU already: change `cpus`"
-            ),
-            Self::Cores { wanted, free } => {
-                write!(
-                    f,
-                    "{wanted} vCPUs asked for, {free} cores free: lower `vcpus`"
-                )
+            Self::Core(PlaceError::Absent(core)) => {
+                write!(f, "core {core} does not run: change `cpus`")
             }
+            Self::Core(PlaceError::Taken(core)) => write!(
+                f,
+                "core {core} has a vCPU already, and one of the two guests is `exclusive`: \
+                 change `cpus`"
+            ),
+            Self::Core(PlaceError::NoneLeft) => f.write_str(
+                "no core is left that is not another guest's alone: lower `vcpus`, or leave out \
+                 `exclusive`",
+            ),
             Self::Images(error) => write!(f, "{error}"),
             Self::Device(name, error) => write!(f, "device {name}: {error}"),
             Self::Map => {
@@ -129,10 +125,11 @@ pub fn all<'a>(
     manifest: &'a Manifest<'static>,
     mut resources: Resources<'_>,
 ) -> Result<(), (&'a str, CreateError<'static>)> {
-    let mut taken = Vec::new();
+    let numbers = resources.cores;
+    let mut cores = Cores::new(|position| numbers.get(position).is_some_and(Option::is_some));
     let mut vms = Vec::new();
     for (index, guest) in manifest.guests().iter().enumerate() {
-        let vm = one(VmId(index as u16), guest, &mut resources, &mut taken)
+        let vm = one(VmId(index as u16), guest, &mut resources, &mut cores)
             .map_err(|error| (guest.name, error))?;
         vms.push(vm);
     }
@@ -145,9 +142,9 @@ fn one(
     id: VmId,
     guest: &Guest<'static>,
     resources: &mut Resources<'_>,
-    taken: &mut Vec<usize>,
+    cores: &mut Cores,
 ) -> Result<Vm, CreateError<'static>> {
-    let vcpus = assign(guest, resources.cores, taken)?;
+    let vcpus = assign(guest, resources.cores, cores)?;
     let member = |name| {
         resources
             .bundle
@@ -223,7 +220,13 @@ fn one(
             manifest::OnCrash::Stop => After::Off,
             manifest::OnCrash::Restart => After::Restart,
         },
+        slice: ticks(guest.slice),
     })
+}
+
+/// Ticks of the system counter in so many microseconds.
+fn ticks(microseconds: u32) -> u64 {
+    u64::from(microseconds) * timer::frequency() / 1_000_000
 }
 
 fn version(gic: &board::Gic) -> Version {
@@ -233,37 +236,20 @@ fn version(gic: &board::Gic) -> Version {
     }
 }
 
-/// Each vCPU's core: those the manifest names, else the first free ones.
+/// Each vCPU on its core: those the manifest names, else those with the fewest vCPUs.
 fn assign(
     guest: &Guest<'_>,
-    cores: &[Option<usize>],
-    taken: &mut Vec<usize>,
+    numbers: &[Option<usize>],
+    cores: &mut Cores,
 ) -> Result<Vec<Vcpu>, CreateError<'static>> {
-    let wanted = guest.vcpus as usize;
-    let mut chosen = Vec::with_capacity(wanted);
-    if guest.cpus.is_empty() {
-        let free = cores
-            .iter()
-            .flatten()
-            .copied()
-            .filter(|core| !taken.contains(core));
-        chosen.extend(free.take(wanted));
-    }
-    for &position in guest.cpus {
-        let core = cores.get(usize::from(position)).copied().flatten();
-        match core.filter(|core| !taken.contains(core) && !chosen.contains(core)) {
-            Some(core) => chosen.push(core),
-            None => return Err(CreateError::Core(position)),
-        }
-    }
-    if chosen.len() != wanted {
-        return Err(CreateError::Cores {
-            wanted: guest.vcpus,
-            free: chosen.len(),
-        });
-    }
-    taken.extend(&chosen);
-    Ok(chosen.into_iter().map(Vcpu::new).collect())
+    let vcpu = |index: usize| {
+        let named = guest.cpus.get(index).copied().map(usize::from);
+        let position = cores.place(named, guest.exclusive)?;
+        let number = numbers.get(position).copied().flatten();
+        number.map(Vcpu::new).ok_or(PlaceError::Absent(position))
+    };
+    let placed: Result<_, PlaceError> = (0..guest.vcpus as usize).map(vcpu).collect();
+    placed.map_err(CreateError::Core)
 }
 
 /// RAM for a guest: consecutive for the guest, in as few pieces as there can be.

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use addr::Ipa;
+use addr::{Ipa, Pa};
 use alloc::vec::Vec;
 use guesttree::GuestTree;
 use manifest::image::{Image, TREE_ROOM};
@@ -99,24 +99,40 @@ impl Images {
     }
 }
 
-/// Writes the images into the guest's RAM.
-pub fn lay_out(vm: &Vm) -> Result<(), ImageError> {
+/// Writes `most` bytes of the images, from number `done` on, into the guest's RAM. Returns how
+/// many it wrote: 0 when all are there.
+pub fn lay_out(vm: &Vm, done: u64, most: u64) -> Result<u64, ImageError> {
     let images = &vm.images;
-    let tree = tree(vm).map_err(ImageError::Tree)?;
-    let fits = memory::write_stopped(&vm.ram, images.entry, images.kernel)
-        && images
-            .initrd
-            .is_none_or(|(at, initrd)| memory::write_stopped(&vm.ram, at, initrd))
-        && tree.len() as u64 <= TREE_ROOM
-        && memory::write_stopped(&vm.ram, images.tree, &tree);
-    if !fits {
-        return Err(ImageError::TooLittleMemory {
-            needed: u64::MAX,
-            have: vm.ram.size(),
-        });
+    if done == 0 {
+        let tree = tree(vm).map_err(ImageError::Tree)?;
+        write(vm, images.tree, &tree)?;
+    }
+    let kernel = (images.entry, images.kernel);
+    let mut first = 0;
+    for (at, bytes) in [Some(kernel), images.initrd].into_iter().flatten() {
+        let last = first + bytes.len() as u64;
+        if done < last {
+            let from = done - first;
+            let to = (from + most).min(bytes.len() as u64);
+            let piece = &bytes[from as usize..to as usize];
+            write(vm, Ipa(at.0 + from), piece)?;
+            return Ok(to - from);
+        }
+        first = last;
     }
     cache::invalidate_instructions();
-    Ok(())
+    Ok(0)
+}
+
+fn write(vm: &Vm, at: Ipa, bytes: &[u8]) -> Result<(), ImageError> {
+    if memory::write_stopped(&vm.ram, at, bytes) {
+        Ok(())
+    } else {
+        Err(ImageError::TooLittleMemory {
+            needed: u64::MAX,
+            have: vm.ram.size(),
+        })
+    }
 }
 
 fn tree(vm: &Vm) -> Result<Vec<u8>, guesttree::Error> {
@@ -147,9 +163,18 @@ fn tree(vm: &Vm) -> Result<Vec<u8>, guesttree::Error> {
     })
 }
 
-/// Overwrites all of the guest's RAM with zeros.
-pub fn scrub(vm: &Vm) {
+/// Overwrites at most `most` bytes of the guest's RAM, from number `done` on, with zeros. Returns
+/// how many.
+pub fn scrub(vm: &Vm, done: u64, most: u64) -> u64 {
+    let mut first = 0;
     for region in vm.ram.regions() {
-        memory::zero(region);
+        if done < first + region.size {
+            let from = done - first;
+            let size = most.min(region.size - from);
+            memory::zero(Pa(region.pa.0 + from), size);
+            return size;
+        }
+        first += region.size;
     }
+    0
 }

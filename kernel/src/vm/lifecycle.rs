@@ -1,18 +1,22 @@
 //! Starting, stopping and restarting a guest.
 //!
-//! A stop is asked for by raising the guest's epoch and kicking its cores. Each core leaves the
-//! guest, and the last one to have left ends it: only then does nothing of the guest run, at EL1
-//! or in the secure world, and its OP-TEE client and its memory can be given up.
+//! A stop is asked for by raising the guest's epoch and kicking its cores. Each vCPU leaves the
+//! guest, and after the last one nothing of it runs, at EL1 or in the secure world: only then are
+//! its OP-TEE client and its memory given up. That takes time, which is vCPU 0's: its core does it
+//! in small steps, in turn with the other vCPUs that it serves.
 
 use core::fmt;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use addr::VcpuId;
 use log::{error, info};
-use spin::Mutex;
+use spin::{Mutex, MutexGuard};
 
 use super::{Vm, images, vcpu::Start};
 use crate::arch::firmware;
+
+/// Most bytes of RAM that one step zeroes or copies.
+const STEP: u64 = 256 << 10;
 
 /// What becomes of a guest once it has stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,18 +36,28 @@ impl fmt::Display for After {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-enum State {
-    Running,
-    Stopping { after: After, cores_left: usize },
+/// What a guest does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Its RAM is scrubbed, and OP-TEE does not know it.
     Off,
+    /// Its images are laid, as far as this many bytes.
+    Preparing(u64),
+    /// It runs, or is paused.
+    Running,
+    /// So many of its vCPUs have still to leave it.
+    Stopping(After, usize),
+    /// No vCPU is left: OP-TEE is told, then its RAM is scrubbed, as far as this many bytes.
+    Ending(After, u64),
 }
 
 /// A guest's state, and the numbers of stops asked for and of restarts so far.
 pub struct Life {
     state: Mutex<State>,
     epoch: AtomicU32,
-    restarts: AtomicU32,
+    paused: AtomicBool,
+    has_work: AtomicBool,
+    starts: AtomicU32,
 }
 
 impl Life {
@@ -52,7 +66,9 @@ impl Life {
         Self {
             state: Mutex::new(State::Off),
             epoch: AtomicU32::new(0),
-            restarts: AtomicU32::new(0),
+            paused: AtomicBool::new(false),
+            has_work: AtomicBool::new(false),
+            starts: AtomicU32::new(0),
         }
     }
 
@@ -62,124 +78,195 @@ impl Life {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// How often the guest was started anew.
-    pub fn restarts(&self) -> u32 {
-        self.restarts.load(Ordering::Relaxed)
+    /// Whether its vCPUs stand still.
+    pub fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Acquire)
+    }
+
+    /// Whether [`work`] has something to do.
+    pub fn has_work(&self) -> bool {
+        self.has_work.load(Ordering::Acquire)
+    }
+
+    /// What the guest does.
+    pub fn state(&self) -> State {
+        *self.state.lock()
     }
 
     /// Whether nothing of the guest runs.
     pub fn is_off(&self) -> bool {
-        matches!(*self.state.lock(), State::Off)
+        self.state() == State::Off
     }
 
-    /// Whether a stop was asked for and not every core has left the guest.
-    pub fn is_stopping(&self) -> bool {
-        matches!(*self.state.lock(), State::Stopping { .. })
+    /// How often the guest was started anew.
+    pub fn restarts(&self) -> u32 {
+        self.starts.load(Ordering::Relaxed).saturating_sub(1)
     }
 }
 
 /// Starts the guest for the first time: its RAM holds what firmware, boot loader or an earlier run
-/// of the board left there.
+/// of the board left there. Only before the cores serve vCPUs.
 pub fn start_first(vm: &Vm) {
-    images::scrub(vm);
-    start(vm);
-}
-
-/// Lays out the guest's images and starts its first vCPU. The guest is stopped.
-fn start(vm: &Vm) {
-    if let Err(error) = images::lay_out(vm) {
-        error!("{}: {error}", vm.name);
-        *vm.life.state.lock() = State::Off;
-        return;
+    let mut done = 0;
+    while done < vm.ram.size() {
+        done += images::scrub(vm, done, STEP);
     }
-    *vm.life.state.lock() = State::Running;
-    vm.devices.start();
-    let context = vm.images.tree.0;
-    vm.start_vcpu(
-        VcpuId(0),
-        Start {
-            entry: vm.images.entry.0,
-            context,
-        },
-    );
+    start(vm);
+    while work(vm) {}
 }
 
-/// Asks for the guest to be stopped; a stop under way goes on as it was asked for.
-pub fn stop(vm: &Vm, after: After) {
-    leave(vm, after, |state| matches!(state, State::Running));
+/// Lets a guest that is off start. False if it is not off.
+pub fn start(vm: &Vm) -> bool {
+    let state = vm.life.state.lock();
+    let off = *state == State::Off;
+    if off {
+        begin_work(vm, state, State::Preparing(0));
+    }
+    off
+}
+
+/// Asks for the guest to be stopped; a stop under way goes on as it was asked for. False if the
+/// guest is not running.
+pub fn stop(vm: &Vm, after: After) -> bool {
+    let mut state = vm.life.state.lock();
+    let running = *state == State::Running;
+    if running {
+        *state = State::Stopping(after, vm.vcpus.len());
+        vm.life.epoch.fetch_add(1, Ordering::Release);
+        drop(state);
+        vm.call_attention();
+    }
+    running
 }
 
 /// The same, as the guest is lost: `why` says how. The vCPU on this core has not left it yet, so
 /// the line comes before those of its end.
 pub fn lost(vm: &Vm, after: After, why: fmt::Arguments<'_>) {
-    if leave(vm, after, |state| matches!(state, State::Running)) {
+    if stop(vm, after) {
         info!("{}: {why}: {after}", vm.name);
     }
 }
 
-/// Asks for a guest that is off to be started by its own cores, as a restart is: they have the
-/// time that it takes.
-pub fn start_again(vm: &Vm) {
-    leave(vm, After::Restart, |state| matches!(state, State::Off));
+/// Lets the guest's vCPUs stand still, wherever they are. Its time goes on.
+#[expect(dead_code, reason = "for the monitor")]
+pub fn pause(vm: &Vm) {
+    vm.life.paused.store(true, Ordering::Release);
+    vm.call_attention();
 }
 
-/// Whether the guest was in a state to leave.
-fn leave(vm: &Vm, after: After, from: impl FnOnce(State) -> bool) -> bool {
-    let mut state = vm.life.state.lock();
-    let leaves = from(*state);
-    if leaves {
-        *state = State::Stopping {
-            after,
-            cores_left: vm.vcpus.len(),
-        };
-        vm.life.epoch.fetch_add(1, Ordering::Release);
-        drop(state);
-        vm.vcpus.iter().for_each(|vcpu| crate::irq::kick(vcpu.core));
-    }
-    leaves
+/// Lets a paused guest go on.
+#[expect(dead_code, reason = "for the monitor")]
+pub fn resume(vm: &Vm) {
+    vm.life.paused.store(false, Ordering::Release);
+    vm.call_attention();
 }
 
-/// A core has left the guest after a stop was asked for.
+/// A vCPU has left the guest after a stop was asked for.
 pub fn left(vm: &Vm) {
     let mut state = vm.life.state.lock();
-    let State::Stopping { after, cores_left } = &mut *state else {
-        return;
-    };
-    *cores_left -= 1;
-    let after = *after;
-    if *cores_left == 0 {
-        drop(state);
-        end(vm, after);
+    match *state {
+        State::Stopping(after, 1) => begin_work(vm, state, State::Ending(after, 0)),
+        State::Stopping(after, more) => *state = State::Stopping(after, more - 1),
+        _ => {}
     }
 }
 
-/// Ends the guest, which no core runs any more.
-fn end(vm: &Vm, after: After) {
-    if let Ok(tee) = &vm.tee {
-        tee.destroy();
+/// A vCPU is about to be off. With the last one, the guest can't go on.
+pub fn vcpu_is_off(vm: &Vm) {
+    if vm.power.lock().powered() == 0 {
+        let why = format_args!("crashed: its last vCPU has turned itself off");
+        lost(vm, vm.on_crash, why);
     }
-    vm.reset_devices();
-    images::scrub(vm);
+}
+
+fn begin_work(vm: &Vm, mut state: MutexGuard<'_, State>, work: State) {
+    *state = work;
+    vm.life.has_work.store(true, Ordering::Release);
+    drop(state);
+    vm.vcpus[0].call_attention();
+    vm.kick_core(VcpuId(0));
+}
+
+/// Takes the guest one step further from stopped to off or started. False if nothing is left to
+/// do. Only the core of vCPU 0 calls it.
+pub fn work(vm: &Vm) -> bool {
+    let before = vm.life.state();
+    let next = match before {
+        State::Ending(after, done) => end(vm, after, done),
+        State::Preparing(done) => prepare(vm, done),
+        State::Off | State::Running | State::Stopping(..) => before,
+    };
+    let mut state = vm.life.state.lock();
+    if next == before {
+        // Others may have begun a new work meanwhile.
+        let idle = *state == before;
+        vm.life.has_work.store(!idle, Ordering::Release);
+        return !idle;
+    }
+    *state = next;
+    drop(state);
+    match next {
+        State::Running => launch(vm),
+        State::Off => power_off_if_last(),
+        _ => {}
+    }
+    true
+}
+
+fn end(vm: &Vm, after: After, done: u64) -> State {
+    if done == 0 {
+        if let Ok(tee) = &vm.tee {
+            tee.destroy();
+        }
+        vm.reset_devices();
+        vm.life.paused.store(false, Ordering::Release);
+    }
+    if done < vm.ram.size() {
+        return State::Ending(after, done + images::scrub(vm, done, STEP));
+    }
     match after {
-        // Until it runs again it is still stopping: another guest's end must not take it for off.
-        After::Restart => {
-            vm.life.restarts.fetch_add(1, Ordering::Relaxed);
-            info!("{}: restarted", vm.name);
-            if let Ok(tee) = &vm.tee {
-                tee.create(&vm.name);
-            }
-            start(vm);
-        }
+        After::Restart => State::Preparing(0),
         After::Off => {
-            *vm.life.state.lock() = State::Off;
             info!("{}: off", vm.name);
-            power_off_if_last();
+            State::Off
         }
     }
+}
+
+fn prepare(vm: &Vm, done: u64) -> State {
+    if done == 0
+        && let Ok(tee) = &vm.tee
+        && !tee.is_admitted()
+    {
+        tee.create(&vm.name);
+    }
+    match images::lay_out(vm, done, STEP) {
+        Ok(0) => State::Running,
+        Ok(more) => State::Preparing(done + more),
+        Err(error) => {
+            error!("{}: {error}", vm.name);
+            State::Off
+        }
+    }
+}
+
+/// Lets the first vCPU go.
+fn launch(vm: &Vm) {
+    if vm.life.starts.fetch_add(1, Ordering::Relaxed) > 0 {
+        info!("{}: restarted", vm.name);
+    }
+    vm.devices.start();
+    vm.start_vcpu(
+        VcpuId(0),
+        Start {
+            entry: vm.images.entry.0,
+            context: vm.images.tree.0,
+        },
+    );
 }
 
 /// Powers the board off when no guest runs any more.
-pub fn power_off_if_last() {
+fn power_off_if_last() {
     if super::all().iter().all(|vm| vm.life.is_off()) {
         info!("all guests are off: powering the board off");
         firmware::system_off();

@@ -30,7 +30,7 @@ use lifecycle::{After, Life};
 use vcpu::{Start, Vcpu};
 
 /// One guest. Everything that changes is behind a lock or atomic; a vCPU's registers live with
-/// the core that runs it.
+/// the core that serves it.
 pub struct Vm {
     /// Its number in the manifest's order.
     pub id: VmId,
@@ -58,6 +58,8 @@ pub struct Vm {
     workarounds: vpsci::smccc::Workarounds,
     counter_offset: u64,
     on_crash: After,
+    /// How long a turn of a vCPU lasts on a core that it shares, in ticks of the system counter.
+    pub slice: u64,
 }
 
 static VMS: Once<Box<[Vm]>> = Once::new();
@@ -67,15 +69,15 @@ pub fn all() -> &'static [Vm] {
     VMS.get().map_or(&[], |vms| vms)
 }
 
-/// The guest and vCPU that run on core number `core`.
-pub fn assigned_to(core: usize) -> Option<(&'static Vm, VcpuId)> {
-    all().iter().find_map(|vm| {
-        let index = vm.vcpus.iter().position(|vcpu| vcpu.core == core)?;
-        Some((vm, VcpuId(index as u8)))
-    })
-}
-
 impl Vm {
+    /// The vCPUs that core number `core` serves.
+    pub fn on_core(&self, core: usize) -> impl Iterator<Item = (&Self, VcpuId)> {
+        (0..)
+            .zip(&self.vcpus)
+            .filter(move |(_, vcpu)| vcpu.core == core)
+            .map(move |(index, _)| (self, VcpuId(index)))
+    }
+
     /// Whether the guest's interrupt controller is a GICv3.
     pub fn has_gicv3(&self) -> bool {
         self.gic_version == Version::V3
@@ -99,19 +101,33 @@ impl Vm {
     pub fn start_vcpu(&self, id: VcpuId, start: Start) {
         if let Some(vcpu) = self.vcpus.get(usize::from(id.0)) {
             *vcpu.start.lock() = Some(start);
-            irq::kick(vcpu.core);
+            vcpu.call_attention();
+            self.kick_core(id);
+        }
+    }
+
+    /// Lets every vCPU's core look at what is asked of the vCPU.
+    pub fn call_attention(&self) {
+        for (index, vcpu) in (0..).zip(&self.vcpus) {
+            vcpu.call_attention();
+            self.kick_core(VcpuId(index));
+        }
+    }
+
+    /// Interrupts the core of vCPU `id`, unless that is this one, which looks by itself.
+    pub fn kick_core(&self, id: VcpuId) {
+        let core = self.vcpus.get(usize::from(id.0)).map(|vcpu| vcpu.core);
+        if let Some(core) = core.filter(|&core| core != cpu::current()) {
+            irq::kick(core);
         }
     }
 
     /// Makes the vCPUs in `set` look at their interrupts again.
     pub fn kick(&self, set: VcpuSet) {
-        for vcpu in set
-            .iter()
-            .filter_map(|id| self.vcpus.get(usize::from(id.0)))
-        {
-            vcpu.mark_interrupts_changed();
-            if vcpu.core != cpu::current() {
-                irq::kick(vcpu.core);
+        for id in set.iter() {
+            if let Some(vcpu) = self.vcpus.get(usize::from(id.0)) {
+                vcpu.mark_interrupts_changed();
+                self.kick_core(id);
             }
         }
     }

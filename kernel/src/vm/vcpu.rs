@@ -1,6 +1,6 @@
-//! A vCPU on its core.
+//! A vCPU: what others may ask of it, and its state, which belongs to its core.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use addr::{VcpuId, platform};
 use spin::Mutex;
@@ -9,11 +9,13 @@ use vwatchdog::Lockup;
 
 use super::{Vm, lifecycle};
 use crate::arch::{
-    cpu,
-    guest::{self, Exit, GuestRegs, Identity},
+    guest::{self, CpuState, Exit, GuestRegs, Identity, debug::Debug, fp::FpState},
     timer,
 };
-use crate::irq::{self, virt::VirtualInterface};
+use crate::irq::{
+    self,
+    virt::{CpuInterface, VirtualInterface},
+};
 use crate::trap;
 
 /// Where a vCPU begins, with the MMU off.
@@ -25,13 +27,38 @@ pub struct Start {
     pub context: u64,
 }
 
-/// What others may ask of a vCPU. Its registers belong to the core that runs it.
+/// What a vCPU does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum State {
+    /// It is turned off.
+    Off,
+    /// It waits for its turn.
+    Ready,
+    /// It is on its core.
+    Running,
+    /// It waits for an interrupt.
+    Waiting,
+}
+
+/// What is asked of a vCPU by other cores, as bits.
+mod request {
+    /// Its list registers must be filled again before it goes on.
+    pub const INTERRUPTS: u32 = 1 << 0;
+    /// Something came that may end its waiting.
+    pub const WAKE: u32 = 1 << 1;
+    /// Its core's scheduler must look at it: it is to start, to stop or to pause.
+    pub const ATTENTION: u32 = 1 << 2;
+}
+
+/// What others see of a vCPU. Its registers belong to the core that runs it.
 pub struct Vcpu {
     /// The number of the core that runs it.
     pub core: usize,
     /// Set to let the vCPU, which is off, start.
     pub start: Mutex<Option<Start>>,
-    interrupts_changed: AtomicBool,
+    requests: AtomicU32,
+    state: AtomicU8,
 }
 
 impl Vcpu {
@@ -40,13 +67,47 @@ impl Vcpu {
         Self {
             core,
             start: Mutex::new(None),
-            interrupts_changed: AtomicBool::new(false),
+            requests: AtomicU32::new(0),
+            state: AtomicU8::new(State::Off as u8),
         }
     }
 
-    /// Its list registers must be filled again before it goes on.
+    /// An interrupt has come for it or gone.
     pub fn mark_interrupts_changed(&self) {
-        self.interrupts_changed.store(true, Ordering::Release);
+        self.request(request::INTERRUPTS | request::WAKE);
+    }
+
+    /// Lets its core's scheduler look at it, once the core is kicked.
+    pub fn call_attention(&self) {
+        self.request(request::ATTENTION);
+    }
+
+    /// What it does, as of a moment ago.
+    pub fn state(&self) -> State {
+        match self.state.load(Ordering::Relaxed) {
+            1 => State::Ready,
+            2 => State::Running,
+            3 => State::Waiting,
+            _ => State::Off,
+        }
+    }
+
+    fn request(&self, what: u32) {
+        self.requests.fetch_or(what, Ordering::Release);
+    }
+
+    /// Whether any of `what` is asked; it is no longer, then.
+    fn take(&self, what: u32) -> bool {
+        self.is_asked(what) && self.requests.fetch_and(!what, Ordering::AcqRel) & what != 0
+    }
+
+    /// Nearly always nothing is asked: a load is cheaper than an exchange.
+    fn is_asked(&self, what: u32) -> bool {
+        self.requests.load(Ordering::Acquire) & what != 0
+    }
+
+    fn set_state(&self, state: State) {
+        self.state.store(state as u8, Ordering::Relaxed);
     }
 }
 
@@ -55,144 +116,238 @@ impl Vcpu {
 pub enum Flow {
     /// It goes on.
     Run,
+    /// Its core has something to look at.
+    Leave,
+    /// It spins: others may have the rest of its turn.
+    Yield,
+    /// It waits for an interrupt.
+    Wait,
+    /// It needs the FP registers, which another vCPU has.
+    NeedFp,
     /// It has turned itself off.
     PowerOff,
 }
 
-/// A vCPU while it is on.
+/// A vCPU as its core's scheduler has it.
 pub struct VcpuContext {
     /// Its guest.
     pub vm: &'static Vm,
     /// Its number.
     pub id: VcpuId,
-    /// Its registers while it does not run.
+    /// Its general registers while it does not run.
     pub regs: GuestRegs,
+    /// Its FP registers while it does not have them.
+    pub fp: FpState,
+    state: CpuState,
+    cpu_interface: CpuInterface,
     interface: VirtualInterface,
     lrs: Lrs,
     lockup: Lockup,
-}
-
-/// Runs the vCPU `id` of `vm` on this core for ever, each time it is started.
-pub fn serve(vm: &'static Vm, id: VcpuId) -> ! {
-    let mut epoch = 0;
-    loop {
-        match wait_for_start(vm, id, &mut epoch) {
-            Some(start) => VcpuContext::new(vm, id, start).run(epoch),
-            None => lifecycle::left(vm),
-        }
-    }
-}
-
-/// Waits until the vCPU is started, or (`None`) until the guest is asked to stop.
-fn wait_for_start(vm: &Vm, id: VcpuId, epoch: &mut u32) -> Option<Start> {
-    loop {
-        let now = vm.life.epoch();
-        if now != *epoch {
-            *epoch = now;
-            return None;
-        }
-        if let Some(start) = vm.vcpus[usize::from(id.0)].start.lock().take() {
-            return Some(start);
-        }
-        cpu::wait_for_interrupt();
-        irq::service(None);
-    }
+    shares_core: bool,
+    /// The stop that it has left the guest for, as a number: [`super::lifecycle::Life::epoch`].
+    epoch: u32,
+    /// Where it goes on after its wait, if not behind it.
+    resume: Option<Start>,
+    /// While it is off its core: when a timer ends its wait.
+    deadline: Option<u64>,
 }
 
 impl VcpuContext {
-    fn new(vm: &'static Vm, id: VcpuId, start: Start) -> Self {
+    /// The vCPU `id` of `vm`, off.
+    pub fn new(vm: &'static Vm, id: VcpuId, shares_core: bool) -> Self {
         Self {
             vm,
             id,
-            regs: GuestRegs::start(start.entry, start.context),
+            regs: GuestRegs::start(0, 0),
+            fp: FpState::reset(),
+            state: CpuState::reset(),
+            cpu_interface: CpuInterface::default(),
             interface: irq::virtual_interface(),
             lrs: Lrs::new(),
             lockup: Lockup::default(),
+            shares_core,
+            epoch: 0,
+            resume: None,
+            deadline: None,
         }
     }
 
-    fn vcpu(&self) -> &'static Vcpu {
+    /// What others see of it.
+    pub fn vcpu(&self) -> &'static Vcpu {
         &self.vm.vcpus[usize::from(self.id.0)]
     }
 
-    /// Runs until the vCPU turns itself off or a stop newer than `epoch` is asked for.
-    fn run(mut self, epoch: u32) {
-        self.enter_core();
-        while self.vm.life.epoch() == epoch {
-            if self
-                .vcpu()
-                .interrupts_changed
-                .swap(false, Ordering::Acquire)
-            {
+    /// Whether the scheduler has to look at it.
+    pub fn wants_attention(&self) -> bool {
+        self.vcpu().is_asked(request::ATTENTION)
+    }
+
+    /// Takes note of what was asked. True if the guest is to be left.
+    pub fn take_attention(&mut self) -> bool {
+        self.vcpu().take(request::ATTENTION);
+        let epoch = self.vm.life.epoch();
+        core::mem::replace(&mut self.epoch, epoch) != epoch
+    }
+
+    /// Whether it can run at `now`, or has work to do for its guest.
+    pub fn can_run(&self, now: u64) -> bool {
+        if self.has_work() {
+            return true;
+        }
+        !self.vm.life.is_paused()
+            && match self.vcpu().state() {
+                State::Off => false,
+                State::Ready | State::Running => true,
+                State::Waiting => {
+                    self.vcpu().is_asked(request::WAKE)
+                        || self.deadline.is_some_and(|deadline| deadline <= now)
+                }
+            }
+    }
+
+    /// Whether its guest is to be ended or started anew, which is done in the time of vCPU 0.
+    pub fn has_work(&self) -> bool {
+        self.id == VcpuId(0) && self.vm.life.has_work()
+    }
+
+    /// When a wait off its core ends by itself.
+    pub fn wakes_at(&self) -> Option<u64> {
+        let waits = self.vcpu().state() == State::Waiting && !self.vm.life.is_paused();
+        self.deadline.filter(|_| waits)
+    }
+
+    /// Runs until the core has to do something else; never [`Flow::Run`]. It is on its core.
+    pub fn run(&mut self) -> Flow {
+        self.vcpu().set_state(State::Running);
+        if let Some(start) = self.resume.take() {
+            self.reset_to(start);
+        }
+        loop {
+            let vcpu = self.vcpu();
+            if vcpu.is_asked(request::INTERRUPTS | request::ATTENTION) {
+                if vcpu.is_asked(request::ATTENTION) {
+                    return Flow::Leave;
+                }
+                vcpu.take(request::INTERRUPTS);
                 self.refresh_interrupts();
             }
             let flow = match guest::run(&mut self.regs) {
-                Exit::Sync(esr) => trap::handle(&mut self, esr),
-                Exit::Interrupt => {
-                    irq::service(Some(&mut self));
-                    Flow::Run
-                }
+                Exit::Sync(esr) => trap::handle(self, esr),
+                Exit::Interrupt if irq::service(Some(self)) => Flow::Leave,
+                Exit::Interrupt => Flow::Run,
                 Exit::SError => {
                     guest::pend_serror();
                     Flow::Run
                 }
             };
-            if flow == Flow::PowerOff {
-                break;
+            if flow != Flow::Run {
+                return flow;
             }
-        }
-        self.leave_core();
-        if self.vm.power.lock().powered() == 0 {
-            let why = format_args!("crashed: its last vCPU has turned itself off");
-            lifecycle::lost(self.vm, self.vm.on_crash, why);
         }
     }
 
-    fn enter_core(&mut self) {
+    /// Its turn is over while it could go on.
+    pub fn set_ready(&self) {
+        self.vcpu().set_state(State::Ready);
+    }
+
+    /// Waits, unless there is an interrupt for it already.
+    pub fn set_waiting(&mut self) {
+        self.vcpu().take(request::WAKE);
+        let pending = self.with_gic(|gic, id| (gic.has_pending(id), VcpuSet::EMPTY));
+        let state = if pending {
+            State::Ready
+        } else {
+            State::Waiting
+        };
+        self.vcpu().set_state(state);
+    }
+
+    /// When it wakes again, it begins at `start`, as after a power-down suspend.
+    pub fn resume_at(&mut self, start: Start) {
+        self.resume = Some(start);
+    }
+
+    /// Starts it, which is off and off its core, if that was asked for.
+    pub fn start_if_asked(&mut self) {
+        if self.vcpu().state() != State::Off {
+            return;
+        }
+        let Some(start) = self.vcpu().start.lock().take() else {
+            return;
+        };
+        self.fresh(start);
+        self.set_ready();
+        self.vm.power.lock().on_started(self.id);
+    }
+
+    /// Turns it off. It is off its core.
+    pub fn power_off(&mut self) {
+        self.vcpu().set_state(State::Off);
+        self.resume = None;
+        self.vm.gic.lock().power_off(self.id);
+    }
+
+    /// Registers as after reset. It is off its core.
+    fn fresh(&mut self, start: Start) {
+        self.regs = GuestRegs::start(start.entry, start.context);
+        self.fp = FpState::reset();
+        self.state = CpuState::reset();
+        self.cpu_interface = CpuInterface::default();
+        self.lrs = Lrs::new();
+        self.lockup = Lockup::default();
+        self.deadline = None;
+    }
+
+    /// Begins anew on its core.
+    fn reset_to(&mut self, start: Start) {
+        self.leave_core();
+        self.vm.gic.lock().power_off(self.id);
+        self.fresh(start);
+        self.enter_core();
+    }
+
+    /// Brings it to this core.
+    pub fn enter_core(&mut self) {
         let identity = Identity {
             vm: self.vm.id,
             mpidr: idregs::vmpidr(self.id),
             stage2: self.vm.tables.root(),
             counter_offset: self.vm.counter_offset,
+            shares_core: self.shares_core,
         };
         // SAFETY: the guest's tables map its own RAM and its virtual GIC's CPU interface, and
         // live as long as the guest.
-        unsafe { guest::load(&identity) };
-        self.interface.reset();
-        self.vm.power.lock().on_started(self.id);
-        self.vcpu().mark_interrupts_changed();
-    }
-
-    fn leave_core(&mut self) {
-        guest::unload();
-        self.with_gic(|gic, id| {
-            gic.power_off(id);
-            ((), VcpuSet::EMPTY)
-        });
-        self.interface.reset();
-        // What the guest has not ended would stay active on this core for ever.
-        self.deactivate_due();
-    }
-
-    /// Begins anew at `start`, as after a power-down suspend.
-    pub fn restart(&mut self, start: Start) {
-        self.leave_core();
-        self.regs = GuestRegs::start(start.entry, start.context);
-        self.lrs = Lrs::new();
-        self.enter_core();
-    }
-
-    /// Makes the vCPU take a synchronous exception. If it can't, the guest has crashed.
-    pub fn raise(&mut self, esr: u64, far: Option<u64>) {
-        let pc = self.regs.pc;
-        guest::raise(&mut self.regs, esr, far);
-        if self.lockup.raised(pc, self.regs.pc) {
-            let id = self.id.0;
-            let why = format_args!(
-                "crashed: vCPU {id} can take no exception, its vector faults: pc {pc:#x}, ESR {esr:#x}"
-            );
-            lifecycle::lost(self.vm, self.vm.on_crash, why);
+        unsafe { self.state.load(&identity) };
+        self.deadline = None;
+        self.interface.enter(&self.cpu_interface);
+        let mut gic = self.vm.gic.lock();
+        // Its PPIs were made inactive here when it left.
+        while let Some(intid) = gic.take_deactivation(self.id) {
+            if intid >= platform::FIRST_SPI {
+                irq::deactivate(intid);
+            }
         }
+        let active = gic.active_ppis(self.id);
+        drop(gic);
+        if active != 0 {
+            irq::set_active(active);
+        }
+        self.vcpu().request(request::INTERRUPTS);
+    }
+
+    /// Takes it off this core, which may then serve another one.
+    pub fn leave_core(&mut self) {
+        let active = self.with_gic(|gic, id| (gic.active_ppis(id), VcpuSet::EMPTY));
+        self.deactivate_due();
+        for intid in (0..platform::FIRST_SPI).filter(|intid| active & 1 << intid != 0) {
+            irq::deactivate(intid);
+        }
+        self.lrs.vacate();
+        self.interface.load(&self.lrs);
+        self.interface.leave(&mut self.cpu_interface);
+        self.state.save();
+        self.deadline = self.state.timer_deadline(self.vm.counter_offset, active);
     }
 
     /// Lets `act` work on the interrupt controller's model while it holds all that this vCPU's
@@ -212,7 +367,7 @@ impl VcpuContext {
     /// The same; the list registers are filled again before the vCPU goes on.
     fn with_gic<T>(&mut self, act: impl FnOnce(&mut Vgic, VcpuId) -> (T, VcpuSet)) -> T {
         let id = self.id;
-        self.vcpu().mark_interrupts_changed();
+        self.vcpu().request(request::INTERRUPTS);
         self.with_model(|gic, _| act(gic, id))
     }
 
@@ -231,13 +386,6 @@ impl VcpuContext {
     fn deactivate_due(&self) {
         while let Some(intid) = self.vm.gic.lock().take_deactivation(self.id) {
             irq::deactivate(intid);
-        }
-    }
-
-    /// Waits until this vCPU has a virtual interrupt to take or its core a physical one.
-    pub fn wait_for_interrupt(&mut self) {
-        if !self.with_gic(|gic, id| (gic.has_pending(id), VcpuSet::EMPTY)) {
-            cpu::wait_for_interrupt();
         }
     }
 
@@ -269,6 +417,24 @@ impl VcpuContext {
     /// A write of the interrupt controller's registers.
     pub fn gic_write(&mut self, frame: Frame, offset: u64, size: u8, value: u64) {
         self.with_gic(|gic, id| ((), gic.write(id, frame, offset, size, value)));
+    }
+
+    /// Makes the vCPU take a synchronous exception. If it can't, the guest has crashed.
+    pub fn raise(&mut self, esr: u64, far: Option<u64>) {
+        let pc = self.regs.pc;
+        guest::raise(&mut self.regs, esr, far);
+        if self.lockup.raised(pc, self.regs.pc) {
+            let id = self.id.0;
+            let why = format_args!(
+                "crashed: vCPU {id} can take no exception, its vector faults: pc {pc:#x}, ESR {esr:#x}"
+            );
+            lifecycle::lost(self.vm, self.vm.on_crash, why);
+        }
+    }
+
+    /// Its debug registers.
+    pub fn debug(&mut self) -> &mut Debug {
+        self.state.debug()
     }
 }
 

@@ -585,6 +585,24 @@ pub const CASES: &[Case] = &[
         cpu: "max",
         ..GUEST
     },
+    // Four vCPUs in turns.
+    Case {
+        name: "guest-one-core",
+        smp: 1,
+        ..GUEST
+    },
+    Case {
+        name: "guest-one-core-gicv2",
+        smp: 1,
+        gic: Gic::V2,
+        ..GUEST
+    },
+    Case {
+        name: "guest-two-cores-max",
+        cpu: "max",
+        smp: 2,
+        ..GUEST
+    },
     Case {
         name: "isolation-gicv3",
         ..ISOLATION
@@ -847,6 +865,11 @@ pub const CASES: &[Case] = &[
     Case {
         name: "linux-four-vcpus",
         vcpus: Some(4),
+        ..LINUX
+    },
+    Case {
+        name: "linux-one-core",
+        smp: 1,
         ..LINUX
     },
     Case {

@@ -89,6 +89,10 @@ struct GuestSource {
     vcpus: u32,
     #[serde(default)]
     cpus: Vec<u8>,
+    #[serde(default)]
+    exclusive: bool,
+    #[serde(default = "default_slice", deserialize_with = "duration")]
+    slice: u32,
     #[serde(deserialize_with = "size")]
     memory: u64,
     kernel: String,
@@ -165,6 +169,8 @@ impl GuestSource {
             name: &self.name,
             vcpus: self.vcpus,
             cpus: &self.cpus,
+            exclusive: self.exclusive,
+            slice: self.slice,
             memory: self.memory,
             kernel: &self.kernel,
             initrd: self.initrd.as_deref(),
@@ -190,6 +196,32 @@ impl TeeSource {
             deny: &self.deny,
         }
     }
+}
+
+/// 5 ms: long beside the cost of a switch, short beside what a person notices.
+fn default_slice() -> u32 {
+    5_000
+}
+
+/// A time as text, in microseconds: "5ms".
+fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    let text = String::deserialize(from)?;
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let unit = match unit.trim_start() {
+        "us" => Some(1),
+        "ms" => Some(1_000),
+        _ => None,
+    };
+    let number: Option<u32> = number.parse().ok();
+    number
+        .zip(unit)
+        .and_then(|(number, unit)| number.checked_mul(unit))
+        .ok_or_else(|| {
+            D::Error::custom(format!(
+                "{text:?} is no time: write a number and us or ms, as in \"5ms\""
+            ))
+        })
 }
 
 /// A number of bytes as text: "512MiB".

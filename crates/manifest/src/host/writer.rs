@@ -24,6 +24,8 @@ fn write_guest(tree: &mut FdtWriter, guest: &Guest) -> Result<(), vm_fdt::Error>
     let node = tree.begin_node(guest.name)?;
     tree.property_u32("vcpus", guest.vcpus)?;
     tree.property("cpus", guest.cpus)?;
+    tree.property_u32("exclusive", guest.exclusive.into())?;
+    tree.property_u32("slice", guest.slice)?;
     tree.property_u64("memory", guest.memory)?;
     tree.property_string("kernel", guest.kernel)?;
     if let Some(initrd) = guest.initrd {

@@ -6,12 +6,18 @@ use addr::{Pa, VmId};
 
 use super::sysreg::{dsb, isb, read_sysreg, write_sysreg};
 
-global_asm!(include_str!("vectors.s"));
+pub mod debug;
+mod exception;
+pub mod fp;
+mod state;
+
+pub use exception::raise;
+pub use state::CpuState;
+
+global_asm!(include_str!("../vectors.s"));
 
 /// SPSR for a start at EL1 with SP_EL1 and everything masked (DEN0022F 6.4.3).
 const SPSR_EL1H: u64 = 0x3c5;
-/// SCTLR_EL1 with MMU and caches off: its RES1 bits.
-const SCTLR_EL1_RESET: u64 = 0x30d0_0800;
 
 /// What a trap leaves of the guest's registers. `vectors.s` relies on the layout.
 #[repr(C)]
@@ -103,6 +109,8 @@ mod hcr {
     pub const VSE: u64 = 1 << 8;
     pub const FB: u64 = 1 << 9;
     pub const BSU_INNER: u64 = 1 << 10;
+    pub const TWI: u64 = 1 << 13;
+    pub const TWE: u64 = 1 << 14;
     pub const TID1: u64 = 1 << 16;
     pub const TID3: u64 = 1 << 18;
     pub const TSC: u64 = 1 << 19;
@@ -152,9 +160,10 @@ fn has(register: u64, shift: u32) -> bool {
     register >> shift & 0xf != 0
 }
 
-/// FEAT_PAuth: APA, API, GPA, GPI.
+/// FEAT_PAuth by any algorithm: APA, API, GPA, GPI, and APA3, GPA3.
 fn has_pointer_authentication() -> bool {
     read_sysreg!("id_aa64isar1_el1") & 0xff00_0ff0 != 0
+        || read_sysreg!("S3_0_C0_C6_2") & 0xff00 != 0
 }
 
 /// Makes the guest's next instruction take a virtual SError.
@@ -173,7 +182,9 @@ pub fn init_core() {
         0 | 0xf => 0,
         _ => read_sysreg!("pmcr_el0") >> 11 & 0x1f,
     };
-    let mdcr = counters | 1 << 5 | 1 << 6 | 1 << 14 | 1 << 19;
+    let pmu = 1 << 5 | 1 << 6 | 1 << 14 | 1 << 19;
+    // Debug registers: TDA, TDOSA, TDRA; see `debug`.
+    let mdcr = counters | pmu | 1 << 9 | 1 << 10 | 1 << 11;
     // CNTHCTL: the guest may use the physical counter and timer.
     let cnthctl = 3;
     // SAFETY: these only choose what traps from EL1 and EL0.
@@ -215,7 +226,7 @@ unsafe fn init_fine_grained_traps() {
     }
 }
 
-/// What a core needs to run a certain vCPU.
+/// What a core needs to run a certain vCPU, beside the vCPU's own state.
 #[derive(Clone, Copy, Debug)]
 pub struct Identity {
     /// The guest; its VMID is one more, so that 0 stays unused.
@@ -226,34 +237,41 @@ pub struct Identity {
     pub stage2: Pa,
     /// CNTVOFF_EL2: CNTPCT at the guest's start.
     pub counter_offset: u64,
+    /// Whether WFI and WFE give the core away, or wait there.
+    pub shares_core: bool,
 }
 
-/// Gives this core to a vCPU, with the EL1 and EL0 state of a core after reset.
-///
-/// # Safety
-/// `identity.stage2` is the root of live tables that map nothing but the guest's own memory.
-pub unsafe fn load(identity: &Identity) {
-    let vmid = u64::from(identity.vm.0) + 1;
-    let vtcr = stage2::vtcr(read_sysreg!("id_aa64mmfr0_el1") & 0xf);
-    // SAFETY: stage 2 is the caller's promise; the rest is state that only the guest sees.
-    unsafe {
-        write_sysreg!("hcr_el2", hcr_value());
-        write_sysreg!("vtcr_el2", vtcr);
-        write_sysreg!("vttbr_el2", vmid << 48 | identity.stage2.0);
-        write_sysreg!("vmpidr_el2", identity.mpidr);
-        write_sysreg!("cntvoff_el2", identity.counter_offset);
+impl Identity {
+    /// # Safety
+    /// As for [`CpuState::load`].
+    unsafe fn load(&self, serror: bool) {
+        let vmid = u64::from(self.vm.0) + 1;
+        let vtcr = stage2::vtcr(read_sysreg!("id_aa64mmfr0_el1") & 0xf);
+        let mut hcr = hcr_value();
+        if serror {
+            hcr |= hcr::VSE;
+        }
+        if self.shares_core {
+            hcr |= hcr::TWI | hcr::TWE;
+        }
+        // SAFETY: the caller's promise.
+        unsafe {
+            write_sysreg!("hcr_el2", hcr);
+            write_sysreg!("vtcr_el2", vtcr);
+            write_sysreg!("vttbr_el2", vmid << 48 | self.stage2.0);
+            write_sysreg!("vmpidr_el2", self.mpidr);
+            write_sysreg!("cntvoff_el2", self.counter_offset);
+        }
     }
-    super::timer::stop_guest_timers();
-    reset_el1();
-    isb();
-    invalidate_tlbs();
 }
 
-/// Takes this core's guest away: nothing can be walked or cached for it any more.
-pub fn unload() {
-    super::timer::stop_guest_timers();
-    // SAFETY: no guest runs; with VM off the guest's tables are unused.
-    unsafe { write_sysreg!("hcr_el2", hcr::RW | hcr::FMO | hcr::IMO | hcr::AMO) };
+/// Drops what this core's TLBs hold for the vCPU that is on it: another one of the same guest
+/// has been here, and the two may use an ASID for different things.
+pub fn invalidate_own_tlb() {
+    // SAFETY: TLB maintenance.
+    unsafe {
+        core::arch::asm!("tlbi vmalle1", "dsb nsh", options(nostack, preserves_flags));
+    }
     isb();
 }
 
@@ -264,113 +282,4 @@ pub fn invalidate_tlbs() {
     unsafe { core::arch::asm!("tlbi vmalls12e1is", options(nostack, preserves_flags)) };
     dsb();
     isb();
-}
-
-/// EL1 and EL0 registers as a warm reset would leave them, and nothing of a former guest's.
-fn reset_el1() {
-    macro_rules! clear {
-        ($($name:literal)*) => { $( write_sysreg!($name, 0); )* };
-    }
-    let has_ras = has(read_sysreg!("id_aa64pfr0_el1"), 28);
-    let has_sme = has(read_sysreg!("id_aa64pfr1_el1"), 24);
-    // SAFETY: only the guest uses these registers, which exist by their features.
-    unsafe {
-        write_sysreg!("sctlr_el1", SCTLR_EL1_RESET);
-        clear!("actlr_el1" "cpacr_el1" "ttbr0_el1" "ttbr1_el1" "tcr_el1" "mair_el1" "amair_el1"
-            "vbar_el1" "esr_el1" "far_el1" "afsr0_el1" "afsr1_el1" "contextidr_el1" "par_el1"
-            "cntkctl_el1" "csselr_el1" "elr_el1" "spsr_el1" "sp_el0" "sp_el1" "tpidr_el0"
-            "tpidr_el1" "tpidrro_el0" "mdscr_el1" "cntv_cval_el0" "cntp_cval_el0");
-        if has_ras {
-            clear!("S3_4_C12_C1_1"); // VDISR_EL2: a guest's DISR_EL1
-        }
-        if has_sme {
-            clear!("S3_3_C13_C0_5"); // TPIDR2_EL0: of SME, but only fine-grained traps hide it
-        }
-        if has_pointer_authentication() {
-            clear!("S3_0_C2_C1_0" "S3_0_C2_C1_1" "S3_0_C2_C1_2" "S3_0_C2_C1_3" "S3_0_C2_C2_0"
-                "S3_0_C2_C2_1" "S3_0_C2_C2_2" "S3_0_C2_C2_3" "S3_0_C2_C3_0" "S3_0_C2_C3_1");
-        }
-        clear_fp();
-    }
-}
-
-/// Zeroes the FP and SIMD registers.
-///
-/// # Safety
-/// Only the guest may use them: EL2 is built without.
-unsafe fn clear_fp() {
-    macro_rules! zero {
-        ($($n:literal)*) => {
-            core::arch::asm!(
-                ".arch_extension fp",
-                ".arch_extension simd",
-                $( concat!("movi v", $n, ".2d, #0"), )*
-                "msr fpcr, xzr",
-                "msr fpsr, xzr",
-                options(nomem, nostack)
-            )
-        };
-    }
-    // SAFETY: the caller's promise; CPTR_EL2 lets EL2 use FP.
-    unsafe {
-        zero!("0" "1" "2" "3" "4" "5" "6" "7" "8" "9" "10" "11" "12" "13" "14" "15" "16" "17"
-            "18" "19" "20" "21" "22" "23" "24" "25" "26" "27" "28" "29" "30" "31");
-    }
-}
-
-/// The vector of an exception that EL2 raises in the guest (DDI 0487 D1.3.1).
-fn vector_offset(spsr: u64) -> u64 {
-    match spsr & 0x1f {
-        0b0_0100 => 0x000, // EL1t
-        0b0_0101 => 0x200, // EL1h
-        mode if mode & 0x10 == 0 => 0x400,
-        _ => 0x600, // from AArch32
-    }
-}
-
-/// Makes the guest take a synchronous exception to its EL1, as hardware without EL2 would
-/// (DDI 0487 D1.3.3).
-pub fn raise(regs: &mut GuestRegs, esr: u64, far: Option<u64>) {
-    let sctlr = read_sysreg!("sctlr_el1");
-    let from_el1 = matches!(regs.spsr & 0x1f, 4 | 5);
-    let class = if from_el1 && matches!(esr >> 26, 0x20 | 0x24) {
-        1 << 26
-    } else {
-        0
-    };
-    // SAFETY: registers that only the guest uses.
-    unsafe {
-        write_sysreg!("esr_el1", esr | class);
-        write_sysreg!("elr_el1", regs.pc);
-        write_sysreg!("spsr_el1", regs.spsr);
-        if let Some(far) = far {
-            write_sysreg!("far_el1", far);
-        }
-    }
-    regs.pc = read_sysreg!("vbar_el1").wrapping_add(vector_offset(regs.spsr));
-    regs.spsr = pstate_after_exception(regs.spsr, sctlr);
-}
-
-/// EL1h, everything masked; PAN unless SCTLR_EL1.SPAN, SSBS from SCTLR_EL1.DSSBS, DIT kept, the
-/// condition flags kept.
-fn pstate_after_exception(spsr: u64, sctlr: u64) -> u64 {
-    let kept = if spsr & 0x10 == 0 {
-        spsr & (0xf << 28 | 1 << 24)
-    } else {
-        spsr & 0xf << 28
-    };
-    let has_pan = read_sysreg!("id_aa64mmfr1_el1") >> 20 & 0xf != 0;
-    let span_off = sctlr & 1 << 23 == 0;
-    let pan = if has_pan && (span_off || spsr & 1 << 22 != 0) {
-        1 << 22
-    } else {
-        0
-    };
-    let has_ssbs = read_sysreg!("id_aa64pfr1_el1") >> 4 & 0xf != 0;
-    let ssbs = if has_ssbs && sctlr & 1 << 44 != 0 {
-        1 << 12
-    } else {
-        0
-    };
-    kept | pan | ssbs | SPSR_EL1H
 }

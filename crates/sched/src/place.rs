@@ -1,0 +1,141 @@
+//! Which core serves which vCPU.
+
+/// Most positions in a board's /cpus that are looked at.
+pub const MAX_CORES: usize = 32;
+
+/// What one core has to serve.
+#[derive(Clone, Copy, Debug, Default)]
+struct Load {
+    vcpus: usize,
+    /// All of them are one guest's, which wants it so.
+    exclusive: bool,
+}
+
+/// The board's cores, by their positions in /cpus, and what each has to serve.
+#[derive(Clone, Debug)]
+pub struct Cores {
+    /// `None`: the core does not run.
+    loads: [Option<Load>; MAX_CORES],
+}
+
+/// Why a vCPU can't be placed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PlaceError {
+    /// The core at this position does not run.
+    Absent(usize),
+    /// The core at this position has a vCPU already, and one of the two guests wants to be alone.
+    Taken(usize),
+    /// No core is left that may serve it.
+    NoneLeft,
+}
+
+impl Cores {
+    /// The cores for which `runs` holds, all of them free.
+    pub fn new(runs: impl Fn(usize) -> bool) -> Self {
+        Self {
+            loads: core::array::from_fn(|position| runs(position).then(Load::default)),
+        }
+    }
+
+    /// How many vCPUs the core at `position` has.
+    pub fn vcpus(&self, position: usize) -> usize {
+        self.load(position).map_or(0, |load| load.vcpus)
+    }
+
+    fn load(&self, position: usize) -> Option<&Load> {
+        self.loads.get(position)?.as_ref()
+    }
+
+    /// Finds the core of one more vCPU: the one `named`, else the first of those that have the
+    /// fewest. With `exclusive` it must be free, and stays closed to all that come later.
+    pub fn place(&mut self, named: Option<usize>, exclusive: bool) -> Result<usize, PlaceError> {
+        let open = |load: &Load| !load.exclusive && (!exclusive || load.vcpus == 0);
+        let position = match named {
+            Some(position) => match self.load(position) {
+                None => return Err(PlaceError::Absent(position)),
+                Some(load) if !open(load) => return Err(PlaceError::Taken(position)),
+                Some(_) => position,
+            },
+            None => (0..MAX_CORES)
+                .filter(|&position| self.load(position).is_some_and(open))
+                .min_by_key(|&position| self.vcpus(position))
+                .ok_or(PlaceError::NoneLeft)?,
+        };
+        if let Some(Some(load)) = self.loads.get_mut(position) {
+            load.vcpus += 1;
+            load.exclusive = exclusive;
+        }
+        Ok(position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    fn cores(count: usize) -> Cores {
+        Cores::new(|position| position < count)
+    }
+
+    #[test]
+    fn free_cores_come_first_then_the_least_loaded() {
+        let mut cores = cores(3);
+        let placed: Vec<_> = (0..7).map(|_| cores.place(None, false)).collect();
+        let wanted = [0, 1, 2, 0, 1, 2, 0].map(Ok);
+        assert_eq!(placed, wanted);
+    }
+
+    #[test]
+    fn a_named_core_may_be_shared() {
+        let mut cores = cores(2);
+        assert_eq!(cores.place(Some(1), false), Ok(1));
+        assert_eq!(cores.place(Some(1), false), Ok(1));
+        assert_eq!(cores.place(None, false), Ok(0));
+        assert_eq!(cores.vcpus(1), 2);
+    }
+
+    #[test]
+    fn an_exclusive_core_is_nobody_elses() {
+        let mut cores = cores(2);
+        assert_eq!(cores.place(Some(0), true), Ok(0));
+        assert_eq!(cores.place(Some(0), false), Err(PlaceError::Taken(0)));
+        assert_eq!(cores.place(Some(0), true), Err(PlaceError::Taken(0)));
+        assert_eq!(cores.place(None, false), Ok(1));
+        assert_eq!(cores.place(Some(1), true), Err(PlaceError::Taken(1)));
+        assert_eq!(cores.place(None, true), Err(PlaceError::NoneLeft));
+        assert_eq!(cores.place(None, false), Ok(1));
+    }
+
+    #[test]
+    fn a_core_that_does_not_run_serves_nobody() {
+        let mut cores = Cores::new(|position| position == 1);
+        assert_eq!(cores.place(Some(0), false), Err(PlaceError::Absent(0)));
+        assert_eq!(cores.place(Some(99), false), Err(PlaceError::Absent(99)));
+        assert_eq!(cores.place(None, false), Ok(1));
+    }
+
+    proptest! {
+        #[test]
+        fn exclusive_vcpus_are_alone(
+            asked in prop::collection::vec((prop::option::of(0_usize..6), any::<bool>()), 0..24),
+        ) {
+            let mut cores = cores(4);
+            let mut placed = Vec::new();
+            for (named, exclusive) in asked {
+                if let Ok(position) = cores.place(named, exclusive) {
+                    prop_assert!(position < 4 && named.is_none_or(|named| named == position));
+                    placed.push((position, exclusive));
+                }
+            }
+            for &(position, exclusive) in &placed {
+                let here = placed.iter().filter(|(other, _)| *other == position).count();
+                prop_assert_eq!(here, cores.vcpus(position));
+                prop_assert!(!exclusive || here == 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The guest's self-hosted debug registers (DDI 0487 D19.3). All accesses trap: what is a vCPU's
+//! own is switched with it, and the rest, which leads to an external debugger or to other
+//! guests, reads as zero.
+
+use super::super::sysreg::{read_sysreg, write_sysreg};
+
+/// Most breakpoints and most watchpoints of a core.
+const MAX: usize = 16;
+/// What a guest may set in MDSCR_EL1: SS, TDCC, KDE, MDE.
+const MDSCR: u64 = 1 | 1 << 12 | 1 << 13 | 1 << 15;
+/// OSLSR_EL1.OSLM: the OS lock is there.
+const OS_LOCK_MODEL: u64 = 1 << 3;
+/// OSLSR_EL1.OSLK.
+const OS_LOCKED: u64 = 1 << 1;
+
+macro_rules! indexed {
+    ($read:ident, $write:ident, $op2:literal: $($n:literal)*) => {
+        fn $read(n: usize) -> u64 {
+            match n {
+                $( $n => read_sysreg!(concat!("S2_0_C0_C", $n, "_", $op2)), )*
+                _ => 0,
+            }
+        }
+
+        fn $write(n: usize, value: u64) {
+            // SAFETY: it affects the vCPU of this core alone: EL2 takes no debug exceptions.
+            unsafe {
+                match n {
+                    $( $n => write_sysreg!(concat!("S2_0_C0_C", $n, "_", $op2), value), )*
+                    _ => {}
+                }
+            }
+        }
+    };
+}
+
+indexed!(read_bvr, write_bvr, 4: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+indexed!(read_bcr, write_bcr, 5: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+indexed!(read_wvr, write_wvr, 6: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+indexed!(read_wcr, write_wcr, 7: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+
+/// How many breakpoints and watchpoints this core has (ID_AA64DFR0_EL1.BRPs, WRPs).
+fn counts() -> (usize, usize) {
+    let features = read_sysreg!("id_aa64dfr0_el1");
+    let count = |shift: u32| (features >> shift & 0xf) as usize + 1;
+    (count(12), count(20))
+}
+
+/// A vCPU's debug registers while it is off its core.
+#[derive(Clone)]
+pub struct Debug {
+    /// Value and control of each breakpoint.
+    breakpoints: [(u64, u64); MAX],
+    /// Value and control of each watchpoint.
+    watchpoints: [(u64, u64); MAX],
+    mdscr: u64,
+    locked: bool,
+}
+
+impl Debug {
+    /// After reset: all off, the OS lock set.
+    pub fn reset() -> Self {
+        Self {
+            breakpoints: [(0, 0); MAX],
+            watchpoints: [(0, 0); MAX],
+            mdscr: 0,
+            locked: true,
+        }
+    }
+
+    /// Takes over what the core holds.
+    pub fn save(&mut self) {
+        let (breakpoints, watchpoints) = counts();
+        for (n, pair) in self.breakpoints[..breakpoints].iter_mut().enumerate() {
+            *pair = (read_bvr(n), read_bcr(n));
+        }
+        for (n, pair) in self.watchpoints[..watchpoints].iter_mut().enumerate() {
+            *pair = (read_wvr(n), read_wcr(n));
+        }
+        self.mdscr = read_sysreg!("mdscr_el1");
+    }
+
+    /// Gives the core what the vCPU had.
+    pub fn load(&self) {
+        let (breakpoints, watchpoints) = counts();
+        for (n, &(value, control)) in self.breakpoints[..breakpoints].iter().enumerate() {
+            write_bvr(n, value);
+            write_bcr(n, control);
+        }
+        for (n, &(value, control)) in self.watchpoints[..watchpoints].iter().enumerate() {
+            write_wvr(n, value);
+            write_wcr(n, control);
+        }
+        write_mdscr(self.mdscr);
+        self.write_lock(u64::from(self.locked));
+    }
+
+    fn write_lock(&self, value: u64) {
+        // SAFETY: it masks or unmasks the debug exceptions of the vCPU of this core.
+        unsafe { write_sysreg!("oslar_el1", value) }
+    }
+
+    /// A trapped read of the register at op0 = 2 and these, by the vCPU on this core. `None` if
+    /// there is none to read.
+    pub fn read(&self, op1: u8, crn: u8, crm: u8, op2: u8) -> Option<u64> {
+        let n = usize::from(crm);
+        let (breakpoints, watchpoints) = counts();
+        match (op1, crn, crm, op2) {
+            (0, 0, 2, 2) => Some(read_sysreg!("mdscr_el1") & MDSCR),
+            (0, 1, 1, 4) if self.locked => Some(OS_LOCK_MODEL | OS_LOCKED),
+            (0, 1, 1, 4) => Some(OS_LOCK_MODEL),
+            (0, 0, _, 4) if n < breakpoints => Some(read_bvr(n)),
+            (0, 0, _, 5) if n < breakpoints => Some(read_bcr(n)),
+            (0, 0, _, 6) if n < watchpoints => Some(read_wvr(n)),
+            (0, 0, _, 7) if n < watchpoints => Some(read_wcr(n)),
+            // MDRAR_EL1, DBGAUTHSTATUS_EL1, MDCCSR_EL0: read-only.
+            (0, 1, 0, 0) | (0, 7, 14, 6) | (3, 0, 1, 0) => Some(0),
+            _ => is_external(op1, crn, crm, op2).then_some(0),
+        }
+    }
+
+    /// A trapped write, as [`read`](Self::read). False if there is no such register to write.
+    pub fn write(&mut self, op1: u8, crn: u8, crm: u8, op2: u8, value: u64) -> bool {
+        let n = usize::from(crm);
+        let (breakpoints, watchpoints) = counts();
+        match (op1, crn, crm, op2) {
+            (0, 0, 2, 2) => write_mdscr(value & MDSCR),
+            (0, 1, 0, 4) => {
+                self.locked = value & 1 != 0;
+                self.write_lock(value & 1);
+            }
+            (0, 0, _, 4) if n < breakpoints => write_bvr(n, value),
+            (0, 0, _, 5) if n < breakpoints => write_bcr(n, value),
+            (0, 0, _, 6) if n < watchpoints => write_wvr(n, value),
+            (0, 0, _, 7) if n < watchpoints => write_wcr(n, value),
+            _ => return is_external(op1, crn, crm, op2),
+        }
+        true
+    }
+}
+
+fn write_mdscr(value: u64) {
+    // SAFETY: debug exceptions of EL1 and EL0 only.
+    unsafe { write_sysreg!("mdscr_el1", value) }
+}
+
+/// Registers that exist for the sake of an external debugger: MDCCINT_EL1, OSDTRRX_EL1, OSDTRTX_EL1,
+/// OSECCR_EL1, OSDLR_EL1, DBGPRCR_EL1, DBGCLAIMSET_EL1, DBGCLAIMCLR_EL1, DBGDTR_EL0 and
+/// DBGDTRTX_EL0.
+fn is_external(op1: u8, crn: u8, crm: u8, op2: u8) -> bool {
+    matches!(
+        (op1, crn, crm, op2),
+        (0, 0, 2, 0)
+            | (0, 0, 0 | 3 | 6, 2)
+            | (0, 1, 3 | 4, 4)
+            | (0, 7, 8 | 9, 6)
+            | (3, 0, 4 | 5, 0)
+    )
+}

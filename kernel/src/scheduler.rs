@@ -1,0 +1,180 @@
+//! What a core does for ever: it serves the vCPUs that are fixed to it in turn.
+//!
+//! Whose turn it is, the crate `sched` decides. A vCPU whose turn is over stays on the core, in
+//! the registers, until another one needs them: a core with a single vCPU never switches.
+
+use ::sched::Turns;
+use alloc::vec::Vec;
+
+use crate::arch::{
+    cpu,
+    guest::{self, fp},
+    timer,
+};
+use crate::irq;
+use crate::vm::{
+    self, lifecycle,
+    vcpu::{Flow, VcpuContext},
+};
+
+/// One core and its vCPUs.
+struct Core {
+    vcpus: Vec<VcpuContext>,
+    turns: Turns,
+    /// Whose registers the core has.
+    present: Option<usize>,
+    /// Whose FP registers the core has.
+    fp_owner: Option<usize>,
+}
+
+/// Serves core number `index` for ever, once the guests exist.
+pub fn serve(index: usize) -> ! {
+    let mut core = Core::new(index);
+    loop {
+        core.attend();
+        match core.choose() {
+            Some(next) if core.vcpus[next].has_work() => core.work(next),
+            Some(next) => core.run(next),
+            None => core.idle(),
+        }
+    }
+}
+
+/// Bytes of heap that [`serve`] takes at most on account of a guest with `vcpus` vCPUs.
+pub const fn heap_needed(vcpus: usize) -> u64 {
+    // They stand in one piece for each core, which the heap rounds up to a power of two.
+    (2 * vcpus * size_of::<VcpuContext>()) as u64
+}
+
+impl Core {
+    fn new(index: usize) -> Self {
+        let assigned = || vm::all().iter().flat_map(|vm| vm.on_core(index));
+        let count = assigned().count();
+        // Of its final size at once: growing would leave more of the heap in use.
+        let mut vcpus = Vec::with_capacity(count);
+        vcpus.extend(assigned().map(|(vm, id)| VcpuContext::new(vm, id, count > 1)));
+        Self {
+            vcpus,
+            turns: Turns::new(),
+            present: None,
+            fp_owner: None,
+        }
+    }
+
+    /// Carries out what was asked of the vCPUs: to start or to leave their guest.
+    fn attend(&mut self) {
+        for index in 0..self.vcpus.len() {
+            if !self.vcpus[index].wants_attention() {
+                continue;
+            }
+            if self.vcpus[index].take_attention() {
+                self.power_off(index);
+                lifecycle::left(self.vcpus[index].vm);
+            }
+            self.vcpus[index].start_if_asked();
+        }
+    }
+
+    /// Whose turn it is.
+    fn choose(&mut self) -> Option<usize> {
+        let now = timer::now();
+        let vcpus = &self.vcpus;
+        self.turns.choose(
+            now,
+            vcpus.len(),
+            |index| vcpus[index].can_run(now),
+            |index| vcpus[index].vm.slice,
+        )
+    }
+
+    /// Lets vCPU number `index` of this core run.
+    fn run(&mut self, index: usize) {
+        self.bring(index);
+        self.set_alarm();
+        let flow = loop {
+            match self.vcpus[index].run() {
+                Flow::NeedFp => self.give_fp(index),
+                flow => break flow,
+            }
+        };
+        match flow {
+            Flow::PowerOff => {
+                lifecycle::vcpu_is_off(self.vcpus[index].vm);
+                self.power_off(index);
+            }
+            Flow::Wait => self.vcpus[index].set_waiting(),
+            Flow::Yield => {
+                self.turns.end_now();
+                self.vcpus[index].set_ready();
+            }
+            Flow::Run | Flow::Leave | Flow::NeedFp => self.vcpus[index].set_ready(),
+        }
+    }
+
+    /// Does the work that a guest without a running vCPU needs, in the turn of its first vCPU.
+    fn work(&mut self, index: usize) {
+        self.set_alarm();
+        let vm = self.vcpus[index].vm;
+        while lifecycle::work(vm) && !self.service() {}
+    }
+
+    /// Waits until an interrupt comes, or until a vCPU's timer ends its wait.
+    fn idle(&mut self) {
+        timer::set_alarm(self.vcpus.iter().filter_map(VcpuContext::wakes_at).min());
+        cpu::wait_for_interrupt();
+        self.service();
+    }
+
+    /// Handles the core's interrupts. True if the alarm has gone off.
+    fn service(&mut self) -> bool {
+        let present = self.present.map(|index| &mut self.vcpus[index]);
+        irq::service(present)
+    }
+
+    /// Ends the current turn when it is over, if anybody waits for that.
+    fn set_alarm(&self) {
+        timer::set_alarm((self.vcpus.len() > 1).then_some(self.turns.end()));
+    }
+
+    /// Brings vCPU number `index` to the core, and whoever was there off it.
+    fn bring(&mut self, index: usize) {
+        if self.present == Some(index) {
+            return;
+        }
+        self.clear();
+        let vcpu = &mut self.vcpus[index];
+        vcpu.enter_core();
+        fp::set_trap(self.fp_owner != Some(index));
+        let vm = vcpu.vm;
+        if self.vcpus.iter().filter(|vcpu| vcpu.vm.id == vm.id).count() > 1 {
+            guest::invalidate_own_tlb();
+        }
+        self.present = Some(index);
+    }
+
+    /// Takes whoever is on the core off it.
+    fn clear(&mut self) {
+        if let Some(present) = self.present.take() {
+            self.vcpus[present].leave_core();
+        }
+    }
+
+    /// Gives the FP registers to vCPU number `index`, which is on the core.
+    fn give_fp(&mut self, index: usize) {
+        fp::set_trap(false);
+        if let Some(owner) = self.fp_owner.replace(index) {
+            self.vcpus[owner].fp.save();
+        }
+        self.vcpus[index].fp.load();
+    }
+
+    fn power_off(&mut self, index: usize) {
+        if self.present == Some(index) {
+            self.clear();
+        }
+        if self.fp_owner == Some(index) {
+            self.fp_owner = None;
+        }
+        self.vcpus[index].power_off();
+    }
+}
