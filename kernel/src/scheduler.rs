@@ -4,6 +4,7 @@
 //! the registers, until another one needs them: a core with a single vCPU never switches.
 
 use ::sched::Turns;
+use addr::VcpuId;
 use alloc::vec::Vec;
 
 use crate::arch::{
@@ -13,7 +14,7 @@ use crate::arch::{
 };
 use crate::irq;
 use crate::vm::{
-    self, lifecycle,
+    self, Vm, lifecycle,
     vcpu::{Flow, VcpuContext},
 };
 
@@ -31,6 +32,7 @@ struct Core {
 pub fn serve(index: usize) -> ! {
     let mut core = Core::new(index);
     loop {
+        core.check_watchdogs();
         core.attend();
         match core.choose() {
             Some(next) if core.vcpus[next].has_work() => core.work(next),
@@ -120,7 +122,8 @@ impl Core {
 
     /// Waits until an interrupt comes, or until a vCPU's timer ends its wait.
     fn idle(&mut self) {
-        timer::set_alarm(self.vcpus.iter().filter_map(VcpuContext::wakes_at).min());
+        let wakes = self.vcpus.iter().filter_map(VcpuContext::wakes_at);
+        timer::set_alarm(wakes.chain(self.watchdogs()).min());
         cpu::wait_for_interrupt();
         self.service();
     }
@@ -131,9 +134,27 @@ impl Core {
         irq::service(present)
     }
 
-    /// Ends the current turn when it is over, if anybody waits for that.
+    /// Ends the current turn when it is over, if anybody waits for that, or a watchdog does.
     fn set_alarm(&self) {
-        timer::set_alarm((self.vcpus.len() > 1).then_some(self.turns.end()));
+        let turn = (self.vcpus.len() > 1).then_some(self.turns.end());
+        timer::set_alarm(turn.into_iter().chain(self.watchdogs()).min());
+    }
+
+    /// The guests whose watchdogs this core sees to: those whose first vCPU it serves.
+    fn watched(&self) -> impl Iterator<Item = &'static Vm> {
+        let first = self.vcpus.iter().filter(|vcpu| vcpu.id == VcpuId(0));
+        first.map(|vcpu| vcpu.vm)
+    }
+
+    /// The deadlines of their watchdogs.
+    fn watchdogs(&self) -> impl Iterator<Item = u64> {
+        self.watched().filter_map(Vm::watchdog_deadline)
+    }
+
+    /// Does what is due by their watchdogs.
+    fn check_watchdogs(&self) {
+        let now = timer::now();
+        self.watched().for_each(|vm| vm.check_watchdog(now));
     }
 
     /// Brings vCPU number `index` to the core, and whoever was there off it.

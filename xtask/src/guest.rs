@@ -93,12 +93,13 @@ const FOLDERS: [(&str, &str); 3] = [
 ];
 
 /// Kernel modules below `kernel/` in the modules' folder, without `.ko.xz`.
-const MODULES: [&str; 5] = [
+const MODULES: [&str; 6] = [
     "drivers/tee/tee",
     "drivers/tee/optee/optee",
     "drivers/char/hw_random/optee-rng",
     "drivers/virtio/virtio_mmio",
     "drivers/block/virtio_blk",
+    "drivers/watchdog/sbsa_gwdt",
 ];
 
 /// The folder with [`KERNEL`] and [`INITRAMFS`].

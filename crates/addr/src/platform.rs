@@ -23,6 +23,13 @@ pub const GICR_BASE: Ipa = Ipa(0x080a_0000);
 /// Bytes of one redistributor: the RD and SGI frames, 64 KiB each.
 pub const GICR_STRIDE: u64 = 0x2_0000;
 
+/// Generic Watchdog's control frame, [`WATCHDOG_SIZE`] bytes, if the guest has one.
+pub const WATCHDOG_CONTROL_BASE: Ipa = Ipa(0x0820_0000);
+/// Its refresh frame, in a 64 KiB page of its own.
+pub const WATCHDOG_REFRESH_BASE: Ipa = Ipa(0x0821_0000);
+/// Bytes of each frame of the watchdog.
+pub const WATCHDOG_SIZE: u64 = 0x1000;
+
 /// PL011 UART, one page.
 pub const UART_BASE: Ipa = Ipa(0x0900_0000);
 /// Bytes of the UART's frame.
@@ -44,5 +51,7 @@ pub const PHYSICAL_TIMER_INTID: u32 = 30;
 pub const UART_INTID: u32 = 33;
 /// INTID of OP-TEE's asynchronous notification SPI, edge-triggered.
 pub const OPTEE_INTID: u32 = 34;
+/// INTID of the watchdog's first signal WS0, an SPI, level-sensitive.
+pub const WATCHDOG_INTID: u32 = 35;
 /// Interrupt ids the virtual distributor implements: SGIs, PPIs and SPIs 32..=95.
 pub const INTIDS: usize = 96;

@@ -41,6 +41,8 @@ pub struct GuestTree<'a> {
     pub tee: Option<Tee>,
     /// Devices of the board that are the guest's own.
     pub devices: &'a [Device<'a>],
+    /// Whether it has a watchdog.
+    pub watchdog: bool,
     /// Hz of the generic timer, where CNTFRQ_EL0 is not to be believed.
     pub timer_frequency: Option<u32>,
 }
@@ -137,6 +139,9 @@ pub fn build(guest: &GuestTree) -> Result<Vec<u8>, Error> {
         nodes.uart()?;
         for device in guest.devices {
             nodes.device(device)?;
+        }
+        if guest.watchdog {
+            nodes.watchdog()?;
         }
         guest
             .tee

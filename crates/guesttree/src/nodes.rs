@@ -164,6 +164,18 @@ impl Nodes {
         })
     }
 
+    pub fn watchdog(&mut self) -> Result {
+        let control = platform::WATCHDOG_CONTROL_BASE;
+        self.node(&format!("watchdog@{:x}", control.0), |nodes| {
+            nodes.text("compatible", "arm,sbsa-gwdt")?;
+            nodes.reg(&[
+                (control, platform::WATCHDOG_SIZE),
+                (platform::WATCHDOG_REFRESH_BASE, platform::WATCHDOG_SIZE),
+            ])?;
+            nodes.cells("interrupts", &[SPI, platform::WATCHDOG_INTID - 32, LEVEL])
+        })
+    }
+
     pub fn firmware(&mut self, conduit: Conduit, tee: Tee) -> Result {
         self.node("firmware", |nodes| {
             nodes.node("optee", |nodes| {

@@ -27,6 +27,7 @@ fn guest() -> GuestTree<'static> {
             interrupt: Some(platform::OPTEE_INTID),
         }),
         devices: &[],
+        watchdog: true,
         timer_frequency: None,
     }
 }
@@ -96,6 +97,25 @@ fn a_gicv2_has_a_cpu_interface() {
         property(&guest, gic, "compatible"),
         text("arm,cortex-a15-gic")
     );
+}
+
+#[test]
+fn the_watchdog_is_there_only_if_given() {
+    let node = "/watchdog@8200000";
+    assert_eq!(
+        property(&guest(), node, "compatible"),
+        text("arm,sbsa-gwdt")
+    );
+    assert_eq!(
+        property(&guest(), node, "reg"),
+        cells(&[0, 0x0820_0000, 0, 0x1000, 0, 0x0821_0000, 0, 0x1000])
+    );
+    assert_eq!(property(&guest(), node, "interrupts"), cells(&[0, 3, 4]));
+    let without = GuestTree {
+        watchdog: false,
+        ..guest()
+    };
+    assert_eq!(property(&without, node, "compatible"), None);
 }
 
 #[test]

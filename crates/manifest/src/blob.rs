@@ -1,11 +1,13 @@
 //! Reading the compiled manifest.
 //!
 //! It is a device tree: `version` in the root, a node for each guest under its name, with
-//! properties called as the keys of the TOML are, and the guest's `tee` below. Numbers are
+//! properties called as the keys of the TOML are, and the guest's tables below. Numbers are
 //! one cell, sizes two, flags one, `cpus` a byte for each core, UUIDs 16 bytes each, `devices`
-//! a list of strings.
+//! a list of strings, durations one cell of microseconds.
 
-use crate::{Conduit, Devices, Dialect, Guest, MAX_GUESTS, OnCrash, Problem, Tee, VERSION, check};
+use crate::{
+    Conduit, Devices, Dialect, Guest, MAX_GUESTS, Policy, Problem, Tee, VERSION, Watchdog, check,
+};
 use arrayvec::ArrayVec;
 use core::fmt;
 use fdt::Fdt;
@@ -139,6 +141,7 @@ impl<'a> Guest<'a> {
             "direct-map",
             "devices",
         ])?;
+        let [tee, watchdog] = table.children(["tee", "watchdog"])?;
         Ok(Self {
             name: name.name,
             vcpus: table.cell("vcpus")?,
@@ -150,13 +153,11 @@ impl<'a> Guest<'a> {
             initrd: table.optional_text("initrd")?,
             bootargs: table.text("bootargs")?,
             conduit: table.choice("conduit", [("smc", Conduit::Smc), ("hvc", Conduit::Hvc)])?,
-            on_crash: table.choice(
-                "on-crash",
-                [("stop", OnCrash::Stop), ("restart", OnCrash::Restart)],
-            )?,
+            on_crash: table.policy("on-crash")?,
+            watchdog: watchdog.map(Watchdog::read).transpose()?,
             direct_map: table.flag("direct-map")?,
             devices: Devices::new(table.optional_text("devices")?.unwrap_or_default()),
-            tee: table.child("tee")?.map(Tee::read).transpose()?,
+            tee: tee.map(Tee::read).transpose()?,
         })
     }
 }
@@ -183,6 +184,19 @@ impl<'a> Tee<'a> {
             max_shared: table.size("max-shared")?,
             allow: table.uuids("allow")?,
             deny: table.uuids("deny")?,
+        })
+    }
+}
+
+impl Watchdog {
+    fn read(table: Table<'_>) -> Result<Self, ManifestError<'_>> {
+        table.knows(&["action", "timeout"])?;
+        Ok(Self {
+            action: table.policy("action")?,
+            timeout: table
+                .find("timeout")?
+                .map(|_| table.cell("timeout"))
+                .transpose()?,
         })
     }
 }
@@ -254,6 +268,10 @@ impl<'a> Table<'a> {
         chosen.map(|(_, value)| value).ok_or(self.malformed(key))
     }
 
+    fn policy(&self, key: &'static str) -> Result<Policy, ManifestError<'a>> {
+        self.choice(key, [("stop", Policy::Stop), ("restart", Policy::Restart)])
+    }
+
     fn uuids(&self, key: &'static str) -> Result<&'a [[u8; 16]], ManifestError<'a>> {
         match self.find(key)?.unwrap_or_default().as_chunks() {
             (uuids, []) => Ok(uuids),
@@ -261,26 +279,30 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// The only child, which is called `name`.
-    fn child(&self, name: &'static str) -> Result<Option<Self>, ManifestError<'a>> {
-        let mut only = None;
+    /// The children, each there once at most, in the order of their `names`.
+    fn children<const N: usize>(
+        &self,
+        names: [&'static str; N],
+    ) -> Result<[Option<Self>; N], ManifestError<'a>> {
+        let mut tables = [const { None }; N];
         for node in self.node.children().map_err(damaged)?.iter() {
             let node = node.map_err(damaged)?;
             let found = node.name().map_err(damaged)?;
-            if found.name != name || found.unit_address.is_some() {
-                return Err(ManifestError::UnknownKey(self.guest, found.name));
-            }
-            if only
-                .replace(Self {
-                    node,
-                    guest: self.guest,
-                })
-                .is_some()
-            {
+            let known = names.into_iter().zip(&mut tables);
+            let mut named =
+                known.filter(|(name, _)| *name == found.name && found.unit_address.is_none());
+            let (name, table) = named
+                .next()
+                .ok_or(ManifestError::UnknownKey(self.guest, found.name))?;
+            let inner = Self {
+                node,
+                guest: self.guest,
+            };
+            if table.replace(inner).is_some() {
                 return Err(self.malformed(name));
             }
         }
-        Ok(only)
+        Ok(tables)
     }
 }
 

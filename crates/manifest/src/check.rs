@@ -1,6 +1,6 @@
 //! The rules a manifest keeps, whatever form it came in.
 
-use crate::{Guest, MAX_GUESTS, Tee, archive};
+use crate::{Guest, MAX_GUESTS, Tee, Watchdog, archive};
 use core::fmt;
 use core::ops::RangeInclusive;
 
@@ -18,6 +18,8 @@ const MAX_MEMBER: usize = 255;
 const MAX_BOOTARGS: usize = 2047;
 const MAX_DEVICES: usize = 16;
 const MAX_DEVICE_NAME: usize = 255;
+/// Microseconds: no guest comes up in less than one second.
+const TIMEOUT: RangeInclusive<u32> = 1_000_000..=3_600_000_000;
 const CALLS: RangeInclusive<u32> = 1..=64;
 const BUFFERS: RangeInclusive<u32> = 1..=32768;
 const MAX_SHARED: u64 = 8 << 30;
@@ -115,6 +117,7 @@ fn check_guest(guest: &Guest, before: &[Guest]) -> Result<(), Broken> {
         "must be one line of at most 2047 bytes",
     )?;
     check_devices(guest, before)?;
+    guest.watchdog.map_or(Ok(()), check_watchdog)?;
     guest.tee.map_or(Ok(()), |tee| check_tee(&tee))
 }
 
@@ -146,6 +149,16 @@ fn check_devices(guest: &Guest, before: &[Guest]) -> Result<(), Broken> {
         !devices.iter().any(given),
         "devices",
         "has a device that is another guest's already",
+    )
+}
+
+fn check_watchdog(watchdog: Watchdog) -> Result<(), Broken> {
+    rule(
+        watchdog
+            .timeout
+            .is_none_or(|timeout| TIMEOUT.contains(&timeout)),
+        "watchdog.timeout",
+        "must be from 1s to 1h",
     )
 }
 

@@ -50,8 +50,10 @@ pub struct Guest<'a> {
     pub bootargs: &'a str,
     /// How it calls firmware.
     pub conduit: Conduit,
-    /// What becomes of it when it has turned off its last vCPU.
-    pub on_crash: OnCrash,
+    /// What becomes of it when it has crashed.
+    pub on_crash: Policy,
+    /// Its watchdog; without, it sees none.
+    pub watchdog: Option<Watchdog>,
     /// Whether its RAM is at the same addresses for it as for the board's devices.
     pub direct_map: bool,
     /// The board's devices that are its own.
@@ -72,16 +74,26 @@ pub enum Conduit {
     Hvc,
 }
 
-/// What becomes of a guest that has turned off its last vCPU.
+/// What becomes of a guest that is lost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[cfg_attr(feature = "host", derive(serde::Deserialize))]
 #[cfg_attr(feature = "host", serde(rename_all = "kebab-case"))]
-pub enum OnCrash {
+pub enum Policy {
     /// It is off, as after SYSTEM_OFF.
     #[default]
     Stop,
     /// It starts afresh, as after SYSTEM_RESET.
     Restart,
+}
+
+/// A guest's watchdog.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Watchdog {
+    /// What becomes of the guest when it has let the watchdog expire.
+    pub action: Policy,
+    /// Microseconds that the guest has from its start to its first refresh; without, the watchdog
+    /// is off until the guest turns it on.
+    pub timeout: Option<u32>,
 }
 
 /// How a guest may use OP-TEE.

@@ -1,6 +1,6 @@
 //! docs/manifest.md says what the code does.
 use manifest::host::compile;
-use manifest::{Conduit, Dialect, Manifest, OnCrash};
+use manifest::{Conduit, Dialect, Manifest, Policy};
 
 const DOCS: &str = include_str!("../../../docs/manifest.md");
 
@@ -24,11 +24,16 @@ fn row(key: &str) -> &'static str {
 
 #[test]
 fn every_key_has_a_row() {
-    for table in ["[[guest]]\n?", "[[guest]]\ntee = { ? }"] {
+    let tables = [
+        "[[guest]]\n?",
+        "[[guest]]\ntee = { ? }",
+        "[[guest]]\nwatchdog = { ? }",
+    ];
+    for table in tables {
         let text = format!("version = 1\n{}", table.replace('?', "no-such-key = 1"));
         let error = compile(&text).unwrap_err().message;
         let keys: Vec<_> = error.split('`').skip(3).step_by(2).collect();
-        assert!(keys.len() > 5, "{error}");
+        assert!(keys.len() > 1, "{error}");
         for key in keys {
             row(key);
         }
@@ -47,7 +52,7 @@ fn defaults_are_as_documented() {
     };
     assert_eq!(
         (guest.conduit, guest.on_crash),
-        (Conduit::Smc, OnCrash::Stop)
+        (Conduit::Smc, Policy::Stop)
     );
     default("conduit", "`\"smc\"`");
     default("on-crash", "`\"stop\"`");
@@ -61,6 +66,8 @@ fn defaults_are_as_documented() {
     assert_eq!((guest.exclusive, guest.slice), (false, 5_000));
     default("exclusive", "`false`");
     default("slice", "`\"5ms\"`");
+    assert_eq!(guest.watchdog, None);
+    default("watchdog", "no watchdog");
     let tee = guest.tee.expect("a guest has a TEE by default");
     default("enabled", "`true`");
     assert_eq!((tee.dialect, tee.notifications), (Dialect::Modern, true));

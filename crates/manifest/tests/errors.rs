@@ -172,6 +172,12 @@ fn broken_rules_are_shown_with_their_line() {
             "guest a: devices must not name a device twice",
         ),
         (
+            "bootargs = \"quiet\"",
+            "watchdog = { action = \"stop\", timeout = \"999ms\" }",
+            10,
+            "guest a: watchdog.timeout must be from 1s to 1h",
+        ),
+        (
             "max-calls = 4",
             "max-calls = 0",
             13,
@@ -281,6 +287,55 @@ fn sizes_and_uuids_say_how_they_are_written() {
     ] {
         assert!(uuid(wrong).contains("is no UUID: write it as"), "{wrong}");
     }
+}
+
+#[test]
+fn times_say_how_they_are_written() {
+    let with = |timeout: &str| {
+        let table = format!("watchdog = {{ action = \"stop\", timeout = \"{timeout}\" }}");
+        BASE.replacen("bootargs = \"quiet\"", &table, 1)
+    };
+    for right in ["1000000us", "1000ms", "1s", "90 s", "5min", "1h"] {
+        compile(&with(right)).unwrap();
+    }
+    for wrong in [
+        "30",
+        "",
+        "s",
+        "-1s",
+        "1.5s",
+        "1m",
+        "9999999999s",
+        "2h",
+        "1day",
+    ] {
+        let error = compile(&with(wrong)).unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!(
+                "manifest, line 10: {wrong:?} is no time of at most 1h: write a number and us, ms, s, min or h"
+            )),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_watchdog_needs_an_action() {
+    let error = after("bootargs = \"quiet\"", "watchdog = { timeout = \"30s\" }");
+    assert!(
+        error.starts_with("manifest, line 10: missing field `action`"),
+        "{error}"
+    );
+    let error = after("bootargs = \"quiet\"", "watchdog = { action = \"off\" }");
+    assert!(error.contains("expected `stop` or `restart`"), "{error}");
+    let error = after(
+        "bootargs = \"quiet\"",
+        "watchdog = { action = \"stop\", window = 1 }",
+    );
+    assert!(
+        error.contains("unknown field `window`, expected `action` or `timeout`"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -14,6 +14,7 @@ memory = "512MiB"
 kernel = "Image"
 initrd = "initrd"
 devices = ["/uart@1", "i2c1"]
+watchdog = { action = "restart", timeout = "30s" }
 [guest.tee]
 deny = ["8aaaf200-2450-11e4-abe2-0002a5d5c51b"]
 [[guest]]
@@ -160,6 +161,58 @@ fn an_unknown_key_is_never_passed_over() {
         tee_with("max-sessions", &[0, 0, 0, 1]),
         message("max-sessions")
     );
+}
+
+/// The error for a guest with these tables of these properties.
+fn tables_with(tables: &[(&str, &Properties)]) -> Result<(), String> {
+    let mut tree = FdtWriter::new().unwrap();
+    let root = tree.begin_node("").unwrap();
+    tree.property_u32("version", 1).unwrap();
+    let guest = tree.begin_node("a").unwrap();
+    for (name, value) in good().0 {
+        tree.property(name, &value).unwrap();
+    }
+    for (name, properties) in tables {
+        let node = tree.begin_node(name).unwrap();
+        for (name, value) in *properties {
+            tree.property(name, value).unwrap();
+        }
+        tree.end_node(node).unwrap();
+    }
+    tree.end_node(guest).unwrap();
+    tree.end_node(root).unwrap();
+    let blob = tree.finish().unwrap();
+    let parsed = Manifest::parse(&blob).map(|_| ());
+    parsed.map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_watchdog_is_read_like_the_tee() {
+    let tee = good().1;
+    let watchdog = |timeout: u32| {
+        vec![
+            ("action", b"restart\0".to_vec()),
+            ("timeout", timeout.to_be_bytes().to_vec()),
+        ]
+    };
+    let (good, late) = (watchdog(1_000_000), watchdog(3_600_000_001));
+    assert_eq!(tables_with(&[("watchdog", &good), ("tee", &tee)]), Ok(()));
+    let refused = |tables: &[(&str, &Properties)], why: &str| {
+        let error = tables_with(tables).unwrap_err();
+        assert!(error.starts_with(&format!("guest a: {why}")), "{error}");
+    };
+    refused(
+        &[("watchdog", &late)],
+        "watchdog.timeout must be from 1s to 1h",
+    );
+    refused(
+        &[("watchdog", &good), ("watchdog", &good)],
+        "watchdog is missing or malformed",
+    );
+    refused(&[("watchdog", &tee)], "unknown key dialect");
+    refused(&[("watchdog", &Vec::new())], "action is missing");
+    refused(&[("watchdog@0", &good)], "unknown key watchdog");
+    refused(&[("watchcat", &good)], "unknown key watchcat");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! TOML → blob → reader.
 use manifest::archive::Archive;
 use manifest::host::{bundle, compile};
-use manifest::{Conduit, Devices, Dialect, Guest, MEMBER, Manifest, OnCrash, Tee};
+use manifest::{Conduit, Devices, Dialect, Guest, MEMBER, Manifest, Policy, Tee, Watchdog};
 
 const FULL: &str = r#"
 version = 1
@@ -19,6 +19,7 @@ conduit = "hvc"
 on-crash = "restart"
 direct-map = true
 devices = ["/virtio_mmio@a003e00", "i2c1"]
+watchdog = { action = "stop", timeout = "2min" }
 [guest.tee]
 dialect = "classic"
 notifications = false
@@ -32,6 +33,7 @@ name = "bare-1"
 vcpus = 1
 memory = "64 MiB"
 kernel = "out/Image"
+watchdog = { action = "restart" }
 tee = { enabled = false }
 "#;
 
@@ -55,7 +57,11 @@ fn every_key_arrives() {
         initrd: Some("out/initrd.gz"),
         bootargs: "console=ttyAMA0",
         conduit: Conduit::Hvc,
-        on_crash: OnCrash::Restart,
+        on_crash: Policy::Restart,
+        watchdog: Some(Watchdog {
+            action: Policy::Stop,
+            timeout: Some(120_000_000),
+        }),
         direct_map: true,
         devices: Devices::new("/virtio_mmio@a003e00\0i2c1"),
         tee: Some(Tee {
@@ -78,7 +84,11 @@ fn every_key_arrives() {
         initrd: None,
         bootargs: "",
         conduit: Conduit::Smc,
-        on_crash: OnCrash::Stop,
+        on_crash: Policy::Stop,
+        watchdog: Some(Watchdog {
+            action: Policy::Restart,
+            timeout: None,
+        }),
         direct_map: false,
         devices: Devices::default(),
         tee: None,

@@ -2,6 +2,7 @@
 
 use addr::{Ipa, VcpuId, platform};
 use vgic::Frame;
+use vwatchdog::Frame as WatchdogFrame;
 
 use crate::arch::guest;
 use crate::vm::vcpu::{Flow, VcpuContext};
@@ -47,6 +48,7 @@ impl DataAbort {
 enum Device {
     Gic(Frame, u64),
     Uart(u64),
+    Watchdog(WatchdogFrame, u64),
 }
 
 /// A load, store or cache maintenance instruction that stage 2 does not map.
@@ -77,6 +79,17 @@ fn find(vcpu: &VcpuContext, ipa: Ipa) -> Option<Device> {
     if let Some(offset) = within(platform::GICD_BASE, platform::GICD_SIZE) {
         return Some(Device::Gic(Frame::Dist, offset));
     }
+    for (frame, base) in [
+        (WatchdogFrame::Control, platform::WATCHDOG_CONTROL_BASE),
+        (WatchdogFrame::Refresh, platform::WATCHDOG_REFRESH_BASE),
+    ] {
+        if let Some(offset) = within(base, platform::WATCHDOG_SIZE) {
+            return vcpu
+                .vm
+                .has_watchdog()
+                .then_some(Device::Watchdog(frame, offset));
+        }
+    }
     let redistributors = vcpu.vm.vcpus.len() as u64 * platform::GICR_STRIDE;
     let offset = within(platform::GICR_BASE, redistributors).filter(|_| vcpu.vm.has_gicv3())?;
     let owner = (offset / platform::GICR_STRIDE) as u8;
@@ -92,11 +105,15 @@ fn emulate(vcpu: &mut VcpuContext, device: Device, abort: DataAbort) {
         match device {
             Device::Gic(frame, offset) => vcpu.gic_write(frame, offset, abort.size(), value),
             Device::Uart(offset) => vcpu.vm.uart_write(offset, abort.size(), value),
+            Device::Watchdog(frame, offset) => {
+                vcpu.vm.watchdog_write(frame, offset, abort.size(), value);
+            }
         }
     } else {
         let value = match device {
             Device::Gic(frame, offset) => vcpu.gic_read(frame, offset, abort.size()),
             Device::Uart(offset) => vcpu.vm.uart_read(offset, abort.size()).into(),
+            Device::Watchdog(frame, offset) => vcpu.vm.watchdog_read(frame, offset, abort.size()),
         };
         vcpu.regs.set(abort.register(), extend(value, abort));
     }

@@ -6,7 +6,7 @@ use ::sched::place::{Cores, PlaceError};
 use addr::{Ipa, PAGE_SIZE, Pa, PaRange, VmId, platform};
 use alloc::{boxed::Box, vec::Vec};
 use board::Board;
-use manifest::{Guest, Manifest, archive::Archive};
+use manifest::{Guest, Manifest, Policy, archive::Archive};
 use physmem::FreeMap;
 use spin::Mutex;
 use stage2::{GuestRam, MapError, RamRegion, Tables};
@@ -20,6 +20,7 @@ use super::{
     images::{ImageError, Images, TreeSettings},
     lifecycle::{After, Life},
     vcpu::Vcpu,
+    watchdog::Guard,
 };
 use crate::{
     arch::{firmware, timer},
@@ -216,12 +217,19 @@ fn one(
         gic_version,
         workarounds,
         counter_offset: timer::now(),
-        on_crash: match guest.on_crash {
-            manifest::OnCrash::Stop => After::Off,
-            manifest::OnCrash::Restart => After::Restart,
-        },
+        watchdog: guest
+            .watchdog
+            .map(|watchdog| Guard::new(watchdog.timeout.map(ticks), after(watchdog.action))),
+        on_crash: after(guest.on_crash),
         slice: ticks(guest.slice),
     })
+}
+
+fn after(policy: Policy) -> After {
+    match policy {
+        Policy::Stop => After::Off,
+        Policy::Restart => After::Restart,
+    }
 }
 
 /// Ticks of the system counter in so many microseconds.

@@ -159,6 +159,7 @@ fn tree(vm: &Vm) -> Result<Vec<u8>, guesttree::Error> {
             interrupt: settings.tee_interrupt,
         }),
         devices: &vm.devices.describe(),
+        watchdog: vm.has_watchdog(),
         timer_frequency: settings.timer_frequency,
     })
 }

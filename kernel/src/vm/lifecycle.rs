@@ -141,16 +141,19 @@ pub fn stop(vm: &Vm, after: After) -> bool {
 
 /// The same, as the guest is lost: `why` says how. The vCPU on this core has not left it yet, so
 /// the line comes before those of its end.
-pub fn lost(vm: &Vm, after: After, why: fmt::Arguments<'_>) {
-    if stop(vm, after) {
+pub fn lost(vm: &Vm, after: After, why: fmt::Arguments<'_>) -> bool {
+    let ends = stop(vm, after);
+    if ends {
         info!("{}: {why}: {after}", vm.name);
     }
+    ends
 }
 
 /// Lets the guest's vCPUs stand still, wherever they are. Its time goes on.
 #[expect(dead_code, reason = "for the monitor")]
 pub fn pause(vm: &Vm) {
     vm.life.paused.store(true, Ordering::Release);
+    vm.pause_watchdog(true);
     vm.call_attention();
 }
 
@@ -158,6 +161,7 @@ pub fn pause(vm: &Vm) {
 #[expect(dead_code, reason = "for the monitor")]
 pub fn resume(vm: &Vm) {
     vm.life.paused.store(false, Ordering::Release);
+    vm.pause_watchdog(false);
     vm.call_attention();
 }
 
@@ -256,6 +260,7 @@ fn launch(vm: &Vm) {
         info!("{}: restarted", vm.name);
     }
     vm.devices.start();
+    vm.start_watchdog();
     vm.start_vcpu(
         VcpuId(0),
         Start {

@@ -1,7 +1,7 @@
 //! Guests: what each one is made of. How one is built is in `create`, how its vCPUs run in
 //! `vcpu`, how it starts and ends in `lifecycle`.
 //!
-//! Lock order within a guest: `life`, then `power`, `uart`, `gic`, the vCPUs' `start`, then the
+//! Lock order within a guest: `life`, then `power`, `uart`, `watchdog`, `gic`, the vCPUs' `start`, then the
 //! console. No lock is held while a vCPU runs or while OP-TEE is called.
 
 pub mod create;
@@ -9,6 +9,7 @@ pub mod devices;
 mod images;
 pub mod lifecycle;
 pub mod vcpu;
+mod watchdog;
 
 use addr::{VcpuId, VmId, platform};
 use alloc::{boxed::Box, string::String, vec::Vec};
@@ -28,6 +29,7 @@ use devices::Devices;
 use images::Images;
 use lifecycle::{After, Life};
 use vcpu::{Start, Vcpu};
+use watchdog::Guard;
 
 /// One guest. Everything that changes is behind a lock or atomic; a vCPU's registers live with
 /// the core that serves it.
@@ -51,6 +53,7 @@ pub struct Vm {
     devices: Devices,
     /// Its OP-TEE, or why it has none.
     pub tee: Result<Tee, NoTee>,
+    watchdog: Option<Guard>,
     /// Whether it runs.
     pub life: Life,
     images: Images,
@@ -161,17 +164,18 @@ impl Vm {
         let mut uart = self.uart.lock();
         let before = uart.level();
         let result = act(&mut uart);
-        let level = uart.level();
-        let set = match level == before {
-            true => VcpuSet::EMPTY,
-            false => self
-                .gic
-                .lock()
-                .set_level(VcpuId(0), platform::UART_INTID, level),
-        };
+        let set = self.carry(platform::UART_INTID, before, uart.level());
         drop(uart);
         self.kick(set);
         result
+    }
+
+    /// Carries the line of an SPI to the interrupt controller if its level is not as `before`.
+    fn carry(&self, intid: u32, before: bool, level: bool) -> VcpuSet {
+        match level == before {
+            true => VcpuSet::EMPTY,
+            false => self.gic.lock().set_level(VcpuId(0), intid, level),
+        }
     }
 
     /// OP-TEE has notified: tell the guest if it asked for that.
@@ -191,6 +195,7 @@ impl Vm {
         }
         drop(gic);
         self.uart.lock().reset();
+        self.stop_watchdog();
         *self.power.lock() = Vpsci::new(self.vcpus.len() as u8, self.workarounds);
         for vcpu in &self.vcpus {
             *vcpu.start.lock() = None;

@@ -420,6 +420,25 @@ kernel = "testguest.bin"
 bootargs = "test=crash crash=undefined"
 "#;
 
+/// A guest that lets its watchdog expire, and one that hangs before it has ever refreshed it.
+const WATCHDOGS: &str = r#"
+version = 1
+[[guest]]
+name = "late"
+vcpus = 2
+memory = "16MiB"
+kernel = "testguest.bin"
+bootargs = "test=watchdog"
+watchdog = { action = "restart" }
+[[guest]]
+name = "hangs"
+vcpus = 1
+memory = "16MiB"
+kernel = "testguest.bin"
+bootargs = "test=crash crash=hang"
+watchdog = { action = "stop", timeout = "3s" }
+"#;
+
 /// A guest that tries everything it can name, beside one that must not notice.
 const ISOLATION_PAIR: &str = r#"
 version = 1
@@ -487,6 +506,19 @@ name = "test"
 vcpus = 1
 memory = "16MiB"
 kernel = "testguest.bin"
+"#;
+
+/// Linux opens its watchdog and goes to sleep. When it is back it knows why.
+const LINUX_WATCHDOG: &str = r#"
+version = 1
+[[guest]]
+name = "linux"
+vcpus = 2
+memory = "512MiB"
+kernel = "linux"
+initrd = "initramfs.cpio"
+bootargs = "console=ttyAMA0 quiet guest.cmd=\"cat /sys/class/watchdog/watchdog0/bootstatus | grep 32 && xtest -l 0 -t regression 1004 || watchdog -F -T 4 -t 100 /dev/watchdog\""
+watchdog = { action = "restart", timeout = "1min" }
 "#;
 
 const TOO_LARGE: &str = r#"
@@ -720,6 +752,21 @@ pub const CASES: &[Case] = &[
         ],
         ..GUEST
     },
+    Case {
+        name: "guest-watchdogs",
+        boots: Boots::Manifest(WATCHDOGS),
+        expect: &[
+            Line("late: its watchdog has expired: it restarts"),
+            Line("late| guest: the watchdog has restarted it"),
+            Line("late| guest: 8 passed, 0 failed, 0 skipped"),
+            Line("hangs: its watchdog has expired: it stops"),
+            Line("hangs: off"),
+            Absent("FAILED"),
+            PANIC,
+            Off,
+        ],
+        ..GUEST
+    },
     // What the guest's tests of OP-TEE say of OP-TEE itself.
     Case {
         name: "guest-bare-optee",
@@ -944,6 +991,19 @@ pub const CASES: &[Case] = &[
             Times(2, "1 test case of which 0 failed"),
             Line("kexec=1"),
             Absent("teevisor: linux: restarted"),
+            PANIC,
+            QUIET,
+            Off,
+        ],
+        ..LINUX
+    },
+    Case {
+        name: "linux-watchdog",
+        boots: Boots::Manifest(LINUX_WATCHDOG),
+        expect: &[
+            OK,
+            Line("linux: its watchdog has expired: it restarts"),
+            Line("regression_1004 OK"),
             PANIC,
             QUIET,
             Off,

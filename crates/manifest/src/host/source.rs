@@ -1,6 +1,6 @@
 //! The manifest as users write it.
 
-use crate::{Conduit, Devices, Dialect, Guest, OnCrash, Problem, Tee, VERSION};
+use crate::{Conduit, Devices, Dialect, Guest, Policy, Problem, Tee, VERSION, Watchdog};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::fmt;
 use toml::de::{DeTable, DeValue};
@@ -102,13 +102,22 @@ struct GuestSource {
     #[serde(default)]
     conduit: Conduit,
     #[serde(default)]
-    on_crash: OnCrash,
+    on_crash: Policy,
+    watchdog: Option<WatchdogSource>,
     #[serde(default)]
     direct_map: bool,
     #[serde(default, deserialize_with = "devices")]
     devices: String,
     #[serde(default)]
     tee: TeeSource,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct WatchdogSource {
+    action: Policy,
+    #[serde(default, deserialize_with = "timeout")]
+    timeout: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -177,6 +186,10 @@ impl GuestSource {
             bootargs: &self.bootargs,
             conduit: self.conduit,
             on_crash: self.on_crash,
+            watchdog: self.watchdog.as_ref().map(|watchdog| Watchdog {
+                action: watchdog.action,
+                timeout: watchdog.timeout,
+            }),
             direct_map: self.direct_map,
             devices: Devices::new(&self.devices),
             tee: self.tee.enabled.then(|| self.tee.tee()),
@@ -203,48 +216,47 @@ fn default_slice() -> u32 {
     5_000
 }
 
+/// A number of bytes as text: "512MiB".
+fn size<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    let text = String::deserialize(from)?;
+    let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+    quantity(&text, &units).ok_or_else(|| {
+        D::Error::custom(format!(
+            "{text:?} is no size: write a number and KiB, MiB or GiB, as in \"512MiB\""
+        ))
+    })
+}
+
 /// A time as text, in microseconds: "5ms".
 fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
     let text = String::deserialize(from)?;
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let unit = match unit.trim_start() {
-        "us" => Some(1),
-        "ms" => Some(1_000),
-        _ => None,
-    };
-    let number: Option<u32> = number.parse().ok();
-    number
-        .zip(unit)
-        .and_then(|(number, unit)| number.checked_mul(unit))
+    let units = [
+        ("us", 1),
+        ("ms", 1_000),
+        ("s", 1_000_000),
+        ("min", 60_000_000),
+        ("h", 3_600_000_000),
+    ];
+    quantity(&text, &units)
+        .and_then(|number| number.try_into().ok())
         .ok_or_else(|| {
             D::Error::custom(format!(
-                "{text:?} is no time: write a number and us or ms, as in \"5ms\""
+                "{text:?} is no time of at most 1h: write a number and us, ms, s, min or h, as in \"5ms\""
             ))
         })
 }
 
-/// A number of bytes as text: "512MiB".
-fn size<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
-    let text = String::deserialize(from)?;
-    let bad = || {
-        D::Error::custom(format!(
-            "{text:?} is no size: write a number and KiB, MiB or GiB, as in \"512MiB\""
-        ))
-    };
+/// A time that may be left out.
+fn timeout<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
+    duration(from).map(Some)
+}
+
+/// A number and one of `units`, each with what it stands for.
+fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
-    let unit: u64 = match unit.trim_start() {
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => return Err(bad()),
-    };
-    number
-        .parse()
-        .ok()
-        .and_then(|number: u64| number.checked_mul(unit))
-        .ok_or_else(bad)
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit.trim_start())?;
+    number.parse::<u64>().ok()?.checked_mul(*factor)
 }
 
 /// The names as [`Devices`] has them.

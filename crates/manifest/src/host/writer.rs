@@ -1,6 +1,6 @@
 //! Writing the blob that `blob` reads.
 
-use crate::{Conduit, Dialect, Guest, OnCrash, Tee, VERSION};
+use crate::{Conduit, Dialect, Guest, Policy, Tee, VERSION, Watchdog};
 use vm_fdt::FdtWriter;
 
 /// Writes guests that passed [`crate::check`].
@@ -39,20 +39,33 @@ fn write_guest(tree: &mut FdtWriter, guest: &Guest) -> Result<(), vm_fdt::Error>
             Conduit::Hvc => "hvc",
         },
     )?;
-    tree.property_string(
-        "on-crash",
-        match guest.on_crash {
-            OnCrash::Stop => "stop",
-            OnCrash::Restart => "restart",
-        },
-    )?;
+    tree.property_string("on-crash", policy(guest.on_crash))?;
     tree.property_u32("direct-map", guest.direct_map.into())?;
     if guest.devices.iter().next().is_some() {
         let list = [guest.devices.joined().as_bytes(), b"\0"].concat();
         tree.property("devices", &list)?;
     }
+    if let Some(watchdog) = guest.watchdog {
+        write_watchdog(tree, watchdog)?;
+    }
     if let Some(tee) = &guest.tee {
         write_tee(tree, tee)?;
+    }
+    tree.end_node(node)
+}
+
+fn policy(policy: Policy) -> &'static str {
+    match policy {
+        Policy::Stop => "stop",
+        Policy::Restart => "restart",
+    }
+}
+
+fn write_watchdog(tree: &mut FdtWriter, watchdog: Watchdog) -> Result<(), vm_fdt::Error> {
+    let node = tree.begin_node("watchdog")?;
+    tree.property_string("action", policy(watchdog.action))?;
+    if let Some(timeout) = watchdog.timeout {
+        tree.property_u32("timeout", timeout)?;
     }
     tree.end_node(node)
 }

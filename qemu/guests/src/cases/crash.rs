@@ -38,6 +38,7 @@ fn crash() -> Outcome {
         "vector" => vector(HOLE),
         "undefined" => vector(undefined_vectors as *const () as u64),
         "secondary" => secondary()?,
+        "hang" => hang(),
         _ => return Err(Stop::Skipped("no such kind")),
     }
     ensure!(false, "it goes on");
@@ -48,6 +49,14 @@ fn crash() -> Outcome {
 fn vector(base: u64) {
     msr!("vbar_el1", base);
     read32(HOLE);
+}
+
+/// Nobody notices but a watchdog.
+fn hang() -> ! {
+    cpu::mask_irqs();
+    loop {
+        cpu::wait_for_interrupt();
+    }
 }
 
 /// A vCPU other than the first jumps to where nothing is, without MMU and vectors.

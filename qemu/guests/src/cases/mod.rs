@@ -20,6 +20,7 @@ mod smc;
 mod timer;
 mod uart;
 mod uncached;
+mod watchdog;
 
 /// A test's name and body.
 pub type Test = (&'static str, fn() -> Outcome);
@@ -115,6 +116,11 @@ pub const GROUPS: &[Group] = &[
         name: "reset",
         by_default: false,
         tests: reset::TESTS,
+    },
+    Group {
+        name: "watchdog",
+        by_default: false,
+        tests: watchdog::TESTS,
     },
     Group {
         name: "crash",

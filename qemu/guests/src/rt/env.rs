@@ -28,6 +28,8 @@ pub struct Env {
     pub initrd: Option<(u64, u64)>,
     /// Ticks a second, where CNTFRQ_EL0 is not to be believed.
     pub frequency: Option<u64>,
+    /// Whether there is a watchdog.
+    pub watchdog: bool,
     /// /chosen bootargs.
     pub arguments: &'static str,
 }
@@ -56,6 +58,7 @@ pub fn init(address: u64) -> Option<&'static Env> {
         tee: find(&tree, "/firmware/optee").and_then(|node| method(&node)),
         initrd: find(&tree, "/chosen").and_then(|node| initrd(&node)),
         frequency: find(&tree, "/timer").and_then(|node| number_in(&node, "clock-frequency")),
+        watchdog: all_nodes(&tree).any(|node| text(&node, "compatible") == Some("arm,sbsa-gwdt")),
         arguments: find(&tree, "/chosen")
             .and_then(|node| text(&node, "bootargs"))
             .unwrap_or(""),

@@ -2,7 +2,9 @@
 
 use super::{cpu, env, read32, write8, write32, write64};
 use crate::{mrs, msr};
-use addr::platform::{GICC_BASE, GICD_BASE, GICR_BASE, GICR_STRIDE, INTIDS, UART_BASE};
+use addr::platform::{
+    GICC_BASE, GICD_BASE, GICR_BASE, GICR_STRIDE, INTIDS, UART_BASE, WATCHDOG_INTID,
+};
 use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 /// GICD_CTLR.
@@ -273,6 +275,7 @@ pub fn on_irq() {
         27 => msr!("cntv_ctl_el0", mrs!("cntv_ctl_el0") | 2),
         30 => msr!("cntp_ctl_el0", mrs!("cntp_ctl_el0") | 2),
         33 => write32(UART_BASE.0 + 0x38, 0), // UARTIMSC
+        WATCHDOG_INTID => disable(intid),
         _ => {}
     }
     if let Some(count) = COUNTS[cpu::me()].get(intid as usize) {

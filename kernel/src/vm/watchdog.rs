@@ -1,0 +1,134 @@
+//! A guest's watchdog: its place in time and among the guest's devices, and what it does to the
+//! guest. How it counts is `vwatchdog`'s.
+
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use addr::{VcpuId, platform};
+use spin::Mutex;
+use vwatchdog::{Frame, Watchdog};
+
+use super::{
+    Vm,
+    lifecycle::{self, After},
+};
+use crate::arch::timer;
+
+/// No deadline.
+const NEVER: u64 = u64::MAX;
+
+/// A watchdog, and who has to know of it.
+pub struct Guard {
+    watchdog: Mutex<Watchdog>,
+    /// What becomes of the guest when it has expired.
+    action: After,
+    /// The watchdog's deadline in ticks of CNTPCT, or [`NEVER`], to be read without the lock.
+    deadline: AtomicU64,
+    /// It has ended the guest's last run.
+    has_expired: AtomicBool,
+}
+
+impl Guard {
+    /// The guard of a guest that has not started. The watchdog runs from the guest's start on if
+    /// there is a `timeout`, in ticks.
+    pub fn new(timeout: Option<u64>, action: After) -> Self {
+        Self {
+            watchdog: Mutex::new(Watchdog::new(timeout)),
+            action,
+            deadline: AtomicU64::new(NEVER),
+            has_expired: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Vm {
+    /// When [`Self::check_watchdog`] is due, in ticks of CNTPCT. The core of vCPU 0 sees to it.
+    pub fn watchdog_deadline(&self) -> Option<u64> {
+        let deadline = self.watchdog.as_ref()?.deadline.load(Ordering::Acquire);
+        (deadline != NEVER).then_some(deadline)
+    }
+
+    /// Does what is due by the watchdog at the time `now` of CNTPCT.
+    pub fn check_watchdog(&self, now: u64) {
+        if self
+            .watchdog_deadline()
+            .is_some_and(|deadline| deadline <= now)
+        {
+            self.with_watchdog(&mut |_, _| ());
+        }
+    }
+
+    /// Whether the guest has a watchdog.
+    pub fn has_watchdog(&self) -> bool {
+        self.watchdog.is_some()
+    }
+
+    /// A guest's read in a frame of its watchdog.
+    pub fn watchdog_read(&self, frame: Frame, offset: u64, size: u8) -> u64 {
+        let mut value = 0;
+        self.with_watchdog(&mut |watchdog, _| value = watchdog.read(frame, offset, size));
+        value
+    }
+
+    /// A guest's write.
+    pub fn watchdog_write(&self, frame: Frame, offset: u64, size: u8, value: u64) {
+        self.with_watchdog(&mut |watchdog, now| watchdog.write(frame, offset, size, value, now));
+    }
+
+    /// The guest starts.
+    pub fn start_watchdog(&self) {
+        let expired = |guard: &Guard| guard.has_expired.swap(false, Ordering::Relaxed);
+        let restarted = self.watchdog.as_ref().is_some_and(expired);
+        self.with_watchdog(&mut |watchdog, now| {
+            watchdog.start(now, restarted);
+            if self.life.is_paused() {
+                watchdog.hold(now);
+            }
+        });
+    }
+
+    /// The guest is paused, or goes on.
+    pub fn pause_watchdog(&self, paused: bool) {
+        self.with_watchdog(&mut |watchdog, now| match paused {
+            true => watchdog.hold(now),
+            false => watchdog.resume(now),
+        });
+    }
+
+    /// The guest has stopped.
+    pub fn stop_watchdog(&self) {
+        self.with_watchdog(&mut |watchdog, _| watchdog.stop());
+    }
+
+    /// Lets `act` work on the watchdog, which has done what is due, at the time of the guest's own
+    /// counter; then tells everybody.
+    fn with_watchdog(&self, act: &mut dyn FnMut(&mut Watchdog, u64)) {
+        let Some(guard) = &self.watchdog else {
+            return;
+        };
+        let now = timer::now().saturating_sub(self.counter_offset);
+        let mut watchdog = guard.watchdog.lock();
+        let before = watchdog.level();
+        let expired = watchdog.advance(now);
+        act(&mut watchdog, now);
+        let set = self.carry(platform::WATCHDOG_INTID, before, watchdog.level());
+        let sooner = self.set_deadline(guard, watchdog.deadline());
+        drop(watchdog);
+        self.kick(set);
+        if sooner {
+            self.vcpus[0].call_attention();
+            self.kick_core(VcpuId(0));
+        }
+        if expired {
+            let ends =
+                lifecycle::lost(self, guard.action, format_args!("its watchdog has expired"));
+            guard.has_expired.fetch_or(ends, Ordering::Relaxed);
+        }
+    }
+
+    /// Lets the deadline, in ticks of the guest's own counter, be seen. Whether it is sooner than
+    /// it was.
+    fn set_deadline(&self, guard: &Guard, deadline: Option<u64>) -> bool {
+        let deadline = deadline.map_or(NEVER, |at| at.saturating_add(self.counter_offset));
+        guard.deadline.swap(deadline, Ordering::AcqRel) > deadline
+    }
+}
