@@ -55,6 +55,12 @@ impl Call {
         self.out = tee::raw(tee::reply(&self.out, self.page));
     }
 
+    fn answer_if_asked(&mut self) {
+        if self.is_suspended() {
+            self.answer();
+        }
+    }
+
     fn finish(mut self) -> Outcome {
         for _ in 0..PATIENCE {
             if !self.is_suspended() {
@@ -125,6 +131,10 @@ fn at_random() -> Outcome {
             }
         };
         calls[n] = call.is_suspended().then_some(call);
+    }
+    // In turns: one may wait for what the other holds.
+    for _ in 0..PATIENCE {
+        calls.iter_mut().flatten().for_each(Call::answer_if_asked);
     }
     calls.into_iter().flatten().try_for_each(Call::finish)?;
     let closed = tee::close(tee::WITH_RPC_ARG, newest);
