@@ -198,6 +198,19 @@ const REGRESSION: Case = Case {
     seconds: 1500,
     ..BASE
 };
+/// The same in two guests at once.
+const TWO: Case = Case {
+    boots: Boots::Manifest(TWO_REGRESSIONS),
+    expect: &[
+        Statuses(&[0, 0]),
+        Times(2, "108 test cases of which 0 failed"),
+        Times(2, "0 test cases were skipped"),
+        PANIC,
+        QUIET,
+        Off,
+    ],
+    ..REGRESSION
+};
 /// The bare-metal guest's tests that every machine can run.
 const GUEST: Case = Case {
     boots: Boots::TestGuest(""),
@@ -260,11 +273,19 @@ initrd = "initramfs.cpio"
 bootargs = "console=ttyAMA0 quiet guest.cmd=\"xtest -l 0 -t regression 1004\""
 "#;
 
-/// As to a guest whose driver is older than RPC_ARG.
-const CLASSIC: &str = r#"
+/// Two Linux guests that run all of xtest's regression cases at the same time. The second one's
+/// driver is as one older than RPC_ARG.
+const TWO_REGRESSIONS: &str = r#"
 version = 1
 [[guest]]
-name = "linux"
+name = "one"
+vcpus = 2
+memory = "512MiB"
+kernel = "linux"
+initrd = "initramfs.cpio"
+bootargs = "console=ttyAMA0 quiet guest.cmd=\"xtest -l 0 -t regression\""
+[[guest]]
+name = "two"
 vcpus = 2
 memory = "512MiB"
 kernel = "linux"
@@ -1109,13 +1130,14 @@ pub const CASES: &[Case] = &[
         ..BASE
     },
     Case {
-        name: "regression",
-        ..REGRESSION
+        name: "two-regressions",
+        ..TWO
     },
+    // The same with two vCPUs on each core.
     Case {
-        name: "regression-classic",
-        boots: Boots::Manifest(CLASSIC),
-        ..REGRESSION
+        name: "two-regressions-two-cores",
+        smp: 2,
+        ..TWO
     },
     Case {
         name: "regression-debug",
