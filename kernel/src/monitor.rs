@@ -4,7 +4,6 @@
 //! It all happens in the UART's interrupt, so each command is short: what takes time is asked of
 //! the guest's own cores, and tables are as long as there are guests and vCPUs.
 
-use addr::VcpuId;
 use conmux::View;
 use log::info;
 use monitor::{
@@ -15,6 +14,7 @@ use spin::Mutex;
 use crate::vm::{
     self, Vm,
     lifecycle::{self, After, State},
+    vcpu,
 };
 use crate::{console, heap};
 use boot::Layout;
@@ -161,17 +161,23 @@ fn state(vm: &Vm) -> &'static str {
     match vm.life.state() {
         State::Off => "off",
         State::Preparing(_) => "starting",
+        State::Running if vm.life.is_paused() => "paused",
         State::Running => "running",
         State::Stopping(..) | State::Ending(..) => "stopping",
     }
 }
 
 fn show_vcpu(vm: &Vm, number: usize) {
-    let off = vm.power.lock().power(VcpuId(number as u8)) == Some(vpsci::Power::Off);
+    let vcpu = &vm.vcpus[number];
     let line = VcpuLine {
         number,
-        core: vm.vcpus[number].core,
-        state: if off { "off" } else { "on" },
+        core: vcpu.core,
+        state: match vcpu.state() {
+            vcpu::State::Off => "off",
+            vcpu::State::Ready => "ready",
+            vcpu::State::Running => "running",
+            vcpu::State::Waiting => "waiting",
+        },
     };
     info!("{line}");
 }
@@ -238,16 +244,29 @@ fn show_tee(vm: &Vm) {
 }
 
 fn change(act: Act, vm: &Vm) {
-    let off = vm.life.is_off();
+    let before = state(vm);
     let done = match act {
         Act::Reset => lifecycle::stop(vm, After::Restart),
         Act::Stop => lifecycle::stop(vm, After::Off),
         Act::Start => lifecycle::start(vm),
-        _ => false,
+        Act::Pause => before == "running" && hold(vm, true),
+        Act::Resume => before == "paused" && hold(vm, false),
+        // Of the operator, not of the guest.
+        Act::Focus => true,
     };
-    match (done, off) {
+    match (done, before) {
         (true, _) => {}
-        (false, true) => info!("{} is off: `start` turns it on", vm.name),
-        (false, false) => info!("{} is {} already", vm.name, state(vm)),
+        (false, "off") => info!("{} is off: `start` turns it on", vm.name),
+        (false, _) => info!("{} is {before} already", vm.name),
     }
+}
+
+fn hold(vm: &Vm, paused: bool) -> bool {
+    let (act, said): (fn(&Vm), _) = match paused {
+        true => (lifecycle::pause, "paused"),
+        false => (lifecycle::resume, "resumed"),
+    };
+    info!("{}: {said}", vm.name);
+    act(vm);
+    true
 }

@@ -5,6 +5,10 @@ use core::fmt;
 /// What can be done with a guest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Act {
+    /// Its vCPUs stand still.
+    Pause,
+    /// They go on.
+    Resume,
     /// It starts again as at boot.
     Reset,
     /// It is off.
@@ -59,11 +63,13 @@ impl fmt::Display for Error<'_> {
 }
 
 /// The commands, line by line.
-pub const HELP: [&str; 9] = [
+pub const HELP: [&str; 11] = [
     "list           guests, their vCPUs, memory, and how often each was restarted",
     "memory         what EL2 keeps for itself",
     "tee [GUEST]    OP-TEE: what a guest holds, its quotas, what it has done",
     "focus GUEST    type to it",
+    "pause GUEST    let its vCPUs stand still; its time goes on",
+    "resume GUEST   let them go on",
     "reset GUEST    start it anew, as at boot",
     "stop GUEST     turn it off; the last guest off powers the board off",
     "start GUEST    turn it on again",
@@ -108,6 +114,8 @@ pub fn parse<'a>(
         "quit" | "exit" => alone(Command::Quit),
         "tee" => Ok(Command::Tee(operand.map(guest).transpose()?)),
         "focus" => act(Act::Focus),
+        "pause" => act(Act::Pause),
+        "resume" => act(Act::Resume),
         "reset" => act(Act::Reset),
         "stop" => act(Act::Stop),
         "start" => act(Act::Start),

@@ -111,6 +111,8 @@ fn every_command_is_understood() {
         ("tee two", Command::Tee(Some(1))),
         ("focus 1", Command::Guest(Act::Focus, 0)),
         (" stop  linux ", Command::Guest(Act::Stop, 0)),
+        ("pause two", Command::Guest(Act::Pause, 1)),
+        ("resume two", Command::Guest(Act::Resume, 1)),
         ("reset two", Command::Guest(Act::Reset, 1)),
         ("stop two", Command::Guest(Act::Stop, 1)),
         ("start two", Command::Guest(Act::Start, 1)),
@@ -145,7 +147,7 @@ fn help_names_every_command_there_is() {
         .filter_map(|line| line.split(' ').next());
     let unknown = |verb: &&str| parsed(verb).is_err_and(|error| error.contains("no command"));
     assert_eq!(verbs.clone().find(unknown), None);
-    assert_eq!(verbs.count(), 8);
+    assert_eq!(verbs.count(), 10);
 }
 
 #[test]

@@ -150,7 +150,6 @@ pub fn lost(vm: &Vm, after: After, why: fmt::Arguments<'_>) -> bool {
 }
 
 /// Lets the guest's vCPUs stand still, wherever they are. Its time goes on.
-#[expect(dead_code, reason = "for the monitor")]
 pub fn pause(vm: &Vm) {
     vm.life.paused.store(true, Ordering::Release);
     vm.pause_watchdog(true);
@@ -158,7 +157,6 @@ pub fn pause(vm: &Vm) {
 }
 
 /// Lets a paused guest go on.
-#[expect(dead_code, reason = "for the monitor")]
 pub fn resume(vm: &Vm) {
     vm.life.paused.store(false, Ordering::Release);
     vm.pause_watchdog(false);

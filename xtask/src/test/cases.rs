@@ -98,12 +98,14 @@ pub enum Expect {
     Times(usize, &'static str),
     /// No line contains this.
     Absent(&'static str),
+    /// No line between those with the first two texts contains the third.
+    Between(&'static str, &'static str, &'static str),
     /// What guests' inits reported, in order.
     Statuses(&'static [i32]),
     /// The machine is powered off.
     Off,
 }
-use Expect::{Absent, Line, Off, Shown, Statuses, Times};
+use Expect::{Absent, Between, Line, Off, Shown, Statuses, Times};
 
 impl Case {
     /// The machine.
@@ -395,16 +397,27 @@ const OPERATOR: Script = &[
     ("only two's output is shown", "echo alone-$((40 + 2))\r"),
     ("alone-42", "\x1do"),
     ("all guests' output is shown", "\x1d?"),
-    ("type to the next guest", "\x1dn"),
+    (
+        "type to the next guest",
+        "while :; do echo t''ick; sleep 1; done\r",
+    ),
+    ("two| tick", "\x1dn"),
     ("keys go to one", "\x1dm"),
     ("teevisor> ", "list\r"),
-    ("vCPU 1 on core", "memory\r"),
+    ("vCPU 1 on core", "pause two\r"),
+    ("two: paused", "pause two\r"),
+    ("two is paused already", "list\r"),
+    ("2 two: paused", "quit\rsleep 4; echo wait-$((40 + 2))\r"),
+    ("one| wait-42", "\x1dmresume two\r"),
+    ("two: resumed", ""),
+    ("two| tick", "memory\r"),
     ("guests have 512 MiB", "tee\r"),
     ("two: 0 of 16 calls", "help\r"),
     ("close the monitor", "lsit\r"),
     ("there is no command", "stop three\r"),
     ("there is no guest", "focus two\r"),
-    ("keys go to two", "reset two\r"),
+    ("keys go to two", "pause two\r"),
+    ("two: paused", "reset two\r"),
     ("teevisor: two: restarted", "quit\r"),
     ("two| ~ # ", "echo third-$((40 + 2))\r"),
     ("two| third-42", "\x1dmlist\r"),
@@ -1066,6 +1079,7 @@ pub const CASES: &[Case] = &[
             Line("two| second-42"),
             Line("alone-42"),
             Absent("| alone-42"),
+            Between("two is paused already", "two: resumed", "two| tick"),
             Line("two| third-42"),
             Line("two| fourth-42"),
             Line("teevisor: 1 one: running, 256 MiB of RAM, restarts: 0"),
@@ -1076,6 +1090,8 @@ pub const CASES: &[Case] = &[
             QUIET,
             Off,
         ],
+        // Linux boots four times.
+        seconds: 300,
         ..BASE
     },
     Case {

@@ -283,6 +283,15 @@ fn judge(case: &Case, outcome: &Outcome) -> Result<String> {
                 let found = outcome.lines.iter().filter(|line| line.contains(text));
                 wrong.extend(found.map(|line| format!("a line that must not be: {line:?}")));
             }
+            Expect::Between(from, to, text) => {
+                let after = outcome.lines.iter().skip_while(|line| !line.contains(from));
+                let between: Vec<_> = after.take_while(|line| !line.contains(to)).collect();
+                if between.is_empty() {
+                    wrong.push(format!("no line with {from:?}"));
+                }
+                let found = between.iter().find(|line| line.contains(text));
+                wrong.extend(found.map(|line| format!("a line that must not be there: {line:?}")));
+            }
             Expect::Statuses(statuses) if outcome.statuses != *statuses => {
                 wrong.push(format!(
                     "guests' exit statuses {:?}, not {statuses:?}",
@@ -342,6 +351,7 @@ mod tests {
             Expect::Line("good"),
             Expect::Shown("all"),
             Expect::Absent("panic"),
+            Expect::Between("good", "end", "noise"),
             Expect::Times(1, "all"),
             Expect::Statuses(&[0]),
             Expect::Off,
@@ -371,6 +381,12 @@ mod tests {
             &[0],
             Ended::Off,
             "must not be: \"panicked\"",
+        );
+        fails(
+            &["good", "noise", "end"],
+            &[0],
+            Ended::Off,
+            "must not be there: \"noise\"",
         );
         fails(&["good"], &[1], Ended::Off, "exit statuses [1]");
         fails(&["good"], &[], Ended::Off, "exit statuses []");
