@@ -122,6 +122,8 @@ impl From<ImageError> for CreateError<'_> {
 }
 
 /// Makes every guest of the manifest, or names the first that can't be made, and why.
+// Cold, as it runs once: inlined into one another these functions take kilobytes more.
+#[cold]
 pub fn all<'a>(
     manifest: &'a Manifest<'static>,
     mut resources: Resources<'_>,
@@ -139,6 +141,7 @@ pub fn all<'a>(
     Ok(())
 }
 
+#[cold]
 fn one(
     id: VmId,
     guest: &Guest<'static>,
