@@ -54,6 +54,10 @@ pub struct Usage {
     pub pages: u32,
     /// Shadow pages that hold page lists.
     pub list_frames: u32,
+    /// Calls that wait for the guest's answer to an RPC.
+    pub rpcs: u32,
+    /// Calls half-way through their page lists, at the guest.
+    pub half_way: u32,
 }
 
 /// What a guest has done since it was made. The counters wrap.
@@ -197,12 +201,16 @@ impl<T: Trace> Guest<T> {
 
     /// What the guest holds now.
     pub fn usage(&self) -> Usage {
+        let calls =
+            |is: fn(&Call) -> bool| self.calls.iter().filter(|call| is(call)).count() as u32;
         Usage {
             calls: self.calls.len() as u32 - self.free.count_ones(),
             inside: self.inside,
             buffers: self.buffers.live().into(),
             pages: self.buffers.pages(),
             list_frames: self.lists.used().into(),
+            rpcs: calls(|call| matches!(call.state, State::Rpc | State::AskedPage)),
+            half_way: calls(|call| matches!(call.state, State::Lists(_))),
         }
     }
 

@@ -112,8 +112,34 @@ impl Drop for RunDir {
 /// Says of a console's whole lines whether they are all that was waited for.
 pub type Enough<'a> = &'a dyn Fn(&[String]) -> bool;
 
-/// What to type, each as soon as the console has said its first text since the one before.
-pub type Script = &'static [(&'static str, &'static str)];
+/// What to type, in order.
+pub type Script = &'static [Step];
+
+/// Keys, and what the console must have said since the keys before.
+#[derive(Clone, Copy)]
+pub struct Step {
+    /// Typed after this.
+    pub said: &'static str,
+    /// The keys.
+    pub keys: &'static str,
+    /// How often at least, each time after `said`.
+    pub times: usize,
+    /// And until the console has said this.
+    pub until: &'static str,
+    /// Most milliseconds from `said` to the keys; it is a random time up to this.
+    pub delay: u64,
+}
+
+/// Once, and at once.
+pub const fn once(said: &'static str, keys: &'static str) -> Step {
+    Step {
+        said,
+        keys,
+        times: 1,
+        until: "",
+        delay: 0,
+    }
+}
 
 /// What to type, and when to end a machine that does not go off by itself.
 #[derive(Default)]
@@ -170,6 +196,9 @@ pub fn run(
         script: until.script,
         input,
         since: (0, 0),
+        typed: 0,
+        due: None,
+        random: 1,
     };
     let mut log = File::create(dir.file("console.log"))?;
     let is_over = |lines: &[String]| machine.is_over(lines);
@@ -215,12 +244,12 @@ fn watch(
             Ok(Event::Output(bytes)) => {
                 show(&bytes)?;
                 console.feed(&bytes);
-                typist.look_at(&console)?;
             }
             Ok(Event::Quit) => break Ended::Quit,
             Ok(Event::Closed) | Err(RecvTimeoutError::Disconnected) => break Ended::Off,
             Err(RecvTimeoutError::Timeout) => {}
         }
+        typist.look_at(&console)?;
         if command::stopped() {
             break Ended::Quit;
         }
@@ -243,23 +272,45 @@ struct Typist {
     input: Option<Input>,
     /// Where the console was when the last text was typed.
     since: Position,
+    /// How often the current step was typed.
+    typed: usize,
+    /// When to type, once the console has said what the step waits for.
+    due: Option<Instant>,
+    random: u32,
 }
 
 impl Typist {
     fn look_at(&mut self, console: &Console) -> Result<()> {
-        let Some(((said, keys), rest)) = self.script.split_first() else {
+        let Some((step, rest)) = self.script.split_first() else {
             return Ok(());
         };
-        if console.says(self.since, said) {
-            self.script = rest;
-            self.since = console.position();
-            let sent = self
-                .input
-                .as_ref()
-                .map(|input| send(input, keys.as_bytes()));
-            ensure!(sent == Some(true), "QEMU does not take {keys:?}");
+        if self.due.is_none() && console.says(self.since, step.said) {
+            self.due = Some(Instant::now() + self.delay(step.delay));
         }
+        if self.due.is_none_or(|due| due > Instant::now()) {
+            return Ok(());
+        }
+        self.due = None;
+        self.typed += 1;
+        if self.typed >= step.times && console.says((0, 0), step.until) {
+            self.script = rest;
+            self.typed = 0;
+        }
+        self.since = console.position();
+        let sent = self
+            .input
+            .as_ref()
+            .map(|input| send(input, step.keys.as_bytes()));
+        ensure!(sent == Some(true), "QEMU does not take {:?}", step.keys);
         Ok(())
+    }
+
+    /// A pseudo-random time of at most so many milliseconds (xorshift32).
+    fn delay(&mut self, most: u64) -> Duration {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 17;
+        self.random ^= self.random << 5;
+        Duration::from_millis(u64::from(self.random) % (most + 1))
     }
 }
 

@@ -14,6 +14,7 @@ use spin::{Mutex, MutexGuard};
 
 use super::{Vm, images, vcpu::Start};
 use crate::arch::firmware;
+use crate::tee::Tee;
 
 /// Most bytes of RAM that one step zeroes or copies.
 const STEP: u64 = 256 << 10;
@@ -58,6 +59,8 @@ pub struct Life {
     paused: AtomicBool,
     has_work: AtomicBool,
     starts: AtomicU32,
+    /// Calls that were in the secure world when the last stop was asked for.
+    inside: AtomicU32,
 }
 
 impl Life {
@@ -69,6 +72,7 @@ impl Life {
             paused: AtomicBool::new(false),
             has_work: AtomicBool::new(false),
             starts: AtomicU32::new(0),
+            inside: AtomicU32::new(0),
         }
     }
 
@@ -131,6 +135,10 @@ pub fn stop(vm: &Vm, after: After) -> bool {
     let mut state = vm.life.state.lock();
     let running = *state == State::Running;
     if running {
+        if let Ok(tee) = &vm.tee {
+            let inside = tee.report().usage.inside;
+            vm.life.inside.store(inside, Ordering::Relaxed);
+        }
         *state = State::Stopping(after, vm.vcpus.len());
         vm.life.epoch.fetch_add(1, Ordering::Release);
         drop(state);
@@ -218,6 +226,7 @@ pub fn work(vm: &Vm) -> bool {
 fn end(vm: &Vm, after: After, done: u64) -> State {
     if done == 0 {
         if let Ok(tee) = &vm.tee {
+            show_calls(vm, tee);
             tee.destroy();
         }
         vm.reset_devices();
@@ -232,6 +241,19 @@ fn end(vm: &Vm, after: After, done: u64) -> State {
             info!("{}: off", vm.name);
             State::Off
         }
+    }
+}
+
+/// Says what the guest's calls were doing when it was stopped. Those that were in the secure world
+/// have ended since, or wait at the guest like the others.
+fn show_calls(vm: &Vm, tee: &Tee) {
+    let usage = tee.report().usage;
+    let inside = vm.life.inside.load(Ordering::Relaxed);
+    if inside + usage.calls > 0 {
+        info!(
+            "{}: stopped with {inside} calls inside OP-TEE, {} suspended in RPC, {} half-way through a list",
+            vm.name, usage.rpcs, usage.half_way
+        );
     }
 }
 

@@ -7,7 +7,7 @@ use crate::firmware::{Gic, Optee};
 use crate::image::Profile;
 use crate::packages::Suite;
 use crate::qemu::Machine;
-use crate::session::Script;
+use crate::session::{Script, Step, once};
 
 /// One machine started once, and what its console must say.
 pub struct Case {
@@ -96,6 +96,11 @@ pub enum Expect {
     Shown(&'static str),
     /// At least so many lines contain this.
     Times(usize, &'static str),
+    /// The numbers before this, in all lines that contain it, are together at least so many. The
+    /// sum is shown beside the run's name.
+    Sum(usize, &'static str),
+    /// At least two lines contain this, and they are the same.
+    Same(&'static str),
     /// No line contains this.
     Absent(&'static str),
     /// No line between those with the first two texts contains the third.
@@ -105,7 +110,7 @@ pub enum Expect {
     /// The machine is powered off.
     Off,
 }
-use Expect::{Absent, Between, Line, Off, Shown, Statuses, Times};
+use Expect::{Absent, Between, Line, Off, Same, Shown, Statuses, Sum, Times};
 
 impl Case {
     /// The machine.
@@ -126,7 +131,12 @@ impl Case {
 
     /// Whether the run may end once the lines are there: the machine may go on for ever.
     pub fn waits_for_lines_only(&self) -> bool {
-        let line = |expect: &Expect| matches!(expect, Line(_) | Shown(_) | Times(..) | Absent(_));
+        let line = |expect: &Expect| {
+            matches!(
+                expect,
+                Line(_) | Shown(_) | Times(..) | Sum(..) | Same(_) | Absent(_)
+            )
+        };
         self.expect.iter().all(line)
     }
 }
@@ -162,7 +172,7 @@ const NOTIFIED: &str = "sleep 4; dmesg | grep optee: ; \
 /// Two cores; and the board's UART takes what is typed.
 const TYPED: &str = "test ! -e /dev/tee0 && test $(nproc) = 2 && echo ready; \
     read word </dev/console; test $word = typed";
-const TYPES: Script = &[("ready", "typed\r")];
+const TYPES: Script = &[once("ready", "typed\r")];
 const PANIC: Expect = Absent("teevisor: panic");
 const QUIET: Expect = Absent("teevisor: warning");
 const OK: Expect = Statuses(&[0]);
@@ -389,44 +399,80 @@ bootargs = "console=ttyAMA0 quiet"
 /// A session of an operator: both guests' shells, every command of the monitor, errors.
 /// A key to a guest shows its prompt, which may wait for the line that another's prompt holds.
 const OPERATOR: Script = &[
-    ("| ~ # ", "\r"),
-    ("one| ~ # ", "echo first-$((40 + 2))\r"),
-    ("one| first-42", "\x1d2\r"),
-    ("two| ~ # ", "echo second-$((40 + 2))\r"),
-    ("two| second-42", "\x1do"),
-    ("only two's output is shown", "echo alone-$((40 + 2))\r"),
-    ("alone-42", "\x1do"),
-    ("all guests' output is shown", "\x1d?"),
-    (
+    once("| ~ # ", "\r"),
+    once("one| ~ # ", "echo first-$((40 + 2))\r"),
+    once("one| first-42", "\x1d2\r"),
+    once("two| ~ # ", "echo second-$((40 + 2))\r"),
+    once("two| second-42", "\x1do"),
+    once("only two's output is shown", "echo alone-$((40 + 2))\r"),
+    once("alone-42", "\x1do"),
+    once("all guests' output is shown", "\x1d?"),
+    once(
         "type to the next guest",
         "while :; do echo t''ick; sleep 1; done\r",
     ),
-    ("two| tick", "\x1dn"),
-    ("keys go to one", "\x1dm"),
-    ("teevisor> ", "list\r"),
-    ("vCPU 1 on core", "pause two\r"),
-    ("two: paused", "pause two\r"),
-    ("two is paused already", "list\r"),
-    ("2 two: paused", "quit\rsleep 4; echo wait-$((40 + 2))\r"),
-    ("one| wait-42", "\x1dmresume two\r"),
-    ("two: resumed", ""),
-    ("two| tick", "memory\r"),
-    ("guests have 512 MiB", "tee\r"),
-    ("two: 0 of 16 calls", "help\r"),
-    ("close the monitor", "lsit\r"),
-    ("there is no command", "stop three\r"),
-    ("there is no guest", "focus two\r"),
-    ("keys go to two", "pause two\r"),
-    ("two: paused", "reset two\r"),
-    ("teevisor: two: restarted", "quit\r"),
-    ("two| ~ # ", "echo third-$((40 + 2))\r"),
-    ("two| third-42", "\x1dmlist\r"),
-    ("2 two: running, 256 MiB of RAM, restarts: 1", "stop two\r"),
-    ("teevisor: two: off", "reset two\r"),
-    ("two is off", "start two\r"),
-    ("teevisor: two: restarted", "quit\r"),
-    ("two| ~ # ", "echo fourth-$((40 + 2)); poweroff -f\r"),
-    ("teevisor: two: off", "\x1dmstop one\r"),
+    once("two| tick", "\x1dn"),
+    once("keys go to one", "\x1dm"),
+    once("teevisor> ", "list\r"),
+    once("vCPU 1 on core", "pause two\r"),
+    once("two: paused", "pause two\r"),
+    once("two is paused already", "list\r"),
+    once("2 two: paused", "quit\rsleep 4; echo wait-$((40 + 2))\r"),
+    once("one| wait-42", "\x1dmresume two\r"),
+    once("two: resumed", ""),
+    once("two| tick", "memory\r"),
+    once("guests have 512 MiB", "tee\r"),
+    once("two: 0 of 16 calls", "help\r"),
+    once("close the monitor", "lsit\r"),
+    once("there is no command", "stop three\r"),
+    once("there is no guest", "focus two\r"),
+    once("keys go to two", "pause two\r"),
+    once("two: paused", "reset two\r"),
+    once("teevisor: two: restarted", "quit\r"),
+    once("two| ~ # ", "echo third-$((40 + 2))\r"),
+    once("two| third-42", "\x1dmlist\r"),
+    once("2 two: running, 256 MiB of RAM, restarts: 1", "stop two\r"),
+    once("teevisor: two: off", "reset two\r"),
+    once("two is off", "start two\r"),
+    once("teevisor: two: restarted", "quit\r"),
+    once("two| ~ # ", "echo fourth-$((40 + 2)); poweroff -f\r"),
+    once("teevisor: two: off", "\x1dmstop one\r"),
+];
+
+/// A guest that works until it is told to, beside one that is stopped and started over and over.
+const STRESS: &str = r#"
+version = 1
+[[guest]]
+name = "linux"
+vcpus = 1
+memory = "256MiB"
+kernel = "linux"
+initrd = "initramfs.cpio"
+bootargs = "console=ttyAMA0 quiet guest.cmd=\"xtest -l 0 -t regression && read word </dev/console && xtest -l 0 -t regression 1004\""
+[[guest]]
+name = "victim"
+vcpus = 2
+memory = "16MiB"
+kernel = "testguest.bin"
+bootargs = "test=victim"
+"#;
+
+/// The victim is restarted at random points until Linux is through, then stopped for good.
+const KILLER: Script = &[
+    once("victim| guest: 2 vCPUs", "\x1dmmemory\r"),
+    once("guests have 272 MiB", "reset victim\r"),
+    Step {
+        said: "victim: restarted",
+        keys: "reset victim\r",
+        times: 100,
+        until: "108 test cases of which",
+        delay: 1500,
+    },
+    once("victim: restarted", "stop victim\r"),
+    once("victim: off", "memory\r"),
+    once("guests have 272 MiB", "tee victim\r"),
+    once("victim: 0 of 16 calls", "list\r"),
+    once("victim: off, 16 MiB", "quit\rgo\r"),
 ];
 
 /// Three ways to crash. Two of the guests are restarted, until some seconds have passed.
@@ -1092,6 +1138,32 @@ pub const CASES: &[Case] = &[
         ],
         // Linux boots four times.
         seconds: 300,
+        ..BASE
+    },
+    Case {
+        name: "stress",
+        boots: Boots::Manifest(STRESS),
+        types: KILLER,
+        expect: &[
+            OK,
+            Line("linux| 108 test cases of which 0 failed"),
+            Line("linux| 0 test cases were skipped"),
+            Times(100, "teevisor: victim: restarted"),
+            Sum(1, " calls inside OP-TEE"),
+            Sum(1, " suspended in RPC"),
+            Sum(1, " half-way through a list"),
+            Shown("2 victim: off, 16 MiB of RAM, restarts: "),
+            Line("victim: 0 of 16 calls (0 in OP-TEE), 0 of 2048 buffers, 0 of "),
+            Line(" KiB shared, 0 of "),
+            Same(" KiB in use ("),
+            Line("linux| 1 test case of which 0 failed"),
+            Absent("gets no TEE"),
+            Absent("FAILED"),
+            PANIC,
+            QUIET,
+            Off,
+        ],
+        seconds: 1500,
         ..BASE
     },
     Case {

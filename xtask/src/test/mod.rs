@@ -269,9 +269,31 @@ fn missing(case: &Case, lines: &[String]) -> Vec<String> {
             "{} lines with {text:?}, fewer than {least}",
             times(text)
         )),
+        Expect::Sum(least, text) if sum(lines, text) < least => Some(format!(
+            "{}{text} in all, fewer than {least}",
+            sum(lines, text)
+        )),
+        Expect::Same(text) if !is_same(lines, text) => {
+            Some(format!("not twice the same line with {text:?}"))
+        }
         _ => None,
     };
     case.expect.iter().filter_map(problem).collect()
+}
+
+/// The sum of the numbers right before `text`.
+fn sum(lines: &[String], text: &str) -> usize {
+    let before = lines.iter().filter_map(|line| line.split_once(text));
+    let numbers = before.filter_map(|(before, _)| before.rsplit(' ').next()?.parse::<usize>().ok());
+    numbers.sum()
+}
+
+/// Whether at least two lines contain `text`, and are the same.
+fn is_same(lines: &[String], text: &str) -> bool {
+    let mut found = lines.iter().filter(|line| line.contains(text));
+    let first = found.next();
+    let more: Vec<_> = found.collect();
+    !more.is_empty() && more.iter().all(|line| Some(*line) == first)
 }
 
 fn judge(case: &Case, outcome: &Outcome) -> Result<String> {
@@ -279,6 +301,7 @@ fn judge(case: &Case, outcome: &Outcome) -> Result<String> {
     for expect in case.expect {
         match expect {
             Expect::Line(_) | Expect::Shown(_) | Expect::Times(..) => {}
+            Expect::Sum(..) | Expect::Same(_) => {}
             Expect::Absent(text) => {
                 let found = outcome.lines.iter().filter(|line| line.contains(text));
                 wrong.extend(found.map(|line| format!("a line that must not be: {line:?}")));
@@ -326,10 +349,14 @@ fn judge(case: &Case, outcome: &Outcome) -> Result<String> {
 /// The lines that a run's result comes with.
 fn shown(case: &Case, lines: &[String]) -> String {
     let wanted = case.expect.iter().filter_map(|expect| match expect {
-        Expect::Shown(text) => lines.iter().find(|line| line.contains(text)),
+        Expect::Shown(text) => {
+            let line = lines.iter().find(|line| line.contains(text))?;
+            Some(line.trim().to_owned())
+        }
+        Expect::Sum(_, text) => Some(format!("{}{text}", sum(lines, text))),
         _ => None,
     });
-    let wanted: Vec<&str> = wanted.map(|line| line.trim()).collect();
+    let wanted: Vec<String> = wanted.collect();
     wanted.join("; ")
 }
 
@@ -353,6 +380,8 @@ mod tests {
             Expect::Absent("panic"),
             Expect::Between("good", "end", "noise"),
             Expect::Times(1, "all"),
+            Expect::Sum(2, " good"),
+            Expect::Same("same"),
             Expect::Statuses(&[0]),
             Expect::Off,
         ],
@@ -361,9 +390,9 @@ mod tests {
 
     #[test]
     fn what_is_expected_passes() {
-        let lines = &["all good", "more"];
+        let lines = &["all: 1 good", "1 good", "same", "same"];
         let shown = judge(&CASE, &outcome(lines, &[0], Ended::Off));
-        assert_eq!(shown.unwrap(), "all good");
+        assert_eq!(shown.unwrap(), "all: 1 good; 2 good");
     }
 
     #[test]
@@ -391,6 +420,9 @@ mod tests {
         fails(&["good"], &[1], Ended::Off, "exit statuses [1]");
         fails(&["good"], &[], Ended::Off, "exit statuses []");
         fails(&["good"], &[0], Ended::Off, "0 lines with \"all\"");
+        fails(&["1 good", "good"], &[0], Ended::Off, "1 good in all");
+        fails(&["same"], &[0], Ended::Off, "not twice the same");
+        fails(&["same", "same 2"], &[0], Ended::Off, "not twice the same");
         fails(&["good"], &[0], Ended::TimeLimit, "did not go off");
     }
 

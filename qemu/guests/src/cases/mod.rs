@@ -20,6 +20,7 @@ mod smc;
 mod timer;
 mod uart;
 mod uncached;
+mod victim;
 mod watchdog;
 
 /// A test's name and body.
@@ -116,6 +117,11 @@ pub const GROUPS: &[Group] = &[
         name: "reset",
         by_default: false,
         tests: reset::TESTS,
+    },
+    Group {
+        name: "victim",
+        by_default: false,
+        tests: victim::TESTS,
     },
     Group {
         name: "watchdog",

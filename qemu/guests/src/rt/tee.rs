@@ -383,13 +383,14 @@ pub fn registration(list: Page, size: u64, cookie: u64) -> Page {
 
 /// Unregisters `cookie`.
 pub fn unregister(cookie: u64) -> (u64, u32) {
+    perform_patiently(WITH_ARG, unregistration(cookie))
+}
+
+/// The message that unregisters `cookie`.
+pub fn unregistration(cookie: u64) -> Page {
     const REGISTERED_INPUT: u64 = 0x5;
-    let page = Page::of_arguments().message(command::UNREGISTER, 1).param(
-        0,
-        REGISTERED_INPUT,
-        [0, 0, cookie],
-    );
-    perform_patiently(WITH_ARG, page)
+    let page = Page::of_arguments().message(command::UNREGISTER, 1);
+    page.param(0, REGISTERED_INPUT, [0, 0, cookie])
 }
 
 /// Lays out the RPC argument's header behind the message, for WITH_RPC_ARG and REGD_ARG.
