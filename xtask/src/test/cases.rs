@@ -1153,8 +1153,9 @@ pub const CASES: &[Case] = &[
             Sum(1, " suspended in RPC"),
             Sum(1, " half-way through a list"),
             Shown("2 victim: off, 16 MiB of RAM, restarts: "),
-            Line("victim: 0 of 16 calls (0 in OP-TEE), 0 of 2048 buffers, 0 of "),
-            Line(" KiB shared, 0 of "),
+            Line(
+                "victim: 0 of 16 calls (0 in OP-TEE), 0 of 1100 buffers, 0 of 65536 KiB shared, 0 of ",
+            ),
             Same(" KiB in use ("),
             Line("linux| 1 test case of which 0 failed"),
             Absent("gets no TEE"),
