@@ -15,12 +15,9 @@
 use core::arch::global_asm;
 use core::cell::UnsafeCell;
 
-/// Bytes of one core's stack, without its guard page: unoptimised code takes more.
-pub const STACK_SIZE: usize = if cfg!(debug_assertions) {
-    0x1_0000
-} else {
-    0x8000
-};
+/// Bytes of one core's stack, without its guard page. Making guests of a board's tree takes most of
+/// it, on the first core.
+pub const STACK_SIZE: usize = 0x1_0000;
 /// Bytes from one core's stack to the next: the guard page lies at the low end.
 pub const STACK_STRIDE: usize = STACK_SIZE + 0x1000;
 /// Cores that have a stack; further ones are not started.

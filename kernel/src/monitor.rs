@@ -165,7 +165,7 @@ fn state(vm: &Vm) -> &'static str {
         State::Preparing(_) => "starting",
         State::Running if vm.life.is_paused() => "paused",
         State::Running => "running",
-        State::Stopping(..) | State::Ending(..) => "stopping",
+        State::Stopping(..) | State::Leaving(..) | State::Ending(..) => "stopping",
     }
 }
 

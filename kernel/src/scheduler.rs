@@ -115,7 +115,8 @@ impl Core {
 
     /// Does the work that a guest without a running vCPU needs, in the turn of its first vCPU.
     fn work(&mut self, index: usize) {
-        self.set_alarm();
+        // Always: OP-TEE, which may be called here, gives the core back at an interrupt alone.
+        timer::set_alarm(self.watchdogs().chain([self.turns.end()]).min());
         let vm = self.vcpus[index].vm;
         while lifecycle::work(vm) && !self.service() {}
     }

@@ -3,14 +3,14 @@
 use core::fmt;
 use core::num::NonZeroU16;
 
-use addr::{Ipa, PAGE_SIZE, Pa, PaRange, VmId};
+use addr::{Ipa, PAGE_SIZE, Pa, PaRange, VcpuId, VmId};
 use alloc::boxed::Box;
 use board::Board;
 use log::info;
 use manifest::Guest as GuestManifest;
 use mediator::{
-    Config, Counters, CreateError, Dialect, Frames, Guest, Limits, Memory, NotRam, Results, Step,
-    TaPolicy, Usage, Uuid,
+    Config, Counters, CreateError, Dialect, Frames, Guest, Limits, Memory, NotRam, Regs, Results,
+    Step, TaPolicy, Usage, Uuid, abi::func,
 };
 use spin::Mutex;
 use stage2::GuestRam;
@@ -99,31 +99,51 @@ impl Frames for Pool {
 }
 
 /// A guest's RAM as the mediator reaches it.
-struct Ram<'a>(&'a GuestRam);
+enum Ram<'a> {
+    /// The guest runs.
+    Guest(&'a GuestRam),
+    /// It has stopped: nothing of its RAM counts any more. It answers nothing, and all that can be
+    /// read is a message that closes this session.
+    Closing(Option<u32>),
+}
 
 impl Memory for Ram<'_> {
     #[inline]
     fn read(&self, from: Ipa, words: &mut [u64]) -> Result<(), NotRam> {
-        if memory::read(self.0, from, words) {
-            Ok(())
-        } else {
-            Err(NotRam)
+        match self {
+            Self::Guest(ram) if memory::read(ram, from, words) => Ok(()),
+            Self::Guest(_) => Err(NotRam),
+            Self::Closing(session) => read_closing(*session, words),
         }
     }
 
     #[inline]
     fn write(&self, to: Ipa, words: &[u64]) -> Result<(), NotRam> {
-        if memory::write(self.0, to, words) {
-            Ok(())
-        } else {
-            Err(NotRam)
+        match self {
+            Self::Guest(ram) if !memory::write(ram, to, words) => Err(NotRam),
+            _ => Ok(()),
         }
     }
 
     #[inline]
     fn translate(&self, page: Ipa) -> Option<Pa> {
-        self.0.page(page)
+        match self {
+            Self::Guest(ram) => ram.page(page),
+            Self::Closing(_) => None,
+        }
     }
+}
+
+/// The header of CLOSE_SESSION: command, session, no parameters (OP-TEE optee_msg.h).
+#[cold]
+fn read_closing(session: Option<u32>, words: &mut [u64]) -> Result<(), NotRam> {
+    let header = [mediator::abi::cmd::CLOSE_SESSION, session.ok_or(NotRam)?];
+    words.fill(0);
+    words
+        .iter_mut()
+        .zip(header)
+        .for_each(|(word, value)| *word = value.into());
+    Ok(())
 }
 
 #[inline]
@@ -244,6 +264,50 @@ impl Tee {
         }
     }
 
+    /// Ends one of the calls that the stopped guest has left waiting, as far as OP-TEE goes without
+    /// an answer, or closes one of its sessions. `turn` counts the steps, so that calls which wait
+    /// for each other come in turn. False if nothing is left.
+    ///
+    /// VM_DESTROYED alone would do for the guest, but not for others: the ASIDs of its user TAs,
+    /// of which OP-TEE has 64 for all guests, would be lost (optee_os issue 6904).
+    pub fn wind_down(&self, turn: u32) -> bool {
+        let (waiting, session) = {
+            let guest = &self.state.lock().guest;
+            (guest.waiting(turn as usize), guest.session())
+        };
+        let (regs, memory) = match (waiting, session) {
+            (Some(thread), _) => (
+                [func::CALL_RETURN_FROM_RPC, 0, 0, thread],
+                Ram::Closing(None),
+            ),
+            (None, Some(_)) => ([func::CALL_WITH_ARG, 0, 0, 0], Ram::Closing(session)),
+            (None, None) => return false,
+        };
+        let [w0, w1, w2, w3] = regs.map(u64::from);
+        self.ask(VcpuId(0), &[w0, w1, w2, w3, 0, 0, 0, 0], &memory);
+        true
+    }
+
+    /// Does what the mediator says until it has an answer. OP-TEE is called without the lock, so
+    /// that other vCPUs can call it at the same time.
+    #[inline(never)]
+    fn ask(&self, vcpu: VcpuId, regs: &Regs, memory: &Ram<'_>) -> Results {
+        let mut step = {
+            let State { guest, pool, .. } = &mut *self.state.lock();
+            guest.on_guest(vcpu, regs, memory, pool)
+        };
+        loop {
+            match step {
+                Step::Reply(results) => return results,
+                Step::Secure(regs, token) => {
+                    let results = smc(regs);
+                    let State { guest, pool, .. } = &mut *self.state.lock();
+                    step = guest.on_secure(token, results, memory, pool);
+                }
+            }
+        }
+    }
+
     /// Takes the guest out of OP-TEE. No vCPU of it is in the secure world.
     pub fn destroy(&self) {
         let destroyed = self.state.lock().guest.destroy(smc);
@@ -297,23 +361,7 @@ pub fn call(vcpu: &mut VcpuContext) -> Flow {
     Flow::Run
 }
 
-/// Does what the mediator says until it has an answer. OP-TEE is called without the lock, so that
-/// other vCPUs can call it at the same time.
 fn mediate(tee: &Tee, vcpu: &VcpuContext) -> Option<Results> {
-    let ram = Ram(&vcpu.vm.ram);
     let regs = vcpu.regs.x.first_chunk()?;
-    let mut step = {
-        let State { guest, pool, .. } = &mut *tee.state.lock();
-        guest.on_guest(vcpu.id, regs, &ram, pool)
-    };
-    loop {
-        match step {
-            Step::Reply(results) => return Some(results),
-            Step::Secure(regs, token) => {
-                let results = smc(regs);
-                let State { guest, pool, .. } = &mut *tee.state.lock();
-                step = guest.on_secure(token, results, &ram, pool);
-            }
-        }
-    }
+    Some(tee.ask(vcpu.id, regs, &Ram::Guest(&vcpu.vm.ram)))
 }

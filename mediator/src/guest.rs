@@ -38,7 +38,8 @@ pub struct Guest<T = ()> {
     pub(crate) notified: bool,
     pub(crate) counters: Counters,
     pub(crate) scratch: Scratch,
-    trace: T,
+    /// The receiver of trace events.
+    pub trace: T,
 }
 
 /// What a guest holds now. All zero for one that has no call and no buffer.
@@ -175,12 +176,12 @@ impl<T: Trace> Guest<T> {
         self.buffers.clear();
         self.lists.clear();
         self.sessions.clear();
-        for n in 0..self.calls.len() {
-            if self.calls[n].state != State::Free {
-                self.calls[n].retire();
-                self.free |= 1 << n;
-            }
-        }
+        let used = self
+            .calls
+            .iter_mut()
+            .filter(|call| call.state != State::Free);
+        used.for_each(Call::retire);
+        self.free = u64::MAX >> (64 - self.calls.len());
         Ok(())
     }
 
@@ -214,14 +215,21 @@ impl<T: Trace> Guest<T> {
         }
     }
 
+    /// The thread id of a call that waits for the guest, each in its turn as `turn` counts up.
+    pub fn waiting(&self, turn: usize) -> Option<u32> {
+        let (before, from) = self.calls.split_at(turn % self.calls.len());
+        let waits = |call: &&Call| !matches!(call.state, State::Free | State::Secure);
+        from.iter().chain(before).find(waits).map(Call::id)
+    }
+
+    /// A session that is open.
+    pub fn session(&self) -> Option<u32> {
+        self.sessions.last().copied()
+    }
+
     /// What the guest has done.
     pub fn counters(&self) -> Counters {
         self.counters
-    }
-
-    /// The receiver of trace events.
-    pub fn trace(&self) -> &T {
-        &self.trace
     }
 
     /// A trapped call of the guest whose function id is in OP-TEE's ranges.
@@ -263,13 +271,12 @@ impl<T: Trace> Guest<T> {
         frames: &mut F,
     ) -> Step {
         self.inside = self.inside.saturating_sub(1);
-        let vcpu = token.vcpu;
         let results = results.map(|x| x as u32);
         match token.visit {
             Visit::Call(slot) => Turn {
                 guest: self,
                 slot,
-                vcpu,
+                vcpu: token.vcpu,
                 memory,
                 frames,
             }
@@ -280,14 +287,13 @@ impl<T: Trace> Guest<T> {
 
     /// What is answered from what the probe learnt, without OP-TEE.
     fn emulate(&mut self, id: u32, w1: u32) -> Step {
-        let optee = &self.optee;
         match id {
-            func::CALLS_COUNT => code(optee.calls_count),
+            func::CALLS_COUNT => code(self.optee.calls_count),
             func::CALLS_UID => Step::Reply(UID.map(u64::from)),
-            func::CALLS_REVISION => Step::Reply(optee.calls_revision.map(u64::from)),
-            func::GET_OS_UUID => Step::Reply(optee.os_uuid.map(u64::from)),
-            func::GET_OS_REVISION => Step::Reply(optee.os_revision.map(u64::from)),
-            func::GET_THREAD_COUNT => match optee.threads {
+            func::CALLS_REVISION => Step::Reply(self.optee.calls_revision.map(u64::from)),
+            func::GET_OS_UUID => Step::Reply(self.optee.os_uuid.map(u64::from)),
+            func::GET_OS_REVISION => Step::Reply(self.optee.os_revision.map(u64::from)),
+            func::GET_THREAD_COUNT => match self.optee.threads {
                 Some(count) => reply(ret::OK, count, 0, 0),
                 None => code(ret::UNKNOWN),
             },

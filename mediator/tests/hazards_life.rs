@@ -405,3 +405,62 @@ fn a_policy_decides_at_open_session() {
         assert_eq!(outcome(client.call(&mut world, &message)), REFUSED);
     }
 }
+
+/// VM_DESTROYED leaves ASIDs of user TAs behind that all guests share: the kernel ends a stopped
+/// guest's calls and sessions first, by what these tell.
+#[test]
+fn what_a_stopped_guest_has_left_can_be_ended_before_vm_destroyed() {
+    for way in BOTH {
+        let (mut world, _) = start(way);
+        let mut waiting = Vec::new();
+        for vcpu in 1..3 {
+            let client = Client::new(&world, vcpu, Way::RpcArg);
+            world.optee.plans.push_back(vec![get_time(), get_time()]);
+            let open = Message::open([vcpu; 16], &[]);
+            world.ram.put(client.arg, &open.words());
+            let answer = world.call(vcpu, client.regs(client.arg));
+            assert_eq!(answer[0], ret::RPC_CMD.into());
+            waiting.push(answer[3] as u32);
+        }
+        let slots = 64;
+        let mut named: Vec<u32> = (0..slots)
+            .filter_map(|turn| world.guest.waiting(turn))
+            .collect();
+        named.dedup();
+        named.sort_unstable();
+        named.dedup();
+        waiting.sort_unstable();
+        assert_eq!(named, waiting, "each has its turn");
+
+        for turn in 0.. {
+            assert!(turn < 100, "it never ends");
+            if let Some(thread) = world.guest.waiting(turn) {
+                let answer = [
+                    func::CALL_RETURN_FROM_RPC.into(),
+                    0,
+                    0,
+                    thread.into(),
+                    0,
+                    0,
+                    0,
+                    0,
+                ];
+                world.call(0, answer);
+            } else if let Some(session) = world.guest.session() {
+                let close = Message {
+                    session,
+                    ..Message::new(cmd::CLOSE_SESSION, &[])
+                };
+                let client = Client::new(&world, 0, Way::Classic);
+                world.ram.put(client.arg, &close.words());
+                assert_eq!(world.call(0, client.regs(client.arg)), [0; 4]);
+            } else {
+                break;
+            }
+        }
+        assert_eq!(world.optee.sessions(CLIENT), 0);
+        assert_eq!(world.optee.busy_threads(CLIENT), 0);
+        assert_eq!(world.usage().calls, 0);
+        world.destroy().unwrap();
+    }
+}

@@ -19,6 +19,10 @@ use crate::tee::Tee;
 /// Most bytes of RAM that one step zeroes or copies.
 const STEP: u64 = 256 << 10;
 
+/// Most visits to OP-TEE to end what a stopped guest has begun there. Each lasts for a slice at
+/// most; a call that needs more will never end.
+const PATIENCE: u32 = 1000;
+
 /// What becomes of a guest once it has stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum After {
@@ -48,7 +52,9 @@ pub enum State {
     Running,
     /// So many of its vCPUs have still to leave it.
     Stopping(After, usize),
-    /// No vCPU is left: OP-TEE is told, then its RAM is scrubbed, as far as this many bytes.
+    /// No vCPU is left: what it has begun in OP-TEE is ended, so many steps so far.
+    Leaving(After, u32),
+    /// OP-TEE is told, then its RAM is scrubbed, as far as this many bytes.
     Ending(After, u64),
 }
 
@@ -175,7 +181,7 @@ pub fn resume(vm: &Vm) {
 pub fn left(vm: &Vm) {
     let mut state = vm.life.state.lock();
     match *state {
-        State::Stopping(after, 1) => begin_work(vm, state, State::Ending(after, 0)),
+        State::Stopping(after, 1) => begin_work(vm, state, State::Leaving(after, 0)),
         State::Stopping(after, more) => *state = State::Stopping(after, more - 1),
         _ => {}
     }
@@ -202,6 +208,7 @@ fn begin_work(vm: &Vm, mut state: MutexGuard<'_, State>, work: State) {
 pub fn work(vm: &Vm) -> bool {
     let before = vm.life.state();
     let next = match before {
+        State::Leaving(after, turn) => leave_tee(vm, after, turn),
         State::Ending(after, done) => end(vm, after, done),
         State::Preparing(done) => prepare(vm, done),
         State::Off | State::Running | State::Stopping(..) => before,
@@ -223,10 +230,27 @@ pub fn work(vm: &Vm) -> bool {
     true
 }
 
+fn leave_tee(vm: &Vm, after: After, turn: u32) -> State {
+    let Ok(tee) = &vm.tee else {
+        return State::Ending(after, 0);
+    };
+    if turn == 0 {
+        show_calls(vm, tee);
+    }
+    let more = tee.wind_down(turn);
+    if more && turn == PATIENCE {
+        info!("{}: OP-TEE does not end its calls", vm.name);
+    }
+    if more && turn < PATIENCE {
+        State::Leaving(after, turn + 1)
+    } else {
+        State::Ending(after, 0)
+    }
+}
+
 fn end(vm: &Vm, after: After, done: u64) -> State {
     if done == 0 {
         if let Ok(tee) = &vm.tee {
-            show_calls(vm, tee);
             tee.destroy();
         }
         vm.reset_devices();
