@@ -9,6 +9,13 @@ use crate::packages::Suite;
 use crate::qemu::Machine;
 use crate::session::{Script, Step, once};
 
+/// The text of a manifest in qemu/profiles/test.
+macro_rules! manifest {
+    ($name:literal) => {
+        include_str!(concat!("../../../qemu/profiles/test/", $name, ".toml"))
+    };
+}
+
 /// One machine started once, and what its console must say.
 pub struct Case {
     /// Its name, also of the folder of its logs.
@@ -212,7 +219,7 @@ const REGRESSION: Case = Case {
 };
 /// The same in two guests at once.
 const TWO: Case = Case {
-    boots: Boots::Manifest(TWO_REGRESSIONS),
+    boots: Boots::Manifest(manifest!("two-regressions")),
     expect: &[
         Statuses(&[0, 0]),
         Times(2, "108 test cases of which 0 failed"),
@@ -231,7 +238,7 @@ const GUEST: Case = Case {
 };
 /// A guest that tries everything it can name, and another that does not notice.
 const ISOLATION: Case = Case {
-    boots: Boots::Manifest(ISOLATION_PAIR),
+    boots: Boots::Manifest(manifest!("isolation-pair")),
     expect: &[
         Line("neighbour| guest: 1 passed, 0 failed, 0 skipped"),
         Line("hostile| guest: "),
@@ -266,135 +273,6 @@ const REFUSED: Case = Case {
     seconds: 30,
     ..BASE
 };
-
-const TWO_LINUX: &str = r#"
-version = 1
-[[guest]]
-name = "one"
-vcpus = 1
-memory = "256MiB"
-kernel = "linux"
-initrd = "initramfs.cpio"
-bootargs = "console=ttyAMA0 quiet guest.cmd=\"xtest -l 0 -t regression 1004\""
-[[guest]]
-name = "two"
-vcpus = 1
-memory = "256MiB"
-kernel = "linux"
-initrd = "initramfs.cpio"
-bootargs = "console=ttyAMA0 quiet guest.cmd=\"xtest -l 0 -t regression 1004\""
-"#;
-
-/// Two Linux guests that run all of xtest's regression cases at the same time. The second one's
-/// driver is as one older than RPC_ARG.
-const TWO_REGRESSIONS: &str = r#"
-version = 1
-[[guest]]
-name = "one"
-vcpus = 2
-memory = "512MiB"
-kernel = "linux"
-initrd = "initramfs.cpio"
-bootargs = "console=ttyAMA0 quiet guest.cmd=\"xtest -l 0 -t regression\""
-[[guest]]
-name = "two"
-vcpus = 2
-memory = "512MiB"
-kernel = "linux"
-initrd = "initramfs.cpio"
-bootargs = "console=ttyAMA0 quiet guest.cmd=\"xtest -l 0 -t regression\""
-[guest.tee]
-dialect = "classic"
-"#;
-
-/// A guest with RAM for a buffer of 64 MiB, and the default quotas.
-const LIMITS: &str = r#"
-version = 1
-[[guest]]
-name = "test"
-vcpus = 1
-memory = "96MiB"
-kernel = "testguest.bin"
-initrd = "usr/lib/optee_armtz/e13010e0-2ae1-11e5-896a-0002a5d5c51b.ta"
-bootargs = "test=boot,limits"
-"#;
-
-/// A client that asks for the classic dialect's ALLOC and FREE each time, and has a TA to load.
-const UNCACHED: &str = r#"
-version = 1
-[[guest]]
-name = "test"
-vcpus = 4
-memory = "16MiB"
-kernel = "testguest.bin"
-initrd = "usr/lib/optee_armtz/e13010e0-2ae1-11e5-896a-0002a5d5c51b.ta"
-bootargs = "test=boot,optee,uncached"
-[guest.tee]
-dialect = "classic"
-"#;
-
-/// One more than Debian's OP-TEE has room for.
-const THREE: &str = r#"
-version = 1
-[[guest]]
-name = "one"
-vcpus = 1
-memory = "16MiB"
-kernel = "testguest.bin"
-bootargs = "test=boot,optee"
-[[guest]]
-name = "two"
-vcpus = 1
-memory = "16MiB"
-kernel = "testguest.bin"
-bootargs = "test=boot,optee"
-[[guest]]
-name = "three"
-vcpus = 1
-memory = "16MiB"
-kernel = "testguest.bin"
-bootargs = "test=boot"
-"#;
-
-/// A guest that abuses every interface, beside one that works. Its quota is less than what OP-TEE's
-/// heap holds, so that the test can count it.
-const HOSTILE: &str = r#"
-version = 1
-[[guest]]
-name = "linux"
-vcpus = 1
-memory = "256MiB"
-kernel = "linux"
-initrd = "initramfs.cpio"
-bootargs = "console=ttyAMA0 quiet guest.cmd=\"xtest -l 0 -t regression 1004 && xtest -l 0 -t regression 1006\""
-[[guest]]
-name = "hostile"
-vcpus = 2
-memory = "16MiB"
-kernel = "testguest.bin"
-bootargs = "test=hostile hostile-rounds=2000 hostile-threads=2 seed=1"
-[guest.tee]
-max-shared = "16MiB"
-"#;
-
-/// Two guests with a shell.
-const SHELLS: &str = r#"
-version = 1
-[[guest]]
-name = "one"
-vcpus = 1
-memory = "256MiB"
-kernel = "linux"
-initrd = "initramfs.cpio"
-bootargs = "console=ttyAMA0 quiet"
-[[guest]]
-name = "two"
-vcpus = 2
-memory = "256MiB"
-kernel = "linux"
-initrd = "initramfs.cpio"
-bootargs = "console=ttyAMA0 quiet"
-"#;
 
 /// A session of an operator: both guests' shells, every command of the monitor, errors.
 /// A key to a guest shows its prompt, which may wait for the line that another's prompt holds.
@@ -439,24 +317,6 @@ const OPERATOR: Script = &[
     once("teevisor: two: off", "\x1dmstop one\r"),
 ];
 
-/// A guest that works until it is told to, beside one that is stopped and started over and over.
-const STRESS: &str = r#"
-version = 1
-[[guest]]
-name = "linux"
-vcpus = 1
-memory = "256MiB"
-kernel = "linux"
-initrd = "initramfs.cpio"
-bootargs = "console=ttyAMA0 quiet guest.cmd=\"xtest -l 0 -t regression && read word </dev/console && xtest -l 0 -t regression 1004\""
-[[guest]]
-name = "victim"
-vcpus = 2
-memory = "16MiB"
-kernel = "testguest.bin"
-bootargs = "test=victim"
-"#;
-
 /// The victim is restarted at random points until Linux is through, then stopped for good.
 const KILLER: Script = &[
     once("victim| guest: 2 vCPUs", "\x1dmmemory\r"),
@@ -474,141 +334,6 @@ const KILLER: Script = &[
     once("victim: 0 of 16 calls", "list\r"),
     once("victim: off, 16 MiB", "quit\rgo\r"),
 ];
-
-/// Three ways to crash. Two of the guests are restarted, until some seconds have passed.
-const CRASHES: &str = r#"
-version = 1
-[[guest]]
-name = "vector"
-vcpus = 1
-memory = "16MiB"
-kernel = "testguest.bin"
-bootargs = "test=crash crash=vector crash-until=8"
-on-crash = "restart"
-[[guest]]
-name = "secondary"
-vcpus = 2
-memory = "16MiB"
-kernel = "testguest.bin"
-bootargs = "test=crash crash=secondary crash-until=8"
-on-crash = "restart"
-[[guest]]
-name = "undefined"
-vcpus = 1
-memory = "16MiB"
-kernel = "testguest.bin"
-bootargs = "test=crash crash=undefined"
-"#;
-
-/// A guest that lets its watchdog expire, and one that hangs before it has ever refreshed it.
-const WATCHDOGS: &str = r#"
-version = 1
-[[guest]]
-name = "late"
-vcpus = 2
-memory = "16MiB"
-kernel = "testguest.bin"
-bootargs = "test=watchdog"
-watchdog = { action = "restart" }
-[[guest]]
-name = "hangs"
-vcpus = 1
-memory = "16MiB"
-kernel = "testguest.bin"
-bootargs = "test=crash crash=hang"
-watchdog = { action = "stop", timeout = "3s" }
-"#;
-
-/// A guest that tries everything it can name, beside one that must not notice.
-const ISOLATION_PAIR: &str = r#"
-version = 1
-[[guest]]
-name = "neighbour"
-vcpus = 2
-memory = "16MiB"
-kernel = "testguest.bin"
-bootargs = "test=neighbour neighbour-until=25"
-[[guest]]
-name = "hostile"
-vcpus = 2
-memory = "16MiB"
-kernel = "testguest.bin"
-bootargs = "test=isolation"
-"#;
-
-/// The same beside Linux.
-const ISOLATION_LINUX: &str = r#"
-version = 1
-[[guest]]
-name = "linux"
-vcpus = 1
-memory = "256MiB"
-kernel = "linux"
-initrd = "initramfs.cpio"
-bootargs = "console=ttyAMA0 quiet guest.cmd=\"xtest -l 0 -t regression 1004\""
-[[guest]]
-name = "hostile"
-vcpus = 2
-memory = "16MiB"
-kernel = "testguest.bin"
-bootargs = "test=isolation"
-"#;
-
-/// Linux uses OP-TEE and panics, each time it comes up.
-const LINUX_PANIC: &str = r#"
-version = 1
-[[guest]]
-name = "linux"
-vcpus = 2
-memory = "512MiB"
-kernel = "linux"
-initrd = "initramfs.cpio"
-bootargs = "console=ttyAMA0 quiet panic=1 guest.cmd=\"xtest -l 0 -t regression 1004; echo c >/proc/sysrq-trigger\""
-"#;
-
-/// Linux uses OP-TEE and gives way to another Linux, by kexec, which does the same.
-const LINUX_KEXEC: &str = r#"
-version = 1
-[[guest]]
-name = "linux"
-vcpus = 2
-memory = "512MiB"
-kernel = "linux"
-initrd = "initramfs-kexec.cpio"
-bootargs = "console=ttyAMA0 quiet retain_initrd kexec=0 guest.cmd=\"xtest -l 0 -t regression 1004 && { grep -o kexec=[1] /proc/cmdline || /kexec/kexec; }\""
-"#;
-
-/// The test guest on a board with one core.
-const ONE_CORE: &str = r#"
-version = 1
-[[guest]]
-name = "test"
-vcpus = 1
-memory = "16MiB"
-kernel = "testguest.bin"
-"#;
-
-/// Linux opens its watchdog and goes to sleep. When it is back it knows why.
-const LINUX_WATCHDOG: &str = r#"
-version = 1
-[[guest]]
-name = "linux"
-vcpus = 2
-memory = "512MiB"
-kernel = "linux"
-initrd = "initramfs.cpio"
-bootargs = "console=ttyAMA0 quiet guest.cmd=\"cat /sys/class/watchdog/watchdog0/bootstatus | grep 32 && xtest -l 0 -t regression 1004 || watchdog -F -T 4 -t 100 /dev/watchdog\""
-watchdog = { action = "restart", timeout = "1min" }
-"#;
-
-const TOO_LARGE: &str = r#"
-version = 1
-[[guest]]
-name = "giant"
-vcpus = 1
-memory = "8GiB"
-kernel = "testguest.bin"
-"#;
 
 /// All runs, the quick ones first.
 pub const CASES: &[Case] = &[
@@ -635,7 +360,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "refuses-too-little-memory",
-        boots: Boots::Manifest(TOO_LARGE),
+        boots: Boots::Manifest(manifest!("too-large")),
         expect: &[Line("teevisor: error: guest giant: "), PANIC],
         ..REFUSED
     },
@@ -731,7 +456,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "isolation-beside-linux",
-        boots: Boots::Manifest(ISOLATION_LINUX),
+        boots: Boots::Manifest(manifest!("isolation-linux")),
         expect: &[
             OK,
             Line("linux| regression_1004 OK"),
@@ -787,7 +512,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "guest-crashes",
-        boots: Boots::Manifest(CRASHES),
+        boots: Boots::Manifest(manifest!("crashes")),
         expect: &[
             Line("vector: crashed: vCPU 0 can take no exception"),
             Line("secondary: crashed: vCPU 1 can take no exception"),
@@ -806,7 +531,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "guest-limits",
-        boots: Boots::Manifest(LIMITS),
+        boots: Boots::Manifest(manifest!("limits")),
         expect: &[
             Shown("buffers at once"),
             Shown("a buffer of 64 MiB: "),
@@ -822,7 +547,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "guest-classic",
-        boots: Boots::Manifest(UNCACHED),
+        boots: Boots::Manifest(manifest!("uncached")),
         expect: &[
             Line("test uncached::user_ta ... ok"),
             Line(" passed, 0 failed"),
@@ -834,7 +559,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "guest-watchdogs",
-        boots: Boots::Manifest(WATCHDOGS),
+        boots: Boots::Manifest(manifest!("watchdogs")),
         expect: &[
             Line("late: its watchdog has expired: it restarts"),
             Line("late| guest: the watchdog has restarted it"),
@@ -964,7 +689,7 @@ pub const CASES: &[Case] = &[
     Case {
         name: "zcu102-guest",
         board: Board::Zcu102,
-        boots: Boots::Manifest(ONE_CORE),
+        boots: Boots::Manifest(manifest!("one-core")),
         ..GUEST
     },
     Case {
@@ -1053,7 +778,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "linux-panic",
-        boots: Boots::Manifest(LINUX_PANIC),
+        boots: Boots::Manifest(manifest!("linux-panic")),
         expect: &[
             Line("Kernel panic - not syncing: sysrq triggered crash"),
             Line("teevisor: linux: restarted"),
@@ -1065,7 +790,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "linux-kexec",
-        boots: Boots::Manifest(LINUX_KEXEC),
+        boots: Boots::Manifest(manifest!("linux-kexec")),
         expect: &[
             OK,
             Times(2, "1 test case of which 0 failed"),
@@ -1079,7 +804,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "linux-watchdog",
-        boots: Boots::Manifest(LINUX_WATCHDOG),
+        boots: Boots::Manifest(manifest!("linux-watchdog")),
         expect: &[
             OK,
             Line("linux: its watchdog has expired: it restarts"),
@@ -1092,7 +817,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "third-guest-without-tee",
-        boots: Boots::Manifest(THREE),
+        boots: Boots::Manifest(manifest!("three")),
         expect: &[
             Line("guest three gets no TEE: OP-TEE has no room for another guest"),
             Line("one| guest: "),
@@ -1106,7 +831,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "two-linux",
-        boots: Boots::Manifest(TWO_LINUX),
+        boots: Boots::Manifest(manifest!("two-linux")),
         expect: &[
             Statuses(&[0, 0]),
             Line("one| regression_1004 OK"),
@@ -1118,7 +843,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "operator",
-        boots: Boots::Manifest(SHELLS),
+        boots: Boots::Manifest(manifest!("shells")),
         types: OPERATOR,
         expect: &[
             Line("one| first-42"),
@@ -1142,7 +867,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "stress",
-        boots: Boots::Manifest(STRESS),
+        boots: Boots::Manifest(manifest!("stress")),
         types: KILLER,
         expect: &[
             OK,
@@ -1169,7 +894,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "hostile-beside-linux",
-        boots: Boots::Manifest(HOSTILE),
+        boots: Boots::Manifest(manifest!("hostile")),
         expect: &[
             OK,
             Line("linux| regression_1004 OK"),
