@@ -879,7 +879,7 @@ pub const CASES: &[Case] = &[
             Sum(1, " half-way through a list"),
             Shown("2 victim: off, 16 MiB of RAM, restarts: "),
             Line(
-                "victim: 0 of 16 calls (0 in OP-TEE), 0 of 1100 buffers, 0 of 65536 KiB shared, 0 of ",
+                "victim: 0 of 16 calls (0 in OP-TEE), 0 of 1100 buffers, 0 of 131072 KiB shared, 0 of ",
             ),
             Same(" KiB in use ("),
             Line("linux| 1 test case of which 0 failed"),
