@@ -230,6 +230,18 @@ const TWO: Case = Case {
     ],
     ..REGRESSION
 };
+/// Two Linux guests with two vCPUs each use OP-TEE.
+const TWO_LINUX: Case = Case {
+    boots: Boots::Manifest(manifest!("two-linux")),
+    expect: &[
+        Statuses(&[0, 0]),
+        Line("one| regression_1004 OK"),
+        Line("two| regression_1004 OK"),
+        PANIC,
+        Off,
+    ],
+    ..BASE
+};
 /// The bare-metal guest's tests that every machine can run.
 const GUEST: Case = Case {
     boots: Boots::TestGuest(""),
@@ -831,15 +843,12 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "two-linux",
-        boots: Boots::Manifest(manifest!("two-linux")),
-        expect: &[
-            Statuses(&[0, 0]),
-            Line("one| regression_1004 OK"),
-            Line("two| regression_1004 OK"),
-            PANIC,
-            Off,
-        ],
-        ..BASE
+        ..TWO_LINUX
+    },
+    Case {
+        name: "two-linux-one-core",
+        smp: 1,
+        ..TWO_LINUX
     },
     Case {
         name: "operator",
