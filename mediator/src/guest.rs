@@ -176,11 +176,7 @@ impl<T: Trace> Guest<T> {
         self.buffers.clear();
         self.lists.clear();
         self.sessions.clear();
-        let used = self
-            .calls
-            .iter_mut()
-            .filter(|call| call.state != State::Free);
-        used.for_each(Call::retire);
+        self.calls.iter_mut().for_each(Call::retire);
         self.free = u64::MAX >> (64 - self.calls.len());
         Ok(())
     }
@@ -202,16 +198,15 @@ impl<T: Trace> Guest<T> {
 
     /// What the guest holds now.
     pub fn usage(&self) -> Usage {
-        let calls =
-            |is: fn(&Call) -> bool| self.calls.iter().filter(|call| is(call)).count() as u32;
+        let count = |is: fn(&Call) -> bool| self.calls.iter().filter(|c| is(c)).count() as u32;
         Usage {
             calls: self.calls.len() as u32 - self.free.count_ones(),
             inside: self.inside,
             buffers: self.buffers.live().into(),
             pages: self.buffers.pages(),
             list_frames: self.lists.used().into(),
-            rpcs: calls(|call| matches!(call.state, State::Rpc | State::AskedPage)),
-            half_way: calls(|call| matches!(call.state, State::Lists(_))),
+            rpcs: count(|call| matches!(call.state, State::Rpc | State::AskedPage)),
+            half_way: count(|call| matches!(call.state, State::Lists(_))),
         }
     }
 
@@ -293,10 +288,8 @@ impl<T: Trace> Guest<T> {
             func::CALLS_REVISION => Step::Reply(self.optee.calls_revision.map(u64::from)),
             func::GET_OS_UUID => Step::Reply(self.optee.os_uuid.map(u64::from)),
             func::GET_OS_REVISION => Step::Reply(self.optee.os_revision.map(u64::from)),
-            func::GET_THREAD_COUNT => match self.optee.threads {
-                Some(count) => reply(ret::OK, count, 0, 0),
-                None => code(ret::UNKNOWN),
-            },
+            func::GET_THREAD_COUNT if self.optee.threads.is_none() => code(ret::UNKNOWN),
+            func::GET_THREAD_COUNT => reply(ret::OK, self.optee.threads.unwrap_or(0), 0, 0),
             func::EXCHANGE_CAPABILITIES => self.capabilities(w1),
             // OP-TEE caches nothing of the guest's: it never holds an RPC argument of his.
             func::ENABLE_SHM_CACHE => code(ret::OK),
