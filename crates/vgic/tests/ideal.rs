@@ -55,6 +55,8 @@ struct Irq {
     latch: bool,
     sources: u8,
     active: Option<usize>,
+    /// Whose SGI is active, on a GICv2.
+    active_source: u8,
 }
 
 struct Ideal {
@@ -127,13 +129,15 @@ impl Ideal {
         irq.sources &= !(1 << source);
         irq.latch = false;
         irq.active = Some(n);
+        irq.active_source = source;
         self.running[n].push((*intid, source, irq.priority));
         Some((*intid, source))
     }
 
-    fn deactivate(&mut self, n: usize, intid: u32) {
+    /// On a GICv2 the SGIs of other sources stay as they are (IHI 0048B.b 4.4.15).
+    fn deactivate(&mut self, n: usize, intid: u32, source: u8) {
         let irq = self.irq(n, intid);
-        if irq.active == Some(n) {
+        if irq.active == Some(n) && irq.active_source == source {
             irq.active = None;
         }
     }
@@ -299,7 +303,7 @@ impl Pair {
         if self.split {
             self.ideal.ended[n].push((intid, source));
         } else {
-            self.ideal.deactivate(n, intid);
+            self.ideal.deactivate(n, intid, source);
         }
     }
 
@@ -310,7 +314,7 @@ impl Pair {
         let at = index.index(self.ideal.ended[n].len());
         let (intid, source) = self.ideal.ended[n].remove(at);
         self.machine.dir_from(n, intid, source);
-        self.ideal.deactivate(n, intid);
+        self.ideal.deactivate(n, intid, source);
     }
 
     /// Which evicted interrupt an EOI ended is told by their priorities: with few registers
@@ -331,10 +335,13 @@ impl Pair {
         self.ideal.irq(n, intid).priority = priority;
     }
 
+    fn is_v2_sgi(&self, intid: u32) -> bool {
+        self.machine.version == Version::V2 && kind(intid) == Kind::Sgi
+    }
+
     fn pend(&mut self, n: usize, intid: u32, on: bool) {
-        let v2_sgi = self.machine.version == Version::V2 && kind(intid) == Kind::Sgi;
         // Software's and the line's pending are one for a physical interrupt.
-        if v2_sgi || (on && kind(intid) == Kind::Hardware) {
+        if self.is_v2_sgi(intid) || (on && kind(intid) == Kind::Hardware) {
             return;
         }
         self.set_bit(n, if on { 0x200 } else { 0x280 }, intid);
@@ -343,8 +350,10 @@ impl Pair {
 
     /// With few registers an EOI could mean either the interrupt made active by a register or
     /// the one that was taken.
+    ///
+    /// Nor does a register say from which source it makes a GICv2's SGI active.
     fn activate(&mut self, n: usize, intid: u32, on: bool) {
-        if !self.roomy {
+        if !self.roomy || (on && self.is_v2_sgi(intid)) {
             return;
         }
         self.set_bit(n, if on { 0x300 } else { 0x380 }, intid);
