@@ -9,6 +9,9 @@ use anyhow::{Result, anyhow};
 use super::Tally;
 use crate::{cache, command, host, toolchain, ui};
 
+/// Where proptest's random inputs start.
+const SEED: &str = "PROPTEST_RNG_SEED";
+
 /// Runs them; every one counts for itself.
 pub fn run(tally: &mut Tally) -> Result<()> {
     let start = Instant::now();
@@ -43,6 +46,11 @@ fn runner() -> Command {
         cargo.args(["nextest", "run", "--no-fail-fast", "--color", "never"]);
     } else {
         cargo.args(["test", "--no-fail-fast"]);
+    }
+    // The same random inputs each time: what fails is then the change's doing. Other seeds are
+    // for a search of their own.
+    if std::env::var_os(SEED).is_none() {
+        cargo.env(SEED, "1");
     }
     cargo.current_dir(cache::workspace());
     cargo
