@@ -10,9 +10,10 @@ use crate::cache::Cache;
 use crate::{command, ui};
 
 /// Program → package.
-const TOOLS: [(&str, &str); 11] = [
+const TOOLS: [(&str, &str); 12] = [
     ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
     ("aarch64-linux-gnu-objcopy", "binutils-aarch64-linux-gnu"),
+    ("c++", "g++"),
     ("dpkg-source", "dpkg-dev"),
     ("dtc", "device-tree-compiler"),
     ("fdtput", "device-tree-compiler"),

@@ -14,6 +14,7 @@ mod console;
 mod cpio;
 mod fip;
 mod firmware;
+mod fuzz;
 mod guest;
 mod host;
 mod image;
@@ -77,6 +78,8 @@ enum Task {
     Check,
     /// Run all checks and tests, on the host and in QEMU
     Test(test::Options),
+    /// Fuzz the mediator: a hostile guest and a hostile OP-TEE, guided by coverage
+    Fuzz(fuzz::Options),
     /// Print the image's size, EL2's memory and the instructions from entry to the first guest
     Measure,
     /// Print what a call to OP-TEE costs, in instructions: without hypervisor, with it, at EL2
@@ -111,6 +114,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::RunQemu(options) => return run::run(&options),
         Task::Check => return check::run(),
         Task::Test(options) => return test::run(&options),
+        Task::Fuzz(options) => return fuzz::run(&options),
         Task::Measure => measure::run()?,
         Task::Bench(options) => return bench::run(&options),
     }

@@ -20,8 +20,11 @@ use crate::packages::Packages;
 use crate::qemu::{self, Files, Machine};
 use crate::session::{self, Ended, Mode, Outcome, RunDir, Until};
 use crate::toolchain::Toolchain;
-use crate::{check, command};
+use crate::{check, command, fuzz};
 use cases::{Boots, Case, Expect};
+
+/// How long to fuzz, always from the same seed.
+const FUZZ_SECONDS: u32 = 60;
 
 /// Arguments of `test`.
 #[derive(clap::Args)]
@@ -89,6 +92,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
             tally.run(name, check)?;
         }
         host::run(&mut tally)?;
+        tally.run("fuzz", || fuzz::search(FUZZ_SECONDS, 1))?;
     }
     if !options.host {
         run_machines(

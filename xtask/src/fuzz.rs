@@ -1,0 +1,145 @@
+//! `cargo xtask fuzz`: the mediator's fuzz target under libFuzzer, built by the compiler at hand.
+//!
+//! What cargo-fuzz does with a nightly compiler needs only stable flags when no sanitizer is
+//! asked for; and no sanitizer is needed where no crate has unsafe code.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+
+use crate::cache::{self, Cache};
+use crate::{command, host, toolchain, ui};
+
+/// Coverage by branches and compared values, as libFuzzer reads it (Clang's
+/// SanitizerCoverage), and the assertions of a debug build.
+const FLAGS: [&str; 9] = [
+    "--cfg=fuzzing",
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Cllvm-args=-sanitizer-coverage-trace-compares",
+    "-Ccodegen-units=1",
+    "-Cdebug-assertions=on",
+    "-Coverflow-checks=on",
+];
+
+/// Arguments of `fuzz`.
+#[derive(clap::Args)]
+pub struct Options {
+    /// How long to look for new inputs, after the stored corpus was replayed
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    pub seconds: u32,
+    /// Where random choices start; 0: somewhere else each time
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u32,
+    /// Play this one input, such as one that was found to fail
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seconds", "seed"])]
+    pub replay: Option<PathBuf>,
+}
+
+/// Performs the task.
+pub fn run(options: &Options) -> Result<ExitCode> {
+    host::ensure_tools(&Cache::open()?)?;
+    match &options.replay {
+        Some(file) => replay(file),
+        None => {
+            println!("{}", search(options.seconds, options.seed)?);
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn replay(file: &PathBuf) -> Result<ExitCode> {
+    let mut target = Command::new(build()?);
+    let status = target.arg(file).status()?;
+    match status.success() {
+        true => Ok(ExitCode::SUCCESS),
+        false => bail!("{} fails", file.display()),
+    }
+}
+
+/// Replays the corpus and looks for new inputs; says what was done.
+pub fn search(seconds: u32, seed: u32) -> Result<String> {
+    let program = build()?;
+    let found = folder().join("found");
+    let log = cache::workspace().join("target/log/fuzz.log");
+    cache::remove(&log)?;
+    fs::create_dir_all(&found)?;
+    let mut target = Command::new(program);
+    target
+        .arg(format!("-max_total_time={seconds}"))
+        .arg(format!("-seed={seed}"))
+        // An input that takes this many seconds has met a loop without a bound.
+        .arg("-timeout=60")
+        .arg("-print_final_stats=1")
+        .arg(format!("-artifact_prefix={}/", folder().display()))
+        .args([found, cache::workspace().join("fuzz/corpus/mediator")]);
+    ui::step("fuzz", |bar| {
+        command::logged(&mut target, "fuzz", &log, bar)
+    })
+    .context("an input that fails is played again by `cargo xtask fuzz --replay FILE`")?;
+    summary(&fs::read_to_string(&log)?)
+}
+
+/// Where the target is built and what it finds is kept.
+fn folder() -> PathBuf {
+    cache::workspace().join("target/fuzz")
+}
+
+fn build() -> Result<PathBuf> {
+    let triple = triple()?;
+    let mut cargo = Command::new(toolchain::host_cargo());
+    // With a target named, the flags are not for build scripts.
+    cargo
+        .args(["build", "--release", "--target", &triple, "--target-dir"])
+        .arg(folder())
+        .current_dir(cache::workspace().join("fuzz"))
+        .env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\x1f"));
+    let log = cache::workspace().join("target/log/fuzz-build.log");
+    cache::remove(&log)?;
+    ui::step("fuzz target", |bar| {
+        command::logged(&mut cargo, "fuzz target", &log, bar)
+    })?;
+    Ok(folder().join(triple).join("release/mediator"))
+}
+
+fn triple() -> Result<String> {
+    let text = command::output(Command::new("rustc").arg("-vV"))?;
+    let triple = text.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(triple.context("rustc -vV names no host")?.to_owned())
+}
+
+/// The numbers in libFuzzer's output: inputs played, and branches that they reached.
+fn summary(log: &str) -> Result<String> {
+    let value = |key: &str| {
+        let rest = log.rsplit_once(key)?.1;
+        rest.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    match (value("stat::number_of_executed_units:"), value(" cov: ")) {
+        (Some(played), Some(branches)) if played > 0 && branches > 0 => Ok(format!(
+            "{played} inputs played, {branches} branches reached"
+        )),
+        _ => bail!("libFuzzer did not say what it did"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_numbers_count() {
+        let log = "#2\tINITED cov: 12 ft: 30 corp: 1/1b exec/s: 0\n\
+                   #9\tDONE   cov: 345 ft: 70 corp: 2/2b\n\
+                   stat::number_of_executed_units: 678\n";
+        assert_eq!(
+            summary(log).unwrap(),
+            "678 inputs played, 345 branches reached"
+        );
+        assert!(summary("stat::number_of_executed_units: 678\n").is_err());
+        assert!(summary("cov: 0 stat::number_of_executed_units: 0\n").is_err());
+    }
+}
