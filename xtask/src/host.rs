@@ -9,10 +9,15 @@ use anyhow::{Result, bail};
 use crate::cache::Cache;
 use crate::{command, ui};
 
-/// Program → package.
-const TOOLS: [(&str, &str); 12] = [
+/// A program, or a file by its whole path → its package.
+const TOOLS: [(&str, &str); 13] = [
     ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
     ("aarch64-linux-gnu-objcopy", "binutils-aarch64-linux-gnu"),
+    // The compiler only recommends the C library that it compiles programs for.
+    (
+        "/usr/aarch64-linux-gnu/include/stdio.h",
+        "libc6-dev-arm64-cross",
+    ),
     ("c++", "g++"),
     ("dpkg-source", "dpkg-dev"),
     ("dtc", "device-tree-compiler"),
@@ -38,9 +43,10 @@ pub fn ensure(cache: &Cache, tools: &[(&str, &'static str)]) -> Result<()> {
     install(cache, &packages)
 }
 
-/// Where a program is, by PATH.
+/// Where a program is, by PATH, or a file by its whole path.
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
+    // A whole path stays what it is when it is joined.
     let candidates = std::env::split_paths(&path).map(|dir| dir.join(program));
     candidates.into_iter().find(|candidate| candidate.is_file())
 }
