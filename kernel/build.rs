@@ -12,6 +12,7 @@ fn main() {
         "--no-dynamic-linker",
         "-znotext",
         "-znorelro",
+        "--pack-dyn-relocs=relr",
         "-zmax-page-size=4096",
         "--build-id=none",
     ] {

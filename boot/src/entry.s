@@ -130,24 +130,34 @@ clean_image:
     dsb     sy
     ret
 
-// Apply the R_AARCH64_RELATIVE relocations: the image is linked at 0. Clobbers x0-x5.
+// Apply the relative relocations, once: the image is linked at 0. They are packed (ELF gABI, SHT_RELR): an
+// even word is an offset to relocate at, an odd one a bitmap of the 63 words that follow. Clobbers x0-x6.
 relocate:
-    adrp    x0, __rela_start
-    add     x0, x0, :lo12:__rela_start
-    adrp    x1, __rela_end
-    add     x1, x1, :lo12:__rela_end
+    adrp    x0, __relr_start
+    add     x0, x0, :lo12:__relr_start
+    adrp    x1, __relr_end
+    add     x1, x1, :lo12:__relr_end
     adrp    x2, __image_start
 1:  cmp     x0, x1
-    b.hs    2f
-    ldp     x3, x4, [x0]        // offset, type
-    ldr     x5, [x0, #16]       // addend
-    add     x0, x0, #24
-    cmp     w4, #1027
-    b.ne    1b
+    b.hs    5f
+    ldr     x4, [x0], #8
+    tbnz    x4, #0, 2f
+    add     x3, x2, x4
+    ldr     x5, [x3]
     add     x5, x5, x2
-    str     x5, [x2, x3]
+    str     x5, [x3], #8
     b       1b
-2:  ret
+2:  mov     x6, x3
+    add     x3, x3, #(63 * 8)
+3:  lsr     x4, x4, #1
+    cbz     x4, 1b
+    tbz     x4, #0, 4f
+    ldr     x5, [x6]
+    add     x5, x5, x2
+    str     x5, [x6]
+4:  add     x6, x6, #8
+    b       3b
+5:  ret
 
 // Map the image's 2 MiB block and the two blocks from the device tree (x20). Clobbers x0-x9.
 build_early_tables:
