@@ -5,7 +5,7 @@
 
 use crate::error::{NodeName, cut};
 use crate::interrupt::{Controller, Interrupt};
-use crate::tree::{Place, Tree};
+use crate::tree::{Cells, Place, Tree};
 use crate::{Board, gic};
 use addr::{PAGE_SIZE, Pa, PaRange};
 use arrayvec::ArrayVec;
@@ -16,6 +16,8 @@ use core::ops::ControlFlow;
 pub const MAX_REGISTERS: usize = 8;
 /// Most interrupts of a device.
 pub const MAX_INTERRUPTS: usize = 8;
+/// Most clocks of a device.
+pub const MAX_CLOCKS: usize = 4;
 /// Most virtio transports in a device's pages.
 pub const MAX_VIRTIO: usize = 16;
 
@@ -29,6 +31,9 @@ pub struct Device<'a> {
     pub registers: ArrayVec<PaRange, MAX_REGISTERS>,
     /// Its interrupts, all of them SPIs.
     pub interrupts: ArrayVec<Interrupt, MAX_INTERRUPTS>,
+    /// Its clocks' frequencies in Hz, in the order of its `clocks`; none unless all are fixed, so
+    /// that a guest can be told of them without a way to change them.
+    pub clocks: ArrayVec<u32, MAX_CLOCKS>,
     /// The registers of each virtio transport in its pages, whether it is this device or not.
     pub virtio: ArrayVec<Pa, MAX_VIRTIO>,
     /// How many other devices have registers in its pages.
@@ -139,6 +144,7 @@ impl Board {
         let mut device = Device {
             registers: registers?,
             interrupts: self.interrupts(&tree, &place)?,
+            clocks: fixed_clocks(&tree, &place).unwrap_or_default(),
             virtio: ArrayVec::new(),
             neighbours: 0,
             place,
@@ -208,6 +214,30 @@ fn is_bus(place: &Place) -> bool {
     place.property("ranges").is_some() || place.string("device_type") == Some("pci")
 }
 
+/// The frequencies of a node's clocks, if every one is a `fixed-clock` (Linux's binding).
+fn fixed_clocks(tree: &Tree, place: &Place) -> Option<ArrayVec<u32, MAX_CLOCKS>> {
+    let mut clocks = ArrayVec::new();
+    for entry in place.property("clocks")?.chunks(4) {
+        let hz = fixed_clock(tree, Cells(entry).next()?)?;
+        clocks.try_push(hz).ok()?;
+    }
+    Some(clocks)
+}
+
+fn fixed_clock(tree: &Tree, phandle: u32) -> Option<u32> {
+    let mut hz = None;
+    let walked = tree.each_of_all(&mut |place| {
+        if place.cell("phandle") != Some(phandle) {
+            return ControlFlow::Continue(());
+        }
+        if place.is(&["fixed-clock"]) && place.cell("#clock-cells") == Some(0) {
+            hz = place.cell("clock-frequency");
+        }
+        ControlFlow::Break(())
+    });
+    walked.ok().and(hz)
+}
+
 fn registers(place: &Place) -> Result<ArrayVec<PaRange, MAX_REGISTERS>, DeviceError> {
     let mut registers = ArrayVec::new();
     for range in place.reg() {
@@ -251,11 +281,12 @@ impl<'a> Device<'a> {
 
     /// The properties that mean the same in another tree: without those about its children and
     /// those known to refer to other nodes, and without `reg` and `interrupts`, whose form
-    /// depends on where the node is.
+    /// depends on where the node is. The names of clocks go with [`Device::clocks`].
     pub fn properties(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
+        let clocked = !self.clocks.is_empty();
         self.place
             .properties()
-            .filter(|(name, _)| stands_alone(name))
+            .filter(move |(name, _)| stands_alone(name) || clocked && *name == "clock-names")
     }
 
     /// Looks at every node that has registers in this device's pages.

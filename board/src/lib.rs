@@ -24,7 +24,7 @@ mod tree;
 
 pub use console::{Console, ConsoleKind, console};
 pub use cpu::{Cpu, Enable, MAX_CPUS};
-pub use devices::{Device, DeviceError, MAX_INTERRUPTS, MAX_REGISTERS, MAX_VIRTIO};
+pub use devices::{Device, DeviceError, MAX_CLOCKS, MAX_INTERRUPTS, MAX_REGISTERS, MAX_VIRTIO};
 pub use error::{BoardError, NodeName};
 pub use firmware::{Conduit, Optee, Psci, PsciVersion};
 pub use gic::{Gic, GicV2, GicV3, MAX_GICR_REGIONS};

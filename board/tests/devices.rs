@@ -125,6 +125,44 @@ fn what_refers_to_other_nodes_stays_behind() {
     );
 }
 
+/// A clock that cannot be changed is a number, and comes along; one that is driven does not, nor
+/// does any beside it.
+#[test]
+fn fixed_clocks_come_along() {
+    let clock = |name: &str, phandle, hz| {
+        node(name)
+            .text("compatible", "fixed-clock")
+            .cells("#clock-cells", &[0])
+            .cells("clock-frequency", &[hz])
+            .cells("phandle", &[phandle])
+    };
+    let driven = node("clock-controller")
+        .text("compatible", "vendor,clocks")
+        .cells("#clock-cells", &[1])
+        .cells("phandle", &[0x72]);
+    let clocks = |cells: &[u32]| {
+        let tree = changed(|node| node.cells("clocks", cells).text("clock-names", "apb_pclk"))
+            .child(clock("slow", 0x70, 32_768))
+            .child(clock("fast", 0x71, 24_000_000))
+            .child(driven.clone());
+        look(&tree, DISK, |device| {
+            let named = device.properties().any(|(name, _)| name == "clock-names");
+            assert_eq!(named, !device.clocks.is_empty());
+            device.clocks.to_vec()
+        })
+        .unwrap()
+    };
+    assert_eq!(
+        clocks(&[0x71, 0x70, 0x71]),
+        [24_000_000, 32_768, 24_000_000]
+    );
+    assert_eq!(clocks(&[0x70, 0x72, 1]), [0; 0]);
+    assert_eq!(clocks(&[0x70, 0x99]), [0; 0]);
+    assert_eq!(clocks(&[0x70; MAX_CLOCKS]), [32_768; MAX_CLOCKS]);
+    assert_eq!(clocks(&[0x70; MAX_CLOCKS + 1]), [0; 0]);
+    assert_eq!(clocks(&[]), [0; 0]);
+}
+
 #[test]
 fn the_secure_worlds_is_refused() {
     assert_eq!(refused(&qemu_virt(), "/pl011@9040000"), DeviceError::Secure);

@@ -81,6 +81,8 @@ pub struct Device<'a> {
     pub registers: &'a [(Ipa, u64)],
     /// Its interrupts as (INTID of an SPI, whether it is edge-triggered).
     pub interrupts: &'a [(u32, bool)],
+    /// Frequencies in Hz of its clocks, all of them fixed.
+    pub clocks: &'a [u32],
     /// Its other properties as (name, value), to be copied as they are.
     pub properties: &'a [(&'a str, &'a [u8])],
 }
@@ -137,9 +139,7 @@ pub fn build(guest: &GuestTree) -> Result<Vec<u8>, Error> {
         nodes.timer(guest.timer_frequency)?;
         nodes.gic(guest.gic, guest.vcpus)?;
         nodes.uart()?;
-        for device in guest.devices {
-            nodes.device(device)?;
-        }
+        nodes.devices(guest.devices)?;
         if guest.watchdog {
             nodes.watchdog()?;
         }

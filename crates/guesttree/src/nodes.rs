@@ -7,7 +7,9 @@ use alloc::vec::Vec;
 use vm_fdt::{Error, FdtWriter};
 
 const GIC_PHANDLE: u32 = 1;
-const CLOCK_PHANDLE: u32 = 2;
+const UART_CLOCK_PHANDLE: u32 = 2;
+/// The first of those of devices' clocks.
+const CLOCK_PHANDLES: u32 = 3;
 
 /// The UART's clock. The virtual UART has no line speed; drivers want to divide it all the same.
 const UART_CLOCK: u32 = 24_000_000;
@@ -148,18 +150,12 @@ impl Nodes {
     }
 
     pub fn uart(&mut self) -> Result {
-        self.node("apb-pclk", |nodes| {
-            nodes.text("compatible", "fixed-clock")?;
-            nodes.cells("#clock-cells", &[0])?;
-            nodes.cells("clock-frequency", &[UART_CLOCK])?;
-            nodes.text("clock-output-names", "clk24mhz")?;
-            nodes.0.property_phandle(CLOCK_PHANDLE)
-        })?;
+        self.clock("apb-pclk", UART_CLOCK, UART_CLOCK_PHANDLE)?;
         self.node(&uart_name(), |nodes| {
             nodes.texts("compatible", &["arm,pl011", "arm,primecell"])?;
             nodes.reg(&[(platform::UART_BASE, platform::UART_SIZE)])?;
             nodes.cells("interrupts", &[SPI, platform::UART_INTID - 32, LEVEL])?;
-            nodes.cells("clocks", &[CLOCK_PHANDLE, CLOCK_PHANDLE])?;
+            nodes.cells("clocks", &[UART_CLOCK_PHANDLE; 2])?;
             nodes.texts("clock-names", &["uartclk", "apb_pclk"])
         })
     }
@@ -188,14 +184,50 @@ impl Nodes {
         })
     }
 
+    /// The board's devices, behind the clocks that they have.
+    pub fn devices(&mut self, devices: &[Device]) -> Result {
+        let mut clocks = Vec::new();
+        for device in devices {
+            let mut phandles = Vec::new();
+            for hz in device.clocks {
+                phandles.push(self.clock_at(*hz, &mut clocks)?);
+            }
+            self.device(device, &phandles)?;
+        }
+        Ok(())
+    }
+
+    /// The phandle of a clock at `hz`, which is among the `clocks` or joins them.
+    fn clock_at(&mut self, hz: u32, clocks: &mut Vec<u32>) -> Result<u32> {
+        let known = clocks.iter().position(|other| *other == hz);
+        let phandle = CLOCK_PHANDLES + known.unwrap_or(clocks.len()) as u32;
+        if known.is_none() {
+            self.clock(&format!("clock-{hz}"), hz, phandle)?;
+            clocks.push(hz);
+        }
+        Ok(phandle)
+    }
+
+    fn clock(&mut self, name: &str, hz: u32, phandle: u32) -> Result {
+        self.node(name, |nodes| {
+            nodes.text("compatible", "fixed-clock")?;
+            nodes.cells("#clock-cells", &[0])?;
+            nodes.cells("clock-frequency", &[hz])?;
+            nodes.0.property_phandle(phandle)
+        })
+    }
+
     /// The device is checked to have registers and no interrupt but SPIs.
-    pub fn device(&mut self, device: &Device) -> Result {
+    fn device(&mut self, device: &Device, clocks: &[u32]) -> Result {
         let at = device.registers.first().map_or(0, |(start, _)| start.0);
         self.node(&format!("{}@{at:x}", device.name), |nodes| {
             for (name, value) in device.properties {
                 nodes.0.property(name, value)?;
             }
             nodes.reg(device.registers)?;
+            if !clocks.is_empty() {
+                nodes.cells("clocks", clocks)?;
+            }
             let specifier =
                 |(intid, edge): &(u32, bool)| [SPI, intid - 32, if *edge { EDGE } else { LEVEL }];
             let specifiers: Vec<_> = device.interrupts.iter().map(specifier).collect();

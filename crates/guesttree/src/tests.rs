@@ -9,6 +9,7 @@ const DISK: Device = Device {
     name: "virtio_mmio",
     registers: &[(Ipa(0x0a00_3e00), 0x200)],
     interrupts: &[(79, true), (80, false)],
+    clocks: &[],
     properties: &[("compatible", b"virtio,mmio\0"), ("dma-coherent", &[])],
 };
 const RAM: (Ipa, u64) = (platform::RAM_BASE, 512 << 20);
@@ -191,6 +192,45 @@ fn a_device_of_the_board_is_the_guests() {
     assert_eq!(property(&guest, "/virtio_mmio@a003e00", "interrupts"), None);
 }
 
+/// Two devices share a clock; each names its own in its own order.
+#[test]
+fn fixed_clocks_of_devices_come_along() {
+    let fast = Device {
+        name: "fast",
+        clocks: &[48_000_000, 1_000_000],
+        ..DISK
+    };
+    let slow = Device {
+        name: "slow",
+        clocks: &[1_000_000],
+        ..DISK
+    };
+    let guest = GuestTree {
+        devices: &[fast, slow],
+        ..guest()
+    };
+    let clock = |path| property(&guest, path, "phandle").unwrap();
+    let [high, low] = ["/clock-48000000", "/clock-1000000"].map(clock);
+    assert_eq!(
+        property(&guest, "/clock-48000000", "clock-frequency"),
+        cells(&[48_000_000])
+    );
+    assert_eq!(
+        property(&guest, "/fast@a003e00", "clocks"),
+        Some([high.clone(), low.clone()].concat())
+    );
+    assert_eq!(
+        property(&guest, "/slow@a003e00", "clocks"),
+        Some(low.clone())
+    );
+    assert!(high != low && low != clock("/apb-pclk"));
+    let disk = GuestTree {
+        devices: &[DISK],
+        ..guest
+    };
+    assert_eq!(property(&disk, "/virtio_mmio@a003e00", "clocks"), None);
+}
+
 #[test]
 fn a_wrong_timer_frequency_is_overridden() {
     assert_eq!(property(&guest(), "/timer", "clock-frequency"), None);
@@ -333,7 +373,10 @@ fn dtc_has_nothing_to_warn_of() {
         };
         let blob = build(&GuestTree {
             gic,
-            devices: &[DISK],
+            devices: &[Device {
+                clocks: &[2, 1],
+                ..DISK
+            }],
             timer_frequency: Some(1),
             ..guest()
         })

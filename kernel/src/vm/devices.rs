@@ -35,6 +35,7 @@ struct Passed {
     name: &'static str,
     registers: Vec<(Ipa, u64)>,
     interrupts: Vec<(u32, bool)>,
+    clocks: Vec<u32>,
     properties: Vec<(&'static str, &'static [u8])>,
 }
 
@@ -44,6 +45,7 @@ impl Passed {
             name: self.name,
             registers: &self.registers,
             interrupts: &self.interrupts,
+            clocks: &self.clocks,
             properties: &self.properties,
         }
     }
@@ -167,6 +169,7 @@ impl Devices {
                 .map(|range| (same(range.start), range.size))
                 .collect(),
             interrupts,
+            clocks: device.clocks.to_vec(),
             properties: device.properties().collect(),
         });
         Ok(())
