@@ -1,5 +1,6 @@
 //! `cargo xtask test`: the checks, the host's tests, and the runs in QEMU of [`cases`].
 
+mod case;
 mod cases;
 mod host;
 mod passthrough;
@@ -21,7 +22,7 @@ use crate::qemu::{self, Files, Machine};
 use crate::session::{self, Ended, Mode, Outcome, RunDir, Until};
 use crate::toolchain::Toolchain;
 use crate::{check, command, fuzz};
-use cases::{Boots, Case, Expect};
+use case::{Boots, Case, Expect};
 
 /// How long to fuzz, always from the same seed.
 const FUZZ_SECONDS: u32 = 60;
@@ -76,9 +77,7 @@ impl Tally {
 /// Performs the task.
 pub fn run(options: &Options) -> Result<ExitCode> {
     if options.list {
-        cases::CASES
-            .iter()
-            .for_each(|case| println!("{}", case.name));
+        cases::all().for_each(|case| println!("{}", case.name));
         return Ok(ExitCode::SUCCESS);
     }
     let cache = Cache::open()?;
@@ -119,10 +118,7 @@ fn conclude(tally: &Tally) -> ExitCode {
 fn run_machines(toolchain: &Toolchain, filter: &str, tally: &mut Tally) -> Result<()> {
     session::remove_stale_runs()?;
     let bench = Bench::prepare(toolchain)?;
-    for case in cases::CASES
-        .iter()
-        .filter(|case| case.name.contains(filter))
-    {
+    for case in cases::all().filter(|case| case.name.contains(filter)) {
         tally.run(case.name, || bench.run(case))?;
     }
     Ok(())
@@ -389,7 +385,7 @@ mod tests {
             Expect::Statuses(&[0]),
             Expect::Off,
         ],
-        ..cases::BASE
+        ..case::BASE
     };
 
     #[test]
@@ -434,7 +430,7 @@ mod tests {
     fn time_limit_fails_a_case_that_waits_for_lines() {
         let case = Case {
             expect: &[Expect::Line("good")],
-            ..cases::BASE
+            ..case::BASE
         };
         assert!(judge(&case, &outcome(&["good"], &[], Ended::Enough)).is_ok());
         assert!(judge(&case, &outcome(&["good"], &[], Ended::TimeLimit)).is_err());

@@ -1,0 +1,168 @@
+//! What a run in QEMU is: a machine, what it boots, and what must come of it.
+
+use crate::boards::{Board, Loader};
+use crate::bundle::Conduit;
+use crate::firmware::{Gic, Optee};
+use crate::image::Profile;
+use crate::packages::Suite;
+use crate::qemu::Machine;
+use crate::session::Script;
+
+/// One machine started once, and what its console must say.
+pub struct Case {
+    /// Its name, also of the folder of its logs.
+    pub name: &'static str,
+    /// The board.
+    pub board: Board,
+    /// What starts the hypervisor.
+    pub loader: Loader,
+    /// Interrupt controller.
+    pub gic: Gic,
+    /// QEMU's name of the cores.
+    pub cpu: &'static str,
+    /// Number of cores.
+    pub smp: u32,
+    /// RAM, as QEMU writes it.
+    pub mem: &'static str,
+    /// Whether the cores have EL2.
+    pub el2: bool,
+    /// The secure world, if not the machine's usual one.
+    pub optee: Option<Optee>,
+    /// Debian suite of OP-TEE, if not the machine's usual one.
+    pub optee_suite: Option<Suite>,
+    /// Build of the hypervisor.
+    pub profile: Profile,
+    /// vCPUs of the first guest, if not the manifest's number.
+    pub vcpus: Option<u32>,
+    /// Conduit of the first guest, if not the manifest's.
+    pub conduit: Option<Conduit>,
+    /// Whether it has a disk.
+    pub disk: bool,
+    /// Whether there are bytes in free RAM that something before the hypervisor left.
+    pub residue: bool,
+    /// What is in the bundle.
+    pub boots: Boots,
+    /// What is typed at the console, each after what it must have said.
+    pub types: Script,
+    /// Wall time after which it has failed.
+    pub seconds: u64,
+    /// All of this must hold.
+    pub expect: &'static [Expect],
+}
+
+/// What is in the bundle.
+#[derive(Clone, Copy)]
+pub enum Boots {
+    /// The default manifest's Linux, and the command that it runs.
+    Linux(&'static str),
+    /// The bare-metal test guest with these arguments.
+    TestGuest(&'static str),
+    /// The same in the hypervisor's place.
+    Bare(&'static str),
+    /// The guests of a manifest.
+    Manifest(&'static str),
+    /// An archive whose manifest is not one.
+    DamagedManifest,
+    /// These bytes instead of a bundle.
+    Bytes(&'static [u8]),
+    /// The device tree names no initrd.
+    NoBundle,
+}
+
+impl Boots {
+    /// The arguments of what is in the hypervisor's place.
+    pub fn bare(&self) -> Option<&'static str> {
+        match self {
+            Self::Bare(bootargs) => Some(bootargs),
+            _ => None,
+        }
+    }
+
+    /// What Linux runs.
+    pub fn command(&self) -> Option<&'static str> {
+        match self {
+            Self::Linux(command) => Some(command),
+            _ => None,
+        }
+    }
+}
+
+/// Something that must hold of a run.
+pub enum Expect {
+    /// A line contains this.
+    Line(&'static str),
+    /// The same, and it is shown beside the run's name.
+    Shown(&'static str),
+    /// At least so many lines contain this.
+    Times(usize, &'static str),
+    /// The numbers before this, in all lines that contain it, are together at least so many. The
+    /// sum is shown beside the run's name.
+    Sum(usize, &'static str),
+    /// At least two lines contain this, and they are the same.
+    Same(&'static str),
+    /// No line contains this.
+    Absent(&'static str),
+    /// No line between those with the first two texts contains the third.
+    Between(&'static str, &'static str, &'static str),
+    /// What guests' inits reported, in order.
+    Statuses(&'static [i32]),
+    /// The machine is powered off.
+    Off,
+}
+
+impl Case {
+    /// The machine.
+    pub fn machine(&self) -> Machine {
+        Machine {
+            board: self.board,
+            loader: self.loader,
+            gic: self.gic,
+            cpu: self.cpu.into(),
+            smp: self.smp,
+            mem: self.mem.into(),
+            el2: self.el2,
+            optee: self.optee,
+            optee_suite: self.optee_suite,
+            ..Machine::default()
+        }
+    }
+
+    /// Whether the run may end once the lines are there: the machine may go on for ever.
+    pub fn waits_for_lines_only(&self) -> bool {
+        let line = |expect: &Expect| {
+            matches!(
+                expect,
+                Expect::Line(_)
+                    | Expect::Shown(_)
+                    | Expect::Times(..)
+                    | Expect::Sum(..)
+                    | Expect::Same(_)
+                    | Expect::Absent(_)
+            )
+        };
+        self.expect.iter().all(line)
+    }
+}
+
+/// What a case is when it does not say otherwise.
+pub const BASE: Case = Case {
+    name: "",
+    board: Board::Virt,
+    loader: Loader::TfA,
+    gic: Gic::V3,
+    cpu: "cortex-a57",
+    smp: 4,
+    mem: "2G",
+    el2: true,
+    optee: None,
+    optee_suite: None,
+    profile: Profile::Release,
+    vcpus: None,
+    conduit: None,
+    disk: false,
+    residue: false,
+    boots: Boots::NoBundle,
+    types: &[],
+    seconds: 120,
+    expect: &[],
+};

@@ -1,0 +1,122 @@
+//! Boards, loaders, and machines of other sizes.
+
+use super::{GUEST, LINUX, NO_TEE, OK, PANIC, QUIET, manifest};
+use crate::boards::{Board, Loader};
+use crate::firmware::{Gic, Optee};
+use crate::session::{Script, once};
+use crate::test::case::Expect::{Absent, Line, Off};
+use crate::test::case::{Boots, Case};
+
+/// Two cores; and the board's UART takes what is typed.
+const TYPED: &str = "test ! -e /dev/tee0 && test $(nproc) = 2 && echo ready; \
+    read word </dev/console; test $word = typed";
+
+const TYPES: Script = &[once("ready", "typed\r")];
+/// As many cores as are used, and a guest that has them all.
+const EIGHT_CORES: Case = Case {
+    smp: 8,
+    mem: "8G",
+    vcpus: Some(8),
+    boots: Boots::TestGuest("test=boot,psci,gic,timer,optee"),
+    expect: &[
+        Line("8192 MiB of RAM, 8 cores"),
+        Line("test optee::register_unregister ... ok"),
+        Line(" passed, 0 failed"),
+        Absent("FAILED"),
+        PANIC,
+        QUIET,
+        Off,
+    ],
+    ..GUEST
+};
+
+/// The runs.
+pub const CASES: &[Case] = &[
+    Case {
+        name: "linux-direct",
+        loader: Loader::Direct,
+        ..NO_TEE
+    },
+    Case {
+        name: "linux-u-boot",
+        loader: Loader::UBoot,
+        expect: &[
+            OK,
+            Line("U-Boot 20"),
+            Line("Starting kernel"),
+            Line("init: the device tree has no TEE"),
+            PANIC,
+            QUIET,
+            Off,
+        ],
+        ..NO_TEE
+    },
+    Case {
+        name: "rpi4-linux",
+        board: Board::Rpi4,
+        boots: Boots::Linux(TYPED),
+        types: TYPES,
+        expect: &[
+            OK,
+            Line("teevisor: Raspberry Pi 4 Model B: 960 MiB of RAM, 4 cores, GICv2"),
+            PANIC,
+            QUIET,
+            Off,
+        ],
+        ..NO_TEE
+    },
+    Case {
+        name: "rpi4-linux-spin-table",
+        board: Board::Rpi4,
+        loader: Loader::Direct,
+        boots: Boots::Linux(TYPED),
+        types: TYPES,
+        expect: &[
+            OK,
+            Line("teevisor: Raspberry Pi 4 Model B: 960 MiB of RAM, 4 cores, GICv2"),
+            PANIC,
+            QUIET,
+            Off,
+        ],
+        ..NO_TEE
+    },
+    Case {
+        name: "rpi4-guest",
+        board: Board::Rpi4,
+        ..GUEST
+    },
+    Case {
+        name: "zcu102-linux",
+        board: Board::Zcu102,
+        vcpus: Some(1),
+        boots: Boots::Linux(
+            "echo ready; read word </dev/console; test $word = typed && xtest -l 0 -t regression 1001 && \
+             xtest -l 0 -t regression 1004",
+        ),
+        types: TYPES,
+        ..LINUX
+    },
+    Case {
+        name: "zcu102-guest",
+        board: Board::Zcu102,
+        boots: Boots::Manifest(manifest!("one-core")),
+        ..GUEST
+    },
+    Case {
+        name: "linux-one-core-1g",
+        smp: 1,
+        mem: "1G",
+        vcpus: Some(1),
+        ..LINUX
+    },
+    Case {
+        name: "guest-eight-cores-8g",
+        ..EIGHT_CORES
+    },
+    Case {
+        name: "guest-gicv2-eight-cores-8g",
+        gic: Gic::V2,
+        optee: Some(Optee::Virtualized),
+        ..EIGHT_CORES
+    },
+];

@@ -1,0 +1,97 @@
+//! The board's devices: who may have one, and what a guest makes of it.
+
+use super::{OK, PANIC, QUIET, REFUSED, manifest};
+use crate::firmware::Gic;
+use crate::test::case::Expect::{Absent, Line, Off};
+use crate::test::case::{BASE, Boots, Case};
+
+/// A device without DMA whose interrupt is a level.
+const CLOCK: Case = Case {
+    boots: Boots::Manifest(manifest!("passthrough-clock")),
+    expect: &[
+        OK,
+        Line("guest linux has /pl031@9010000 at 0x9010000"),
+        Line("rtc-pl031 9010000.pl031"),
+        Line("alarms 3"),
+        PANIC,
+        QUIET,
+        Off,
+    ],
+    ..BASE
+};
+
+/// The runs.
+pub const CASES: &[Case] = &[
+    Case {
+        name: "refuses-console-device",
+        boots: Boots::Manifest(manifest!("console-device")),
+        expect: &[
+            Line("teevisor: error: guest thief: device /pl011@9000000: it is, or shares"),
+            PANIC,
+        ],
+        ..REFUSED
+    },
+    Case {
+        name: "refuses-device-twice",
+        boots: Boots::Manifest(manifest!("one-page-twice")),
+        expect: &[
+            Line("teevisor: error: guest two: device /virtio_mmio@a003c00: guest number 0 has it"),
+            PANIC,
+        ],
+        ..REFUSED
+    },
+    Case {
+        name: "refuses-dma-without-direct-map",
+        boots: Boots::Manifest(manifest!("dma-without-direct-map")),
+        expect: &[
+            Line("teevisor: error: guest lost: device /virtio_mmio@a003e00: it does DMA"),
+            PANIC,
+        ],
+        ..REFUSED
+    },
+    Case {
+        name: "passthrough-disk",
+        boots: Boots::Manifest(manifest!("passthrough-disk")),
+        disk: true,
+        expect: &[
+            OK,
+            Line("guest linux has /virtio_mmio@a003e00 at 0xa003e00, and 7 more in the same pages"),
+            Line("teevisor: warning: guest linux reaches all of the board's memory"),
+            Line("linux: restarted"),
+            Line("linux| interrupts "),
+            Line("linux| regression_1004 OK"),
+            Line("other| guest: "),
+            Absent("FAILED"),
+            PANIC,
+            Off,
+        ],
+        ..BASE
+    },
+    Case {
+        name: "passthrough-disk-gicv2",
+        gic: Gic::V2,
+        boots: Boots::Manifest(manifest!("passthrough-disk")),
+        disk: true,
+        expect: &[
+            OK,
+            Line("guest linux has /virtio_mmio@a003e00 at 0xa003e00, and 7 more in the same pages"),
+            Line("teevisor: warning: guest linux reaches all of the board's memory"),
+            Line("linux: restarted"),
+            Line("linux| interrupts "),
+            Line("other| guest: "),
+            Absent("FAILED"),
+            PANIC,
+            Off,
+        ],
+        ..BASE
+    },
+    Case {
+        name: "passthrough-clock",
+        ..CLOCK
+    },
+    Case {
+        name: "passthrough-clock-gicv2",
+        gic: Gic::V2,
+        ..CLOCK
+    },
+];

@@ -1,0 +1,210 @@
+//! The bare-metal test guest, and what it tries on its own.
+
+use super::{GUEST, PANIC, QUIET, manifest};
+use crate::bundle::Conduit;
+use crate::firmware::{Gic, Optee};
+use crate::image::Profile;
+use crate::test::case::Expect::{Absent, Line, Off, Shown, Times};
+use crate::test::case::{BASE, Boots, Case};
+
+/// A guest that tries everything it can name, and another that does not notice.
+const ISOLATION: Case = Case {
+    boots: Boots::Manifest(manifest!("isolation-pair")),
+    expect: &[
+        Line("neighbour| guest: 1 passed, 0 failed, 0 skipped"),
+        Line("hostile| guest: "),
+        Times(2, " passed, 0 failed"),
+        Absent("FAILED"),
+        PANIC,
+        QUIET,
+        Off,
+    ],
+    seconds: 240,
+    ..BASE
+};
+
+/// Two that let their watchdogs expire.
+const WATCHDOGS: Case = Case {
+    boots: Boots::Manifest(manifest!("watchdogs")),
+    expect: &[
+        Line("late: its watchdog has expired: it restarts"),
+        Line("late| guest: the watchdog has restarted it"),
+        Line("late| guest: 8 passed, 0 failed, 0 skipped"),
+        Line("hangs: its watchdog has expired: it stops"),
+        Line("hangs: off"),
+        Absent("FAILED"),
+        PANIC,
+        Off,
+    ],
+    ..GUEST
+};
+
+/// The runs.
+pub const CASES: &[Case] = &[
+    Case {
+        name: "guest-gicv3",
+        ..GUEST
+    },
+    Case {
+        name: "guest-gicv2",
+        gic: Gic::V2,
+        ..GUEST
+    },
+    Case {
+        name: "guest-gicv3-debug",
+        profile: Profile::Debug,
+        ..GUEST
+    },
+    Case {
+        name: "guest-hvc",
+        conduit: Some(Conduit::Hvc),
+        ..GUEST
+    },
+    Case {
+        name: "guest-max",
+        cpu: "max",
+        ..GUEST
+    },
+    // Four vCPUs in turns.
+    Case {
+        name: "guest-one-core",
+        smp: 1,
+        ..GUEST
+    },
+    Case {
+        name: "guest-one-core-gicv2",
+        smp: 1,
+        gic: Gic::V2,
+        ..GUEST
+    },
+    Case {
+        name: "guest-two-cores-max",
+        cpu: "max",
+        smp: 2,
+        ..GUEST
+    },
+    Case {
+        name: "isolation-gicv3",
+        ..ISOLATION
+    },
+    Case {
+        name: "isolation-gicv2",
+        gic: Gic::V2,
+        ..ISOLATION
+    },
+    Case {
+        name: "isolation-max",
+        cpu: "max",
+        ..ISOLATION
+    },
+    // The first line says that the residue is in the guest's RAM.
+    Case {
+        name: "guest-first-start",
+        boots: Boots::TestGuest("test=reset reset-until=0"),
+        residue: true,
+        expect: &[
+            Line("16 MiB of RAM at 0x40200000"),
+            Line("reset::scrubbed ... ok"),
+            Line(" passed, 0 failed"),
+            Absent("FAILED"),
+            PANIC,
+            Off,
+        ],
+        ..GUEST
+    },
+    Case {
+        name: "guest-resets-max",
+        cpu: "max",
+        boots: Boots::TestGuest("test=reset"),
+        expect: &[
+            Times(3, "boot at"),
+            Line(" passed, 0 failed"),
+            Absent("FAILED"),
+            PANIC,
+            Off,
+        ],
+        ..GUEST
+    },
+    Case {
+        name: "guest-resets",
+        boots: Boots::TestGuest("test=reset"),
+        expect: &[
+            Times(3, "boot at"),
+            Line(" passed, 0 failed"),
+            Absent("FAILED"),
+            PANIC,
+            Off,
+        ],
+        ..GUEST
+    },
+    Case {
+        name: "guest-crashes",
+        boots: Boots::Manifest(manifest!("crashes")),
+        expect: &[
+            Line("vector: crashed: vCPU 0 can take no exception"),
+            Line("secondary: crashed: vCPU 1 can take no exception"),
+            Line("undefined: crashed: vCPU 0 can take no exception"),
+            Line("undefined: off"),
+            Absent("undefined: restarted"),
+            Times(2, "vector| guest: 1 vCPUs"),
+            Times(2, "secondary| guest: 2 vCPUs"),
+            Line("vector| guest: 1 passed, 0 failed, 0 skipped"),
+            Line("secondary| guest: 1 passed, 0 failed, 0 skipped"),
+            Absent("FAILED"),
+            PANIC,
+            Off,
+        ],
+        ..GUEST
+    },
+    Case {
+        name: "guest-limits",
+        boots: Boots::Manifest(manifest!("limits")),
+        expect: &[
+            Shown("buffers at once"),
+            Shown("a buffer of 64 MiB: "),
+            Shown("pages in one buffer"),
+            Shown("pages beside a TA"),
+            Line("test limits::what_optee_takes ... ok"),
+            Line(" passed, 0 failed"),
+            Absent("FAILED"),
+            PANIC,
+            Off,
+        ],
+        ..GUEST
+    },
+    Case {
+        name: "guest-classic",
+        boots: Boots::Manifest(manifest!("uncached")),
+        expect: &[
+            Line("test uncached::user_ta ... ok"),
+            Line(" passed, 0 failed"),
+            Absent("FAILED"),
+            PANIC,
+            Off,
+        ],
+        ..GUEST
+    },
+    Case {
+        name: "guest-watchdogs",
+        ..WATCHDOGS
+    },
+    Case {
+        name: "guest-watchdogs-gicv2",
+        gic: Gic::V2,
+        ..WATCHDOGS
+    },
+    // What the guest's tests of OP-TEE say of OP-TEE itself.
+    Case {
+        name: "guest-bare-optee",
+        el2: false,
+        optee: Some(Optee::Plain),
+        boots: Boots::Bare("bare test=optee,limits"),
+        expect: &[
+            Shown("pages in one buffer"),
+            Line(" passed, 0 failed"),
+            Absent("FAILED"),
+            Off,
+        ],
+        ..GUEST
+    },
+];

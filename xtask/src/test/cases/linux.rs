@@ -1,0 +1,159 @@
+//! One Linux guest.
+
+use super::{LINUX, NO_TEE, OK, PANIC, QUIET, manifest};
+use crate::bundle::Conduit;
+use crate::firmware::{Gic, Optee};
+use crate::image::Profile;
+use crate::packages::Suite;
+use crate::test::case::Expect::{Absent, Line, Off, Times};
+use crate::test::case::{Boots, Case};
+
+/// OP-TEE's watchdog test notifies once a second: the driver must have had an interrupt of it.
+const NOTIFIED: &str = "sleep 4; dmesg | grep optee: ; \
+    grep optee_notif /proc/interrupts | grep -v ' 0  *0  *GICv3'";
+
+/// The runs.
+pub const CASES: &[Case] = &[
+    Case {
+        name: "linux-cortex-a53",
+        cpu: "cortex-a53",
+        ..LINUX
+    },
+    Case {
+        name: "linux-cortex-a57",
+        cpu: "cortex-a57",
+        ..LINUX
+    },
+    Case {
+        name: "linux-cortex-a72",
+        cpu: "cortex-a72",
+        ..LINUX
+    },
+    Case {
+        name: "linux-cortex-a76",
+        cpu: "cortex-a76",
+        ..LINUX
+    },
+    Case {
+        name: "linux-max",
+        cpu: "max",
+        ..LINUX
+    },
+    Case {
+        name: "linux-gicv2",
+        gic: Gic::V2,
+        ..NO_TEE
+    },
+    Case {
+        name: "linux-gicv2-optee",
+        gic: Gic::V2,
+        optee: Some(Optee::Virtualized),
+        ..LINUX
+    },
+    Case {
+        name: "linux-hvc",
+        conduit: Some(Conduit::Hvc),
+        ..LINUX
+    },
+    Case {
+        name: "linux-four-vcpus",
+        vcpus: Some(4),
+        ..LINUX
+    },
+    Case {
+        name: "linux-one-core",
+        smp: 1,
+        ..LINUX
+    },
+    Case {
+        name: "linux-notifications",
+        boots: Boots::Linux(NOTIFIED),
+        expect: &[
+            OK,
+            Line("optee: Asynchronous notifications enabled"),
+            Line("optee: dynamic shared memory is enabled"),
+            PANIC,
+            QUIET,
+            Off,
+        ],
+        ..LINUX
+    },
+    Case {
+        name: "linux-debug",
+        profile: Profile::Debug,
+        vcpus: Some(1),
+        ..LINUX
+    },
+    Case {
+        name: "linux-no-optee",
+        optee: Some(Optee::None),
+        ..NO_TEE
+    },
+    Case {
+        name: "linux-plain-optee",
+        optee: Some(Optee::Plain),
+        expect: &[
+            OK,
+            Line("the guests get no TEE: OP-TEE is built without virtualization"),
+            Line("init: the device tree has no TEE"),
+            PANIC,
+            QUIET,
+            Off,
+        ],
+        ..NO_TEE
+    },
+    Case {
+        name: "linux-optee-sid",
+        optee_suite: Some(Suite::Sid),
+        expect: &[
+            OK,
+            Line("teevisor: OP-TEE 4."),
+            // That is the release's.
+            Absent("teevisor: OP-TEE 4.5"),
+            Line("regression_1004 OK"),
+            PANIC,
+            QUIET,
+            Off,
+        ],
+        ..LINUX
+    },
+    Case {
+        name: "linux-panic",
+        boots: Boots::Manifest(manifest!("linux-panic")),
+        expect: &[
+            Line("Kernel panic - not syncing: sysrq triggered crash"),
+            Line("teevisor: linux: restarted"),
+            Times(2, "1 test case of which 0 failed"),
+            PANIC,
+            QUIET,
+        ],
+        ..LINUX
+    },
+    Case {
+        name: "linux-kexec",
+        boots: Boots::Manifest(manifest!("linux-kexec")),
+        expect: &[
+            OK,
+            Times(2, "1 test case of which 0 failed"),
+            Line("kexec=1"),
+            Absent("teevisor: linux: restarted"),
+            PANIC,
+            QUIET,
+            Off,
+        ],
+        ..LINUX
+    },
+    Case {
+        name: "linux-watchdog",
+        boots: Boots::Manifest(manifest!("linux-watchdog")),
+        expect: &[
+            OK,
+            Line("linux: its watchdog has expired: it restarts"),
+            Line("regression_1004 OK"),
+            PANIC,
+            QUIET,
+            Off,
+        ],
+        ..LINUX
+    },
+];

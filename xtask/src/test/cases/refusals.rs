@@ -1,0 +1,43 @@
+//! The hypervisor cannot start: it says why and stops.
+
+use super::{PANIC, REFUSED, manifest};
+use crate::test::case::Expect::Line;
+use crate::test::case::{Boots, Case};
+
+/// The runs.
+pub const CASES: &[Case] = &[
+    Case {
+        name: "refuses-no-bundle",
+        boots: Boots::NoBundle,
+        expect: &[
+            Line("teevisor: error: /chosen has no linux,initrd-start"),
+            PANIC,
+        ],
+        ..REFUSED
+    },
+    Case {
+        name: "refuses-damaged-bundle",
+        boots: Boots::Bytes(b"this is not an archive"),
+        expect: &[Line("teevisor: error: bundle: "), PANIC],
+        ..REFUSED
+    },
+    Case {
+        name: "refuses-damaged-manifest",
+        boots: Boots::DamagedManifest,
+        expect: &[Line("teevisor: error: bundle: manifest.dtb: "), PANIC],
+        ..REFUSED
+    },
+    Case {
+        name: "refuses-too-little-memory",
+        boots: Boots::Manifest(manifest!("too-large")),
+        expect: &[Line("teevisor: error: guest giant: "), PANIC],
+        ..REFUSED
+    },
+    Case {
+        name: "refuses-el1",
+        el2: false,
+        boots: Boots::TestGuest(""),
+        expect: &[Line("teevisor: error: entered at EL1")],
+        ..REFUSED
+    },
+];

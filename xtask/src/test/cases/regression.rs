@@ -1,0 +1,101 @@
+//! All of xtest's regression cases: the long runs.
+
+use super::{OK, PANIC, QUIET, manifest};
+use crate::image::Profile;
+use crate::session::{Script, Step, once};
+use crate::test::case::Expect::{Absent, Line, Off, Same, Shown, Statuses, Sum, Times};
+use crate::test::case::{BASE, Boots, Case};
+
+/// All of xtest's regression cases.
+const REGRESSION: Case = Case {
+    boots: Boots::Linux("xtest -l 0 -t regression"),
+    expect: &[
+        OK,
+        Line("108 test cases of which 0 failed"),
+        Line("0 test cases were skipped"),
+        PANIC,
+        QUIET,
+        Off,
+    ],
+    seconds: 1500,
+    ..BASE
+};
+
+/// The same in two guests at once.
+const TWO: Case = Case {
+    boots: Boots::Manifest(manifest!("two-regressions")),
+    expect: &[
+        Statuses(&[0, 0]),
+        Times(2, "108 test cases of which 0 failed"),
+        Times(2, "0 test cases were skipped"),
+        PANIC,
+        QUIET,
+        Off,
+    ],
+    ..REGRESSION
+};
+
+/// The victim is restarted at random points until Linux is through, then stopped for good.
+const KILLER: Script = &[
+    once("victim| guest: 2 vCPUs", "\x1dmmemory\r"),
+    once("guests have 272 MiB", "reset victim\r"),
+    Step {
+        said: "victim: restarted",
+        keys: "reset victim\r",
+        times: 100,
+        until: "108 test cases of which",
+        delay: 1500,
+    },
+    once("victim: restarted", "stop victim\r"),
+    once("victim: off", "memory\r"),
+    once("guests have 272 MiB", "tee victim\r"),
+    once("victim: 0 of 16 calls", "list\r"),
+    once("victim: off, 16 MiB", "quit\rgo\r"),
+];
+
+/// The runs.
+pub const CASES: &[Case] = &[
+    Case {
+        name: "stress",
+        boots: Boots::Manifest(manifest!("stress")),
+        types: KILLER,
+        expect: &[
+            OK,
+            Line("linux| 108 test cases of which 0 failed"),
+            Line("linux| 0 test cases were skipped"),
+            Times(100, "teevisor: victim: restarted"),
+            Sum(1, " calls inside OP-TEE"),
+            Sum(1, " suspended in RPC"),
+            Sum(1, " half-way through a list"),
+            Shown("2 victim: off, 16 MiB of RAM, restarts: "),
+            Line(
+                "victim: 0 of 16 calls (0 in OP-TEE), 0 of 1100 buffers, 0 of 131072 KiB shared, 0 of ",
+            ),
+            Same(" KiB in use ("),
+            Line("linux| 1 test case of which 0 failed"),
+            Absent("gets no TEE"),
+            Absent("FAILED"),
+            PANIC,
+            QUIET,
+            Off,
+        ],
+        seconds: 1500,
+        ..BASE
+    },
+    Case {
+        name: "two-regressions",
+        ..TWO
+    },
+    // The same with two vCPUs on each core.
+    Case {
+        name: "two-regressions-two-cores",
+        smp: 2,
+        ..TWO
+    },
+    Case {
+        name: "regression-debug",
+        profile: Profile::Debug,
+        vcpus: Some(1),
+        ..REGRESSION
+    },
+];

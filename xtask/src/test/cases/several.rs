@@ -1,0 +1,144 @@
+//! Several guests at once.
+
+use super::{OK, PANIC, QUIET, manifest};
+use crate::session::{Script, once};
+use crate::test::case::Expect::{Absent, Between, Line, Off, Statuses, Times};
+use crate::test::case::{BASE, Boots, Case};
+
+/// Two Linux guests with two vCPUs each use OP-TEE.
+const TWO_LINUX: Case = Case {
+    boots: Boots::Manifest(manifest!("two-linux")),
+    expect: &[
+        Statuses(&[0, 0]),
+        Line("one| regression_1004 OK"),
+        Line("two| regression_1004 OK"),
+        PANIC,
+        Off,
+    ],
+    ..BASE
+};
+
+/// A session of an operator: both guests' shells, every command of the monitor, errors.
+/// A key to a guest shows its prompt, which may wait for the line that another's prompt holds.
+const OPERATOR: Script = &[
+    once("| ~ # ", "\r"),
+    once("one| ~ # ", "echo first-$((40 + 2))\r"),
+    once("one| first-42", "\x1d2\r"),
+    once("two| ~ # ", "echo second-$((40 + 2))\r"),
+    once("two| second-42", "\x1do"),
+    once("only two's output is shown", "echo alone-$((40 + 2))\r"),
+    once("alone-42", "\x1do"),
+    once("all guests' output is shown", "\x1d?"),
+    once(
+        "type to the next guest",
+        "while :; do echo t''ick; sleep 1; done\r",
+    ),
+    once("two| tick", "\x1dn"),
+    once("keys go to one", "\x1dm"),
+    once("teevisor> ", "list\r"),
+    once("vCPU 1 on core", "pause two\r"),
+    once("two: paused", "pause two\r"),
+    once("two is paused already", "list\r"),
+    once("2 two: paused", "quit\rsleep 4; echo wait-$((40 + 2))\r"),
+    once("one| wait-42", "\x1dmresume two\r"),
+    once("two: resumed", ""),
+    once("two| tick", "memory\r"),
+    once("guests have 512 MiB", "tee\r"),
+    once("two: 0 of 16 calls", "help\r"),
+    once("close the monitor", "lsit\r"),
+    once("there is no command", "stop three\r"),
+    once("there is no guest", "focus two\r"),
+    once("keys go to two", "pause two\r"),
+    once("two: paused", "reset two\r"),
+    once("teevisor: two: restarted", "quit\r"),
+    once("two| ~ # ", "echo third-$((40 + 2))\r"),
+    once("two| third-42", "\x1dmlist\r"),
+    once("2 two: running, 256 MiB of RAM, restarts: 1", "stop two\r"),
+    once("teevisor: two: off", "reset two\r"),
+    once("two is off", "start two\r"),
+    once("teevisor: two: restarted", "quit\r"),
+    once("two| ~ # ", "echo fourth-$((40 + 2)); poweroff -f\r"),
+    once("teevisor: two: off", "\x1dmstop one\r"),
+];
+
+/// The runs.
+pub const CASES: &[Case] = &[
+    Case {
+        name: "isolation-beside-linux",
+        boots: Boots::Manifest(manifest!("isolation-linux")),
+        expect: &[
+            OK,
+            Line("linux| regression_1004 OK"),
+            Line("hostile| guest: "),
+            Line(" passed, 0 failed"),
+            Absent("FAILED"),
+            PANIC,
+            QUIET,
+            Off,
+        ],
+        seconds: 240,
+        ..BASE
+    },
+    Case {
+        name: "third-guest-without-tee",
+        boots: Boots::Manifest(manifest!("three")),
+        expect: &[
+            Line("guest three gets no TEE: OP-TEE has no room for another guest"),
+            Line("one| guest: "),
+            Line("two| guest: "),
+            Line("three| guest: "),
+            Absent("FAILED"),
+            PANIC,
+            Off,
+        ],
+        ..BASE
+    },
+    Case {
+        name: "two-linux",
+        ..TWO_LINUX
+    },
+    Case {
+        name: "two-linux-one-core",
+        smp: 1,
+        ..TWO_LINUX
+    },
+    Case {
+        name: "operator",
+        boots: Boots::Manifest(manifest!("shells")),
+        types: OPERATOR,
+        expect: &[
+            Line("one| first-42"),
+            Line("two| second-42"),
+            Line("alone-42"),
+            Absent("| alone-42"),
+            Between("two is paused already", "two: resumed", "two| tick"),
+            Line("two| third-42"),
+            Line("two| fourth-42"),
+            Line("teevisor: 1 one: running, 256 MiB of RAM, restarts: 0"),
+            Line("there is no command `lsit`"),
+            Line("there is no guest `three`"),
+            Times(2, "teevisor: two: restarted"),
+            PANIC,
+            QUIET,
+            Off,
+        ],
+        // Linux boots four times.
+        seconds: 300,
+        ..BASE
+    },
+    Case {
+        name: "hostile-beside-linux",
+        boots: Boots::Manifest(manifest!("hostile")),
+        expect: &[
+            OK,
+            Line("linux| regression_1004 OK"),
+            Line("linux| regression_1006 OK"),
+            Line("hostile| guest: 10 passed, 0 failed, 0 skipped"),
+            Absent("FAILED"),
+            PANIC,
+            QUIET,
+            Off,
+        ],
+        ..BASE
+    },
+];
