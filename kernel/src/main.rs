@@ -18,6 +18,7 @@ mod scheduler;
 mod setup;
 mod smp;
 mod tee;
+mod trace;
 mod trap;
 mod vm;
 

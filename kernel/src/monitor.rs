@@ -16,7 +16,7 @@ use crate::vm::{
     lifecycle::{self, After, State},
     vcpu,
 };
-use crate::{console, heap};
+use crate::{console, heap, tee::Tee};
 use boot::Layout;
 
 struct Operator {
@@ -136,6 +136,8 @@ impl Operator {
             Ok(Command::Memory) => show_memory(),
             Ok(Command::Tee(None)) => vms.iter().for_each(show_tee),
             Ok(Command::Tee(Some(guest))) => show_tee(&vms[guest]),
+            Ok(Command::Trace(guest)) => show_trace(&vms[guest]),
+            Ok(Command::Follow(guest)) => follow(&vms[guest]),
             Ok(Command::Guest(Act::Focus, guest)) => self.focus(guest),
             Ok(Command::Guest(act, guest)) => change(act, &vms[guest]),
             Ok(Command::Help) => show_lines(&HELP),
@@ -206,10 +208,34 @@ fn show_memory() {
     info!("{} KiB in all; guests have {} MiB", all >> 10, guests >> 20);
 }
 
+/// The guest's OP-TEE, or a line that says why it has none.
+fn tee_of(vm: &Vm) -> Option<&Tee> {
+    let tee = vm.tee.as_ref();
+    tee.inspect_err(|reason| info!("{}: no OP-TEE: {reason}", vm.name))
+        .ok()
+}
+
+fn show_trace(vm: &Vm) {
+    if let Some(tee) = tee_of(vm) {
+        let steps = tee.trace();
+        steps.lines(&vm.name).for_each(|line| info!("{line}"));
+    }
+}
+
+fn follow(vm: &Vm) {
+    if let Some(tee) = tee_of(vm) {
+        let shown = if tee.toggle_follow() {
+            ""
+        } else {
+            "no longer "
+        };
+        info!("{}: its calls to OP-TEE are {shown}shown", vm.name);
+    }
+}
+
 fn show_tee(vm: &Vm) {
-    let tee = match &vm.tee {
-        Ok(tee) => tee,
-        Err(reason) => return info!("{}: no OP-TEE: {reason}", vm.name),
+    let Some(tee) = tee_of(vm) else {
+        return;
     };
     let report = tee.report();
     if let Err(error) = report.admission {

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::num::NonZeroU16;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use addr::{Ipa, PAGE_SIZE, Pa, PaRange, VcpuId, VmId};
 use alloc::boxed::Box;
@@ -20,6 +21,7 @@ pub use mediator::Optee;
 
 use crate::arch::firmware;
 use crate::memory;
+use crate::trace::{Recorder, Steps};
 use crate::vm::vcpu::{Flow, VcpuContext};
 
 /// One guest's OP-TEE.
@@ -27,10 +29,12 @@ pub struct Tee {
     state: Mutex<State>,
     /// Its quotas.
     pub limits: Limits,
+    /// Whether each step is shown as it comes.
+    follow: AtomicBool,
 }
 
 struct State {
-    guest: Guest,
+    guest: Guest<Recorder>,
     pool: Pool,
     /// What OP-TEE answered when it was asked last.
     admission: Result<(), CreateError>,
@@ -245,11 +249,12 @@ impl Tee {
         };
         let tee = Self {
             state: Mutex::new(State {
-                guest: Guest::new(optee, client, config, ()),
+                guest: Guest::new(optee, client, config, Recorder::new()),
                 pool: Pool(pool),
                 admission: Ok(()),
             }),
             limits,
+            follow: AtomicBool::new(false),
         };
         tee.create(guest.name);
         Ok(tee)
@@ -317,6 +322,28 @@ impl Tee {
         );
     }
 
+    /// The newest steps of its calls.
+    pub fn trace(&self) -> Steps {
+        self.state.lock().guest.trace.kept()
+    }
+
+    /// Shows each step from now on, or no longer. True if it does.
+    pub fn toggle_follow(&self) -> bool {
+        let mut state = self.state.lock();
+        state.guest.trace.fresh();
+        !self.follow.fetch_xor(true, Ordering::Relaxed)
+    }
+
+    /// Shows the steps since the last time.
+    #[cold]
+    fn show_fresh(&self, name: &str) {
+        let (steps, lost) = self.state.lock().guest.trace.fresh();
+        if lost > 0 {
+            info!("{name}: {lost} steps are not shown");
+        }
+        steps.lines(name).for_each(|line| info!("{line}"));
+    }
+
     /// Whether OP-TEE knows the guest.
     pub fn is_admitted(&self) -> bool {
         self.state.lock().guest.has_tee()
@@ -363,5 +390,9 @@ pub fn call(vcpu: &mut VcpuContext) -> Flow {
 
 fn mediate(tee: &Tee, vcpu: &VcpuContext) -> Option<Results> {
     let regs = vcpu.regs.x.first_chunk()?;
-    Some(tee.ask(vcpu.id, regs, &Ram::Guest(&vcpu.vm.ram)))
+    let answer = tee.ask(vcpu.id, regs, &Ram::Guest(&vcpu.vm.ram));
+    if tee.follow.load(Ordering::Relaxed) {
+        tee.show_fresh(&vcpu.vm.name);
+    }
+    Some(answer)
 }

@@ -30,6 +30,7 @@ mod split;
 mod terminals;
 mod test;
 mod toolchain;
+mod trace;
 mod ui;
 
 use std::process::ExitCode;
@@ -74,6 +75,8 @@ enum Task {
     Image(boards::card::Options),
     /// Boot the hypervisor and its guests in QEMU
     RunQemu(Box<run::Options>),
+    /// The same, with every step of the first guest's calls to OP-TEE, and what they took
+    Trace(Box<run::Options>),
     /// Check formatting, lints, layering and size budgets
     Check,
     /// Run all checks and tests, on the host and in QEMU
@@ -112,6 +115,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Bundle(options) => bundle::write(&options)?,
         Task::Image(options) => boards::card::make(&options)?,
         Task::RunQemu(options) => return run::run(&options),
+        Task::Trace(options) => return trace::trace(&options),
         Task::Check => return check::run(),
         Task::Test(options) => return test::run(&options),
         Task::Fuzz(options) => return fuzz::run(&options),

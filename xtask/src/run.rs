@@ -15,7 +15,7 @@ use crate::guest;
 use crate::image::{self, Profile};
 use crate::packages::Packages;
 use crate::qemu::{Files, Machine};
-use crate::session::{self, Ended, Mode, Outcome, RunDir, Until};
+use crate::session::{self, Ended, Mode, Outcome, RunDir, Script, Until};
 use crate::terminals::Guests;
 use crate::toolchain::Toolchain;
 use crate::{host, ui};
@@ -67,8 +67,20 @@ pub struct Options {
     timeout: Option<u64>,
 }
 
+impl Options {
+    /// Whether the guest runs a command instead of a shell.
+    pub fn has_command(&self) -> bool {
+        self.guest_cmd.is_some()
+    }
+}
+
 /// Performs it.
 pub fn run(options: &Options) -> Result<ExitCode> {
+    Ok(with_script(options, &[])?.1)
+}
+
+/// The same; `script` is typed if no person types. Also gives what the console said.
+pub fn with_script(options: &Options, script: Script) -> Result<(Vec<String>, ExitCode)> {
     session::remove_stale_runs()?;
     let dir = RunDir::new("run-qemu", options.log.as_deref())?;
     let (machine, files) = prepare(options, &dir)?;
@@ -89,10 +101,12 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let until = Until {
         limit: options.timeout.map(Duration::from_secs),
         guests: guests.as_ref(),
+        script,
         ..Until::default()
     };
     let outcome = session::run(&machine, &files, &dir, &until, mode)?;
-    Ok(exit_code(&outcome, mode))
+    let code = exit_code(&outcome, mode);
+    Ok((outcome.lines, code))
 }
 
 /// The guests' own logs and terminals, if they are wanted.

@@ -30,6 +30,10 @@ pub enum Command {
     Memory,
     /// OP-TEE as this guest, or each guest, uses it.
     Tee(Option<usize>),
+    /// The newest steps of this guest's calls to OP-TEE.
+    Trace(usize),
+    /// Whether each step of them is shown as it comes: the other way round than before.
+    Follow(usize),
     /// Something with a guest.
     Guest(Act, usize),
     /// The commands.
@@ -63,10 +67,12 @@ impl fmt::Display for Error<'_> {
 }
 
 /// The commands, line by line.
-pub const HELP: [&str; 11] = [
+pub const HELP: [&str; 13] = [
     "list           guests, their vCPUs, memory, and how often each was restarted",
     "memory         what EL2 keeps for itself",
     "tee [GUEST]    OP-TEE: what a guest holds, its quotas, what it has done",
+    "trace GUEST    the newest steps of its calls to OP-TEE",
+    "follow GUEST   show each step as it comes; again: no more",
     "focus GUEST    type to it",
     "pause GUEST    let its vCPUs stand still; its time goes on",
     "resume GUEST   let them go on",
@@ -100,12 +106,8 @@ pub fn parse<'a>(
             .or_else(|| number(word))
             .ok_or(Error::NoGuest(word))
     };
-    let act = |act| {
-        Ok(Command::Guest(
-            act,
-            guest(operand.ok_or(Error::Which(verb))?)?,
-        ))
-    };
+    let one = || guest(operand.ok_or(Error::Which(verb))?);
+    let act = |act| Ok(Command::Guest(act, one()?));
     let alone = |command| operand.map_or(Ok(command), |word| Err(Error::Extra(word)));
     match verb {
         "list" => alone(Command::List),
@@ -113,6 +115,8 @@ pub fn parse<'a>(
         "help" | "?" => alone(Command::Help),
         "quit" | "exit" => alone(Command::Quit),
         "tee" => Ok(Command::Tee(operand.map(guest).transpose()?)),
+        "trace" => Ok(Command::Trace(one()?)),
+        "follow" => Ok(Command::Follow(one()?)),
         "focus" => act(Act::Focus),
         "pause" => act(Act::Pause),
         "resume" => act(Act::Resume),

@@ -9,10 +9,12 @@
 mod command;
 mod keys;
 mod report;
+mod trace;
 
 pub use command::{Act, Command, Error, HELP, parse};
 pub use keys::{Event, KEYS, Keyboard, LINE, PROMPT, Text};
 pub use report::{GuestLine, TeeCounters, TeeUsage, VcpuLine};
+pub use trace::{Detail, TraceLine};
 
 #[cfg(test)]
 mod tests;

@@ -109,6 +109,8 @@ fn every_command_is_understood() {
         ("memory", Command::Memory),
         ("tee", Command::Tee(None)),
         ("tee two", Command::Tee(Some(1))),
+        ("trace two", Command::Trace(1)),
+        ("follow 1", Command::Follow(0)),
         ("focus 1", Command::Guest(Act::Focus, 0)),
         (" stop  linux ", Command::Guest(Act::Stop, 0)),
         ("pause two", Command::Guest(Act::Pause, 1)),
@@ -128,6 +130,7 @@ fn every_command_is_understood() {
 fn what_is_wrong_is_named() {
     let cases = [
         ("lsit", "there is no command `lsit`: `help` lists them"),
+        ("trace", "trace which guest? Give its name or number"),
         ("reset", "reset which guest? Give its name or number"),
         ("stop three", "there is no guest `three`: `list` shows them"),
         ("stop 0", "there is no guest `0`: `list` shows them"),
@@ -147,7 +150,7 @@ fn help_names_every_command_there_is() {
         .filter_map(|line| line.split(' ').next());
     let unknown = |verb: &&str| parsed(verb).is_err_and(|error| error.contains("no command"));
     assert_eq!(verbs.clone().find(unknown), None);
-    assert_eq!(verbs.count(), 10);
+    assert_eq!(verbs.count(), 12);
 }
 
 #[test]
@@ -187,6 +190,42 @@ fn lines_show_all_numbers() {
     );
 }
 
+#[test]
+fn steps_are_shown_with_names() {
+    let step = TraceLine {
+        time: 12_000_345,
+        guest: "two",
+        vcpu: 1,
+        call: 1 << 30 | 0x123 << 8 | 7,
+        what: "RPC to the guest:",
+        detail: Some(Detail::Rpc(6)),
+    };
+    assert_eq!(
+        step.to_string(),
+        "two: 12.000345 vCPU 1 call 7.291: RPC to the guest: SHM_ALLOC"
+    );
+    let fast = TraceLine {
+        call: 0,
+        what: "fast call to OP-TEE",
+        detail: Some(Detail::Function(0xb200_0010)),
+        ..step
+    };
+    assert_eq!(
+        fast.to_string(),
+        "two: 12.000345 vCPU 1: fast call to OP-TEE 0xb2000010"
+    );
+    let details = [
+        (Detail::Message(1), "INVOKE"),
+        (Detail::Message(12), "command 12"),
+        (Detail::Rpc(24), "RPMB_FRAMES"),
+        (Detail::Rpc(8), "command 8"),
+        (Detail::Result(0), "0x0"),
+    ];
+    for (detail, text) in details {
+        assert_eq!(detail.to_string(), text);
+    }
+}
+
 proptest! {
     /// Whatever is typed, a guest gets exactly the bytes that are neither behind the escape key
     /// nor typed at the monitor.
@@ -214,7 +253,8 @@ proptest! {
     fn any_line_is_a_command_or_an_error_that_quotes_it(line in "[a-z0-9 ]{0,64}") {
         let find = |word: &str| NAMES.iter().position(|name| *name == word);
         match parse(&line, NAMES.len(), find) {
-            Ok(Command::Guest(_, guest) | Command::Tee(Some(guest))) => prop_assert!(guest < 2),
+            Ok(Command::Guest(_, guest) | Command::Tee(Some(guest)) | Command::Trace(guest)
+                | Command::Follow(guest)) => prop_assert!(guest < 2),
             Ok(_) => {}
             Err(Error::Unknown(word) | Error::Which(word) | Error::NoGuest(word)
                 | Error::Extra(word)) => prop_assert!(line.contains(word)),

@@ -10,6 +10,12 @@ pub fn now() -> u64 {
     read_sysreg!("cntpct_el0")
 }
 
+/// The same, but the counter may be read some instructions earlier or later.
+#[inline]
+pub fn coarse() -> u64 {
+    read_sysreg!("cntpct_el0")
+}
+
 /// What the board says instead of CNTFRQ_EL0, which only EL3 can write; 0: nothing.
 static FREQUENCY: AtomicU32 = AtomicU32::new(0);
 

@@ -5,12 +5,25 @@ use crate::bundle::Conduit;
 use crate::firmware::{Gic, Optee};
 use crate::image::Profile;
 use crate::packages::Suite;
+use crate::session::{Script, once};
 use crate::test::case::Expect::{Absent, Line, Off, Times};
 use crate::test::case::{Boots, Case};
 
 /// OP-TEE's watchdog test notifies once a second: the driver must have had an interrupt of it.
 const NOTIFIED: &str = "sleep 4; dmesg | grep optee: ; \
     grep optee_notif /proc/interrupts | grep -v ' 0  *0  *GICv3'";
+
+/// The operator follows a guest's calls, then looks back at the newest.
+const OBSERVER: Script = &[
+    once("~ # ", "\x1dmfollow 1\rquit\r"),
+    once(
+        "its calls to OP-TEE are shown",
+        "xtest -l 0 -t regression 1004\r",
+    ),
+    once("TEE test application done", "\x1dmfollow 1\r"),
+    once("are no longer shown", "trace linux\r"),
+    once("ended: 0x0", "stop 1\r"),
+];
 
 /// The runs.
 pub const CASES: &[Case] = &[
@@ -111,6 +124,22 @@ pub const CASES: &[Case] = &[
             // That is the release's.
             Absent("teevisor: OP-TEE 4.5"),
             Line("regression_1004 OK"),
+            PANIC,
+            QUIET,
+            Off,
+        ],
+        ..LINUX
+    },
+    Case {
+        name: "linux-traced",
+        boots: Boots::Manifest(manifest!("linux-shell")),
+        types: OBSERVER,
+        expect: &[
+            Line("taken over: OPEN_SESSION"),
+            Line("RPC to the guest: LOAD_TA"),
+            Line("RPC to the guest: SHM_ALLOC"),
+            Line("taken over: UNREGISTER_SHM"),
+            Line("linux: its calls to OP-TEE are no longer shown"),
             PANIC,
             QUIET,
             Off,

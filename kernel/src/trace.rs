@@ -1,0 +1,110 @@
+//! The newest steps of a guest's calls to OP-TEE, recorded as they happen.
+
+use mediator::{Event, Trace, What};
+use monitor::{Detail, TraceLine};
+
+use crate::arch::timer;
+
+/// Steps that are kept. As many lines as the monitor may write at once.
+const KEPT: usize = 32;
+
+/// A step and when it happened, in ticks of the system counter.
+#[derive(Clone, Copy)]
+struct Step {
+    ticks: u64,
+    event: Event,
+}
+
+/// Records the steps of one guest, under the lock of its TEE.
+pub struct Recorder {
+    steps: [Option<Step>; KEPT],
+    /// Steps so far. It wraps.
+    recorded: usize,
+    /// Of these, how many were taken by [`Recorder::fresh`] or before it was asked for.
+    taken: usize,
+}
+
+impl Recorder {
+    /// One that has recorded nothing.
+    pub const fn new() -> Self {
+        Self {
+            steps: [None; KEPT],
+            recorded: 0,
+            taken: 0,
+        }
+    }
+
+    /// The steps that are kept, the oldest first.
+    pub fn kept(&self) -> Steps {
+        self.newest(KEPT)
+    }
+
+    /// The steps since the last time that are kept, and how many are not.
+    pub fn fresh(&mut self) -> (Steps, usize) {
+        let count = self.recorded.wrapping_sub(self.taken);
+        self.taken = self.recorded;
+        (self.newest(count), count.saturating_sub(KEPT))
+    }
+
+    fn newest(&self, count: usize) -> Steps {
+        let count = count.min(KEPT);
+        let mut steps = [None; KEPT];
+        for (n, step) in steps[..count].iter_mut().enumerate() {
+            let at = self.recorded.wrapping_sub(count).wrapping_add(n);
+            *step = self.steps[at % KEPT];
+        }
+        Steps(steps)
+    }
+}
+
+impl Trace for Recorder {
+    #[inline]
+    fn event(&mut self, event: Event) {
+        self.steps[self.recorded % KEPT] = Some(Step {
+            ticks: timer::coarse(),
+            event,
+        });
+        self.recorded = self.recorded.wrapping_add(1);
+    }
+}
+
+/// Steps that were copied out of a [`Recorder`], so that they can be shown without its lock.
+pub struct Steps([Option<Step>; KEPT]);
+
+impl Steps {
+    /// The lines that show them, of the guest called `name`.
+    pub fn lines<'a>(&'a self, name: &'a str) -> impl Iterator<Item = TraceLine<'a>> {
+        let line = |step: &Step| {
+            let (what, detail) = describe(step.event.what);
+            TraceLine {
+                time: microseconds(step.ticks),
+                guest: name,
+                vcpu: step.event.vcpu.0,
+                call: step.event.call,
+                what,
+                detail,
+            }
+        };
+        self.0.iter().flatten().map(line)
+    }
+}
+
+fn microseconds(ticks: u64) -> u64 {
+    let hz = timer::frequency();
+    ticks / hz * 1_000_000 + ticks % hz * 1_000_000 / hz
+}
+
+fn describe(what: What) -> (&'static str, Option<Detail>) {
+    match what {
+        What::Fast(id) => ("fast call to OP-TEE", Some(Detail::Function(id))),
+        What::Taken(command) => ("taken over:", Some(Detail::Message(command))),
+        What::Secure => ("enters OP-TEE", None),
+        What::Interrupted => ("interrupted", None),
+        What::Chunk => ("a part of its list is translated", None),
+        What::Rpc(command) => ("RPC to the guest:", Some(Detail::Rpc(command))),
+        What::RpcAnswered(result) => ("RPC answered at EL2:", Some(Detail::Result(result))),
+        What::RpcPage => ("asks for, or returns, the page of its RPCs", None),
+        What::Refused(result) => ("refused:", Some(Detail::Result(result))),
+        What::Ended(code) => ("ended:", Some(Detail::Result(code))),
+    }
+}
