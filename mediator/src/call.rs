@@ -213,7 +213,8 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
         let [header, params @ ..] = scratch;
         let read = call.window.read(self.memory, 0, header);
         read.map_err(|_| BAD_ADDRESS)?;
-        call.command = low(header[0]);
+        let command = low(header[0]);
+        call.command = command;
         call.session = header[1];
         call.count = high(header[3]);
         let count = call.count as usize;
@@ -230,12 +231,12 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
         // A result that OP-TEE never wrote must not look like success.
         header[2] = pack(0, tee::COMMUNICATION);
         header[3] = pack(0, count as u32);
-        self.note(What::Taken(self.guest.calls[self.slot].command));
+        self.note(What::Taken(command));
         self.admit()?;
         for n in 0..count {
             self.take_param(n)?;
         }
-        let message = &self.guest.scratch[..=count];
+        let message = &self.guest.scratch[..count + 1];
         self.frames.write(self.slot, 0, message.as_flattened());
         self.take_frames()
     }
@@ -304,14 +305,16 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
         let (call, param) = (&mut calls[self.slot], &mut scratch[n + 1]);
         let attributes = param[0];
         let known = attr::TYPE | attr::META | attr::NONCONTIG | attr::CACHE;
+        let plain = call.command != cmd::REGISTER_SHM && call.command != cmd::UNREGISTER_SHM;
+        if attributes == 0 && plain {
+            call.shapes[n] = Shape::NONE;
+            *param = [0; PARAM_WORDS];
+            return Ok(());
+        }
         let shape = Shape::of(attributes).ok_or(BAD_PARAMETERS)?;
         call.shapes[n] = shape;
-        let plain = call.command != cmd::REGISTER_SHM && call.command != cmd::UNREGISTER_SHM;
         call.outputs |= u8::from(plain && shape.is_output()) << n;
         if attributes <= attr::VALUE_INOUT && plain {
-            if shape == Shape::NONE {
-                *param = [0; PARAM_WORDS];
-            }
             return Ok(());
         }
         let listed = attributes & attr::NONCONTIG != 0;

@@ -20,7 +20,7 @@ use crate::{Regs, Results, Step, Token, Visit, code, pair, reply};
 
 /// One client of OP-TEE. It is a value without any global state: the kernel keeps it under the
 /// lock of its VM.
-pub struct Guest<T = ()> {
+pub struct Guest<T> {
     pub(crate) optee: Optee,
     client: u64,
     pub(crate) config: Config,
@@ -398,23 +398,21 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
 
     /// The call goes to OP-TEE with these registers and the guest's client id.
     pub fn send(&mut self, w0_3: [u32; 4]) -> Step {
-        self.call().state = State::Secure;
-        self.note(What::Secure);
+        self.note(What::Secure).state = State::Secure;
         let [w0, w1, w2, w3] = w0_3.map(u64::from);
         let regs = [w0, w1, w2, w3, 0, 0, 0, self.guest.client];
         self.guest.send(regs, Visit::Call(self.slot), self.vcpu)
     }
 
+    /// Something happened to the call, which is given back.
     #[inline]
-    pub fn note(&mut self, what: What) {
-        if !T::ENABLED {
-            return;
-        }
-        let call = self.call().id();
+    pub fn note(&mut self, what: What) -> &mut Call {
+        let call = &mut self.guest.calls[self.slot];
         self.guest.trace.event(Event {
             vcpu: self.vcpu,
-            call,
+            call: call.id(),
             what,
         });
+        call
     }
 }

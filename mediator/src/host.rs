@@ -71,18 +71,8 @@ pub enum What {
     Ended(u32),
 }
 
-/// Receives every transition. `()` ignores them at no cost.
+/// Receives every transition.
 pub trait Trace {
-    /// Whether events are made at all.
-    const ENABLED: bool = true;
-
     /// Called under the VM's lock: store, do not print.
     fn event(&mut self, event: Event);
-}
-
-impl Trace for () {
-    const ENABLED: bool = false;
-
-    #[inline(always)]
-    fn event(&mut self, _: Event) {}
 }

@@ -45,7 +45,7 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
     pub(crate) fn rpc_command(&mut self) -> Step {
         let mut message = RpcArg::default();
         match self.take_request(&mut message) {
-            Ok(count) => self.deliver(&message[..=count], State::Rpc, tee::OUT_OF_MEMORY),
+            Ok(count) => self.deliver(&message[..count + 1], State::Rpc, tee::OUT_OF_MEMORY),
             Err(result) => self.answer_rpc(result),
         }
     }
@@ -152,7 +152,7 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
         }
         let (request, word) = (call.request, call.rpc_word());
         let mut answer = RpcArg::default();
-        let answer = &mut answer[..=request.count];
+        let answer = &mut answer[..request.count + 1];
         let read = |home: Window| home.read(self.memory, 0, answer.as_flattened_mut()).is_ok();
         if !call.home().is_some_and(read) {
             return self.answer_rpc(tee::COMMUNICATION);
