@@ -65,6 +65,7 @@ fn act(vcpu: &mut VcpuContext, outcome: Outcome) -> Flow {
                     entry: entry.0,
                     context: context_id,
                 },
+                vcpu.epoch(),
             );
             answer(&mut vcpu.regs, 0)
         }

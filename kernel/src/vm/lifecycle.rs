@@ -221,9 +221,10 @@ pub fn work(vm: &Vm) -> bool {
         return !idle;
     }
     *state = next;
+    let epoch = vm.life.epoch();
     drop(state);
     match next {
-        State::Running => launch(vm),
+        State::Running => launch(vm, epoch),
         State::Off => power_off_if_last(),
         _ => {}
     }
@@ -298,8 +299,8 @@ fn prepare(vm: &Vm, done: u64) -> State {
     }
 }
 
-/// Lets the first vCPU go.
-fn launch(vm: &Vm) {
+/// Lets the first vCPU go, unless the guest of this `epoch` is stopped again before.
+fn launch(vm: &Vm, epoch: u32) {
     if vm.life.starts.fetch_add(1, Ordering::Relaxed) > 0 {
         info!("{}: restarted", vm.name);
     }
@@ -311,6 +312,7 @@ fn launch(vm: &Vm) {
             entry: vm.images.entry.0,
             context: vm.images.tree.0,
         },
+        epoch,
     );
 }
 

@@ -100,10 +100,10 @@ impl Vm {
         self.tee.as_ref().is_ok_and(Tee::is_admitted)
     }
 
-    /// Lets vCPU `id` start on its core.
-    pub fn start_vcpu(&self, id: VcpuId, start: Start) {
+    /// Lets vCPU `id` start on its core, unless the guest of this `epoch` has been stopped by then.
+    pub fn start_vcpu(&self, id: VcpuId, start: Start, epoch: u32) {
         if let Some(vcpu) = self.vcpus.get(usize::from(id.0)) {
-            *vcpu.start.lock() = Some(start);
+            *vcpu.start.lock() = Some((start, epoch));
             vcpu.call_attention();
             self.kick_core(id);
         }

@@ -55,8 +55,9 @@ mod request {
 pub struct Vcpu {
     /// The number of the core that runs it.
     pub core: usize,
-    /// Set to let the vCPU, which is off, start.
-    pub start: Mutex<Option<Start>>,
+    /// Set to let the vCPU, which is off, start; with the epoch of the guest that wants it to. A
+    /// stop may come before the vCPU's core sees this: then nothing starts.
+    pub start: Mutex<Option<(Start, u32)>>,
     requests: AtomicU32,
     state: AtomicU8,
 }
@@ -182,6 +183,11 @@ impl VcpuContext {
         self.vcpu().is_asked(request::ATTENTION)
     }
 
+    /// The stop that it has noticed last: what it asks for is asked by the guest before the next.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
     /// Takes note of what was asked. True if the guest is to be left.
     pub fn take_attention(&mut self) -> bool {
         self.vcpu().take(request::ATTENTION);
@@ -273,9 +279,12 @@ impl VcpuContext {
         if self.vcpu().state() != State::Off {
             return;
         }
-        let Some(start) = self.vcpu().start.lock().take() else {
+        let Some((start, epoch)) = self.vcpu().start.lock().take() else {
             return;
         };
+        if epoch != self.epoch {
+            return;
+        }
         self.fresh(start);
         self.set_ready();
         self.vm.power.lock().on_started(self.id);

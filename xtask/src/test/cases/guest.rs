@@ -137,6 +137,20 @@ pub const CASES: &[Case] = &[
         ],
         ..GUEST
     },
+    // vCPUs are being started when the guest goes.
+    Case {
+        name: "guest-resets-amid-start",
+        boots: Boots::TestGuest("test=reset reset-amid-start"),
+        expect: &[
+            Times(10, "boot at"),
+            Line(" passed, 0 failed"),
+            Absent("crashed"),
+            Absent("FAILED"),
+            PANIC,
+            Off,
+        ],
+        ..GUEST
+    },
     Case {
         name: "guest-crashes",
         boots: Boots::Manifest(manifest!("crashes")),
