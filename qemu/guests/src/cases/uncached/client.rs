@@ -4,6 +4,7 @@ use crate::ensure_eq;
 use crate::outcome::{Outcome, Stop};
 use crate::rt::call::Regs;
 use crate::rt::env;
+use crate::rt::random::Random;
 use crate::rt::tee::{self, Page, command};
 
 /// xtest's small concurrency TA, e13010e0-2ae1-11e5-896a-0002a5d5c51b: it can do SHA-256.
@@ -74,6 +75,10 @@ pub struct Client {
     file: &'static [u8],
     /// The files that OP-TEE keeps: which versions of TAs it saw.
     kept: [Option<Kept>; FILES],
+    /// Decides which answers about files are lies, if any are.
+    lies: Option<Random>,
+    /// OP-TEE is creating a file, in this call.
+    creates: bool,
     pub counts: Counts,
 }
 
@@ -97,8 +102,34 @@ impl Client {
             list: None,
             file,
             kept: [None; FILES],
+            lies: None,
+            creates: false,
             counts: Counts::default(),
         }
+    }
+
+    /// Lies about files from now on, as `seed` will have it, or no longer; then it has no files.
+    ///
+    /// While OP-TEE creates a file the client is honest, unless bootargs say `lie-always`: OP-TEE
+    /// up to 4.10 uses its directory once more after it could not read it (`set_name` in
+    /// tee_ree_fs.c takes every error for "there is no such file"), and takes a data abort.
+    pub fn lie(&mut self, seed: Option<u64>) {
+        self.lies = seed.map(Random::new);
+        if seed.is_none() {
+            self.kept = [None; FILES];
+        }
+    }
+
+    /// Whether to lie now: one time in `of`.
+    fn lies(&mut self, of: u64) -> bool {
+        let spared = self.creates && !env::words().any(|word| word == "lie-always");
+        let random = self.lies.as_mut().filter(|_| !spared);
+        random.is_some_and(|random| random.below(of) == 0)
+    }
+
+    /// A number to lie with, below `bound`.
+    fn lie_below(&mut self, bound: u64) -> u64 {
+        self.lies.as_mut().map_or(0, |random| random.below(bound))
     }
 
     /// Memory of its own, `offset` bytes into its first page.
@@ -149,6 +180,7 @@ impl Client {
 
     /// Makes a call and answers what OP-TEE asks for. a0 and `ret`.
     pub fn call(&mut self, page: Page) -> (u64, u32) {
+        self.creates = false;
         tee::perform_with(tee::WITH_ARG, page, |out| self.answer(out))
     }
 
@@ -189,6 +221,7 @@ impl Client {
         const SHM_ALLOC: u32 = 6;
         const SHM_FREE: u32 = 7;
         match argument.word(0) {
+            LOAD_TA | FS if self.lies(16) => NOT_IMPLEMENTED + self.lie_below(16) as u32,
             LOAD_TA => self.load(argument),
             SHM_ALLOC => self.give(argument),
             SHM_FREE => {
@@ -221,9 +254,28 @@ impl Client {
             && length <= room
         {
             copy(self.file.as_ptr() as u64, to, length);
+            self.damage(to, length);
         }
-        argument.set_long(32 + 32 + 16, length);
+        argument.set_long(32 + 32 + 16, self.size_to_tell(length));
         0
+    }
+
+    /// Changes a byte of what was given, perhaps.
+    fn damage(&mut self, at: u64, bytes: u64) {
+        if bytes > 0 && self.lies(8) {
+            let (at, value) = (at + self.lie_below(bytes), self.lie_below(256) as u8);
+            // SAFETY: in a buffer that was given to OP-TEE.
+            unsafe { (at as *mut u8).write_volatile(value) };
+        }
+    }
+
+    /// How many bytes there are, perhaps not truly.
+    fn size_to_tell(&mut self, size: u64) -> u64 {
+        match self.lies(8) {
+            false => size,
+            true if self.lie_below(4) == 0 => self.lie_below(u64::MAX),
+            true => self.lie_below(2 * size + 4096),
+        }
     }
 
     /// The buffer that parameter 1 of an RPC argument names, if it has a size.
@@ -242,6 +294,7 @@ impl Client {
         const WRITE: u64 = 4;
         const TRUNCATE: u64 = 5;
         let [function, number, at] = argument.values(0);
+        self.creates |= function == CREATE;
         let number = match function {
             OPEN | CREATE => match self.file_named(argument, function == CREATE) {
                 Some(number) => number,
@@ -249,10 +302,17 @@ impl Client {
             },
             _ => number as usize,
         };
+        let number = match self.lies(16) {
+            true => self.lie_below(FILES as u64) as usize,
+            false => number,
+        };
         let buffer = self.buffer_of(argument);
         let Some(Some(file)) = self.kept.get_mut(number) else {
             return ITEM_NOT_FOUND;
         };
+        if at > STEP {
+            return NOT_IMPLEMENTED;
+        }
         let place = env::free_ram().start + STEP * (PIECES + number) as u64 + at;
         match (function, buffer) {
             (OPEN | CREATE, _) => argument.param(2, 0x2, [number as u64, 0, 0]),
@@ -264,7 +324,8 @@ impl Client {
             (READ, Some((buffer, size))) => {
                 let size = file.length.saturating_sub(at).min(size);
                 copy(place, buffer, size);
-                argument.set_long(32 + 32 + 16, size);
+                self.damage(buffer, size);
+                argument.set_long(32 + 32 + 16, self.size_to_tell(size));
                 argument
             }
             (WRITE, Some((buffer, size))) if at + size <= STEP => {

@@ -9,8 +9,9 @@ mod client;
 
 use super::{Test, needs_tee};
 use crate::outcome::{Outcome, Stop};
+use crate::rt::env;
 use crate::rt::tee::{self, Page, command};
-use crate::{ensure, ensure_eq};
+use crate::{ensure, ensure_eq, println};
 pub use client::{Client, MEMORY};
 use client::{Counts, FRESH};
 
@@ -19,6 +20,7 @@ pub const TESTS: &[Test] = &[
     ("pseudo_ta", pseudo_ta),
     ("unusable_ta", unusable_ta),
     ("user_ta", user_ta),
+    ("lies_about_files", lies_about_files),
 ];
 
 /// U-Boot runs on one core and says so; it needs nothing but dynamic shared memory.
@@ -74,6 +76,29 @@ fn unusable_ta() -> Outcome {
         );
     }
     Ok(())
+}
+
+/// A normal world whose files are damaged, too short, too long or others than those asked for, and
+/// which says what it likes of them. OP-TEE refuses, or does not notice; afterwards it works.
+fn lies_about_files() -> Outcome {
+    needs_tee()?;
+    let mut client = Client::new()?;
+    let seed = env::number("seed").unwrap_or(1);
+    let rounds = env::number("lies").unwrap_or(100);
+    let mut opened = 0;
+    for round in 0..rounds {
+        client.lie(Some(seed << 32 | round));
+        if let Ok(session) = client.open_ta() {
+            opened += 1;
+            client.close(session)?;
+        }
+        client.finish()?;
+    }
+    println!("guest: {opened} of {rounds} sessions opened in spite of lies");
+    client.lie(None);
+    let session = client.open_ta()?;
+    client.close(session)?;
+    client.finish()
 }
 
 /// A session of a user TA, end to end: loaded, called with buffers, closed.
