@@ -194,9 +194,10 @@ impl Bench {
             fs::create_dir_all(kept.parent().unwrap_or(&kept))?;
             fs::rename(dir.keep(), &kept)?;
         }
-        verdict.with_context(|| format!("logs in {}", kept.display()))?;
+        let shown = verdict.with_context(|| format!("logs in {}", kept.display()))?;
         // The run's own QEMU, if it is not the one that is named at the start.
-        Ok(files.firmware.emulator.fetched()?.unwrap_or_default())
+        let emulator = files.firmware.emulator.fetched()?;
+        Ok([Some(shown), emulator].into_iter().flatten().collect())
     }
 
     fn files(&self, case: &Case, machine: &Machine, dir: &RunDir) -> Result<Files> {
