@@ -110,8 +110,8 @@ impl Client {
 
     /// Lies about files from now on, as `seed` will have it, or no longer; then it has no files.
     ///
-    /// While OP-TEE creates a file the client is honest, unless bootargs say `lie-always`: OP-TEE
-    /// up to 4.10 uses its directory once more after it could not read it (`set_name` in
+    /// While OP-TEE creates a file the client is honest, unless bootargs say `lie-at-creation`:
+    /// OP-TEE up to 4.10 uses its directory once more after it could not read it (`set_name` in
     /// tee_ree_fs.c takes every error for "there is no such file"), and takes a data abort.
     pub fn lie(&mut self, seed: Option<u64>) {
         self.lies = seed.map(Random::new);
@@ -122,8 +122,7 @@ impl Client {
 
     /// Whether to lie now: one time in `of`.
     fn lies(&mut self, of: u64) -> bool {
-        let spared = self.creates && !env::words().any(|word| word == "lie-always");
-        let random = self.lies.as_mut().filter(|_| !spared);
+        let random = self.lies.as_mut().filter(|_| !self.creates);
         random.is_some_and(|random| random.below(of) == 0)
     }
 
@@ -221,7 +220,7 @@ impl Client {
         const SHM_ALLOC: u32 = 6;
         const SHM_FREE: u32 = 7;
         match argument.word(0) {
-            LOAD_TA | FS if self.lies(16) => NOT_IMPLEMENTED + self.lie_below(16) as u32,
+            LOAD_TA | FS if self.lies(100) => NOT_IMPLEMENTED + self.lie_below(16) as u32,
             LOAD_TA => self.load(argument),
             SHM_ALLOC => self.give(argument),
             SHM_FREE => {
@@ -262,7 +261,7 @@ impl Client {
 
     /// Changes a byte of what was given, perhaps.
     fn damage(&mut self, at: u64, bytes: u64) {
-        if bytes > 0 && self.lies(8) {
+        if bytes > 0 && self.lies(50) {
             let (at, value) = (at + self.lie_below(bytes), self.lie_below(256) as u8);
             // SAFETY: in a buffer that was given to OP-TEE.
             unsafe { (at as *mut u8).write_volatile(value) };
@@ -271,7 +270,10 @@ impl Client {
 
     /// How many bytes there are, perhaps not truly.
     fn size_to_tell(&mut self, size: u64) -> u64 {
-        match self.lies(8) {
+        if self.creates && env::words().any(|word| word == "lie-at-creation") {
+            return size / 2;
+        }
+        match self.lies(50) {
             false => size,
             true if self.lie_below(4) == 0 => self.lie_below(u64::MAX),
             true => self.lie_below(2 * size + 4096),
@@ -302,7 +304,7 @@ impl Client {
             },
             _ => number as usize,
         };
-        let number = match self.lies(16) {
+        let number = match self.lies(100) {
             true => self.lie_below(FILES as u64) as usize,
             false => number,
         };
