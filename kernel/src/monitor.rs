@@ -218,7 +218,11 @@ fn tee_of(vm: &Vm) -> Option<&Tee> {
 fn show_trace(vm: &Vm) {
     if let Some(tee) = tee_of(vm) {
         let steps = tee.trace();
-        steps.lines(&vm.name).for_each(|line| info!("{line}"));
+        let mut lines = steps.lines(&vm.name).peekable();
+        if lines.peek().is_none() {
+            info!("{}: it has not called OP-TEE", vm.name);
+        }
+        lines.for_each(|line| info!("{line}"));
     }
 }
 

@@ -139,7 +139,7 @@ pub const CASES: &[Case] = &[
     },
     // vCPUs are being started when the guest goes.
     Case {
-        name: "guest-resets-amid-start",
+        name: "guest-h19-resets-amid-start",
         boots: Boots::TestGuest("test=reset reset-amid-start"),
         expect: &[
             Times(10, "boot at"),
