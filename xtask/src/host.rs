@@ -10,7 +10,7 @@ use crate::cache::Cache;
 use crate::{command, ui};
 
 /// A program, or a file by its whole path → its package.
-const TOOLS: [(&str, &str); 13] = [
+const TOOLS: [(&str, &str); 14] = [
     ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
     ("aarch64-linux-gnu-objcopy", "binutils-aarch64-linux-gnu"),
     // The compiler only recommends the C library that it compiles programs for.
@@ -22,6 +22,7 @@ const TOOLS: [(&str, &str); 13] = [
     ("dpkg-source", "dpkg-dev"),
     ("dtc", "device-tree-compiler"),
     ("fdtput", "device-tree-compiler"),
+    ("git", "git"),
     ("make", "make"),
     ("patch", "patch"),
     ("qemu-system-aarch64", "qemu-system-arm"),

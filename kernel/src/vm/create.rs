@@ -163,12 +163,7 @@ fn one(
         true => allocate_direct(guest.memory, resources.memory)?,
         false => allocate(guest.memory, resources.memory)?,
     };
-    let mut tables = Tables::new();
-    tables.map_ram(&ram)?;
-    if let board::Gic::V2(gic) = &board.gic {
-        // The virtual CPU interface is hardware: it only reaches this core's list registers.
-        tables.map_device(platform::GICC_BASE, gic.gicv.start, platform::GICC_SIZE)?;
-    }
+    let mut tables = tables(&ram, &board.gic)?;
     let owner = Owner {
         number: usize::from(id.0),
         guest,
@@ -183,19 +178,8 @@ fn one(
     let tee = Tee::new(id, guest, resources.optee.as_ref(), wired, |size| {
         memory.allocate(size, PAGE_SIZE)
     });
-    let settings = TreeSettings {
-        bootargs: guest.bootargs,
-        conduit: match guest.conduit {
-            manifest::Conduit::Smc => guesttree::Conduit::Smc,
-            manifest::Conduit::Hvc => guesttree::Conduit::Hvc,
-        },
-        tee_interrupt: tee
-            .as_ref()
-            .ok()
-            .filter(|tee| tee.offers_notifications())
-            .map(|_| platform::OPTEE_INTID),
-        timer_frequency: board.timer.frequency,
-    };
+    let notified = tee.as_ref().is_ok_and(Tee::offers_notifications);
+    let settings = tree_settings(guest, board, notified);
     let images = Images::place(kernel, initrd, &ram, settings)?;
     let workarounds = workarounds();
     let count = vcpus.len();
@@ -226,6 +210,30 @@ fn one(
         on_crash: after(guest.on_crash),
         slice: ticks(guest.slice),
     })
+}
+
+/// What the guest's tables map of the virtual platform.
+fn tables(ram: &GuestRam, gic: &board::Gic) -> Result<Tables, MapError> {
+    let mut tables = Tables::new();
+    tables.map_ram(ram)?;
+    if let board::Gic::V2(gic) = gic {
+        // The virtual CPU interface is hardware: it only reaches this core's list registers.
+        tables.map_device(platform::GICC_BASE, gic.gicv.start, platform::GICC_SIZE)?;
+    }
+    Ok(tables)
+}
+
+/// What the guest's device tree says beyond its images; `notified` is whether OP-TEE can notify it.
+fn tree_settings(guest: &Guest<'static>, board: &Board, notified: bool) -> TreeSettings {
+    TreeSettings {
+        bootargs: guest.bootargs,
+        conduit: match guest.conduit {
+            manifest::Conduit::Smc => guesttree::Conduit::Smc,
+            manifest::Conduit::Hvc => guesttree::Conduit::Hvc,
+        },
+        tee_interrupt: notified.then_some(platform::OPTEE_INTID),
+        timer_frequency: board.timer.frequency,
+    }
 }
 
 fn after(policy: Policy) -> After {
