@@ -72,6 +72,11 @@ impl Options {
     pub fn has_command(&self) -> bool {
         self.guest_cmd.is_some()
     }
+
+    /// Whether the hypervisor runs.
+    pub fn has_hypervisor(&self) -> bool {
+        !self.no_hypervisor
+    }
 }
 
 /// Performs it.

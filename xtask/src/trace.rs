@@ -18,6 +18,10 @@ pub fn trace(options: &run::Options) -> Result<ExitCode> {
         options.has_command(),
         "trace needs a command for the guest: --guest-cmd \"xtest -l 0 -t regression 1004\""
     );
+    ensure!(
+        options.has_hypervisor(),
+        "without the hypervisor there is nothing that records calls: leave out --no-hypervisor"
+    );
     let (lines, code) = run::with_script(options, FOLLOW)?;
     print!("{}", summary(&lines));
     Ok(code)

@@ -30,6 +30,21 @@ const EIGHT_CORES: Case = Case {
     ..GUEST
 };
 
+/// Linux on the Raspberry Pi 4.
+const RPI4_LINUX: Case = Case {
+    board: Board::Rpi4,
+    boots: Boots::Linux(TYPED),
+    types: TYPES,
+    expect: &[
+        OK,
+        Line("teevisor: Raspberry Pi 4 Model B: 960 MiB of RAM, 4 cores, GICv2"),
+        PANIC,
+        QUIET,
+        Off,
+    ],
+    ..NO_TEE
+};
+
 /// The runs.
 pub const CASES: &[Case] = &[
     Case {
@@ -53,32 +68,12 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "rpi4-linux",
-        board: Board::Rpi4,
-        boots: Boots::Linux(TYPED),
-        types: TYPES,
-        expect: &[
-            OK,
-            Line("teevisor: Raspberry Pi 4 Model B: 960 MiB of RAM, 4 cores, GICv2"),
-            PANIC,
-            QUIET,
-            Off,
-        ],
-        ..NO_TEE
+        ..RPI4_LINUX
     },
     Case {
         name: "rpi4-linux-spin-table",
-        board: Board::Rpi4,
         loader: Loader::Direct,
-        boots: Boots::Linux(TYPED),
-        types: TYPES,
-        expect: &[
-            OK,
-            Line("teevisor: Raspberry Pi 4 Model B: 960 MiB of RAM, 4 cores, GICv2"),
-            PANIC,
-            QUIET,
-            Off,
-        ],
-        ..NO_TEE
+        ..RPI4_LINUX
     },
     Case {
         name: "rpi4-guest",

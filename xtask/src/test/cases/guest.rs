@@ -39,6 +39,20 @@ const WATCHDOGS: Case = Case {
     ..GUEST
 };
 
+/// A guest that resets itself until some seconds have passed.
+const RESETS: Case = Case {
+    boots: Boots::TestGuest("test=reset"),
+    expect: &[
+        Times(3, "boot at"),
+        Line(" passed, 0 failed"),
+        Absent("crashed"),
+        Absent("FAILED"),
+        PANIC,
+        Off,
+    ],
+    ..GUEST
+};
+
 /// The runs.
 pub const CASES: &[Case] = &[
     Case {
@@ -115,41 +129,17 @@ pub const CASES: &[Case] = &[
     Case {
         name: "guest-resets-max",
         cpu: "max",
-        boots: Boots::TestGuest("test=reset"),
-        expect: &[
-            Times(3, "boot at"),
-            Line(" passed, 0 failed"),
-            Absent("FAILED"),
-            PANIC,
-            Off,
-        ],
-        ..GUEST
+        ..RESETS
     },
     Case {
         name: "guest-resets",
-        boots: Boots::TestGuest("test=reset"),
-        expect: &[
-            Times(3, "boot at"),
-            Line(" passed, 0 failed"),
-            Absent("FAILED"),
-            PANIC,
-            Off,
-        ],
-        ..GUEST
+        ..RESETS
     },
     // vCPUs are being started when the guest goes.
     Case {
         name: "guest-h19-resets-amid-start",
         boots: Boots::TestGuest("test=reset reset-amid-start"),
-        expect: &[
-            Times(10, "boot at"),
-            Line(" passed, 0 failed"),
-            Absent("crashed"),
-            Absent("FAILED"),
-            PANIC,
-            Off,
-        ],
-        ..GUEST
+        ..RESETS
     },
     Case {
         name: "guest-crashes",
