@@ -2,7 +2,7 @@
 //! `vcpu`, how it starts and ends in `lifecycle`.
 //!
 //! Lock order within a guest: `life`, then `power`, `uart`, `watchdog`, `gic`, the vCPUs' `start`, then the
-//! console. No lock is held while a vCPU runs or while OP-TEE is called.
+//! console; the TEE's lock alone or under `life`. No lock is held while a vCPU runs or while OP-TEE is called.
 
 pub mod create;
 pub mod devices;
