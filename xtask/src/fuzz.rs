@@ -4,7 +4,7 @@
 //! asked for; and no sanitizer is needed where no crate has unsafe code.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
@@ -52,7 +52,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     }
 }
 
-fn replay(file: &PathBuf) -> Result<ExitCode> {
+fn replay(file: &Path) -> Result<ExitCode> {
     let mut target = Command::new(build()?);
     let status = target.arg(file).status()?;
     match status.success() {

@@ -7,7 +7,7 @@ use super::sysreg::{isb, read_sysreg, write_sysreg};
 /// CNTPCT_EL0, in ticks of [`frequency`] Hz.
 pub fn now() -> u64 {
     isb();
-    read_sysreg!("cntpct_el0")
+    coarse()
 }
 
 /// The same, but the counter may be read some instructions earlier or later.

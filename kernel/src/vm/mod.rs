@@ -197,8 +197,5 @@ impl Vm {
         self.uart.lock().reset();
         self.stop_watchdog();
         *self.power.lock() = Vpsci::new(self.vcpus.len() as u8, self.workarounds);
-        for vcpu in &self.vcpus {
-            *vcpu.start.lock() = None;
-        }
     }
 }

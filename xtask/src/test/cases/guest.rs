@@ -139,6 +139,14 @@ pub const CASES: &[Case] = &[
     Case {
         name: "guest-h19-resets-amid-start",
         boots: Boots::TestGuest("test=reset reset-amid-start"),
+        expect: &[
+            Times(10, "boot at"),
+            Line(" passed, 0 failed"),
+            Absent("crashed"),
+            Absent("FAILED"),
+            PANIC,
+            Off,
+        ],
         ..RESETS
     },
     Case {
