@@ -61,7 +61,11 @@ pub fn write(options: &Options) -> Result<()> {
 /// The names of a manifest's guests, in their order.
 pub fn guest_names(manifest: &Path) -> Result<Vec<String>> {
     let text = fs::read_to_string(manifest);
-    let text = text.with_context(|| format!("cannot read {}", manifest.display()))?;
+    names_in(&text.with_context(|| format!("cannot read {}", manifest.display()))?)
+}
+
+/// The names of the guests in a manifest's text, in their order.
+pub fn names_in(text: &str) -> Result<Vec<String>> {
     let root: Table = text.parse()?;
     let guests = root.get("guest").and_then(Value::as_array);
     let name = |guest: &Value| Some(guest.get("name")?.as_str()?.to_owned());

@@ -24,6 +24,7 @@ mod measure;
 mod packages;
 mod qemu;
 mod run;
+mod script;
 mod session;
 mod sources;
 mod split;
@@ -31,6 +32,7 @@ mod terminals;
 mod test;
 mod toolchain;
 mod trace;
+mod transcript;
 mod ui;
 
 use std::process::ExitCode;

@@ -61,7 +61,6 @@ pub fn run() -> Result<()> {
     };
     let until = Until {
         limit: Some(Duration::from_secs(300)),
-        enough: None,
         ..Until::default()
     };
     let outcome = session::run(&machine, &files, &dir, &until, Mode::Captured)?;

@@ -9,14 +9,16 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use rustix::termios::{self, OptionalActions, OutputModes, Termios};
 
 use crate::cache;
 use crate::command::{self, Guard};
-use crate::console::{Console, Key, Keys, Position};
+use crate::console::{Key, Keys, status};
 use crate::qemu::{Files, Machine};
+use crate::script::{Script, Typist};
 use crate::terminals::{Guests, Input, send};
+use crate::transcript::Transcript;
 
 /// Who reads the console.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,18 +42,24 @@ pub enum Ended {
     TimeLimit,
     /// The console said all that was waited for.
     Enough,
+    /// The console said what must not be said.
+    Failed,
     /// The user ended it.
     Quit,
 }
 
 /// What a run left.
 pub struct Outcome {
-    /// The console, line by line.
+    /// The console, line by line; a guest's lines are whole, whatever came between.
     pub lines: Vec<String>,
     /// Exit statuses that guests reported, in their order.
     pub statuses: Vec<i32>,
     /// Why it ended.
     pub ended: Ended,
+    /// What was still waited for when it ended, to type.
+    pub waits_for: Option<String>,
+    /// The last line of each speaker.
+    pub last: Vec<(String, String)>,
 }
 
 /// The folder of one run: device tree, console.log, tee.log, command.
@@ -109,37 +117,19 @@ impl Drop for RunDir {
     }
 }
 
-/// Says of a console's whole lines whether they are all that was waited for.
-pub type Enough<'a> = &'a dyn Fn(&[String]) -> bool;
-
-/// What to type, in order.
-pub type Script = &'static [Step];
-
-/// Keys, and what the console must have said since the keys before.
-#[derive(Clone, Copy)]
-pub struct Step {
-    /// Typed after this.
-    pub said: &'static str,
-    /// The keys.
-    pub keys: &'static str,
-    /// How often at least, each time after `said`.
-    pub times: usize,
-    /// And until the console has said this.
-    pub until: &'static str,
-    /// Most milliseconds from `said` to the keys; it is a random time up to this.
-    pub delay: u64,
+/// What a run has come to, as far as its console tells.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// It may go on.
+    Open,
+    /// The console said all that was waited for.
+    Enough,
+    /// It can't succeed any more.
+    Failed,
 }
 
-/// Once, and at once.
-pub const fn once(said: &'static str, keys: &'static str) -> Step {
-    Step {
-        said,
-        keys,
-        times: 1,
-        until: "",
-        delay: 0,
-    }
-}
+/// Says what a run has come to: from the lines, and the places of those that are new or have grown.
+pub type Judge<'a> = &'a dyn Fn(&[String], &[usize]) -> Progress;
 
 /// What to type, and when to end a machine that does not go off by itself.
 #[derive(Default)]
@@ -150,8 +140,10 @@ pub struct Until<'a> {
     pub guests: Option<&'a RefCell<Guests>>,
     /// Wall time.
     pub limit: Option<Duration>,
-    /// What the console must say.
-    pub enough: Option<Enough<'a>>,
+    /// Names of the guests, by which the console is split; without them all is one speaker's.
+    pub names: Vec<String>,
+    /// Whether the run is over, by what the console says.
+    pub judge: Option<Judge<'a>>,
 }
 
 enum Event {
@@ -192,17 +184,14 @@ pub fn run(
         Some(input) if mode == Mode::Interactive => Some(forward_keys(input.clone(), sender)?),
         _ => None,
     };
-    let mut typist = Typist {
-        script: until.script,
-        input,
-        since: (0, 0),
-        typed: 0,
-        due: None,
-        random: 1,
+    let mut console = Transcript::new(&until.names);
+    let mut typist = Typist::new(until.script, &console)?;
+    let mut type_keys = |keys: &str| {
+        let input = input.as_ref();
+        input.is_some_and(|input| send(input, keys.as_bytes()))
     };
     let mut log = File::create(dir.file("console.log"))?;
-    let is_over = |lines: &[String]| machine.is_over(lines);
-    let (console, ended) = watch(&events, until, &is_over, &mut typist, |bytes| {
+    let mut show = |bytes: &[u8]| {
         log.write_all(bytes)?;
         let shown = match until.guests {
             Some(guests) => guests.borrow_mut().feed(bytes)?,
@@ -214,7 +203,23 @@ pub fn run(
             out.flush()?;
         }
         Ok(())
-    })?;
+    };
+    let mut watch = Watch {
+        events: &events,
+        machine,
+        until,
+        start: Instant::now(),
+        failed: None,
+        quit: false,
+        off: false,
+    };
+    let ended = loop {
+        watch.next(&mut console, &mut show)?;
+        typist.look_at(&console, &mut type_keys)?;
+        if let Some(ended) = watch.ended(&mut console) {
+            break ended;
+        }
+    };
     if ended == Ended::Off {
         let status = child.wait(|| ())?;
         if !status.success() {
@@ -222,95 +227,81 @@ pub fn run(
             bail!("QEMU ended with {status}: {}", text.trim());
         }
     }
-    let statuses = console.statuses();
+    let last = console.last_lines();
+    let lines = console.finish();
     Ok(Outcome {
-        lines: console.finish(),
-        statuses,
+        statuses: lines.iter().filter_map(|line| status(line)).collect(),
+        lines,
         ended,
+        waits_for: typist.waits_for(),
+        last,
     })
 }
 
-fn watch(
-    events: &Receiver<Event>,
-    until: &Until,
-    is_over: Enough,
-    typist: &mut Typist,
-    mut show: impl FnMut(&[u8]) -> Result<()>,
-) -> Result<(Console, Ended)> {
-    let start = Instant::now();
-    let mut console = Console::default();
-    let ended = loop {
-        match events.recv_timeout(Duration::from_millis(50)) {
+/// How long to listen to a run that has failed: a panic's reason comes behind its first line.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// Watches a machine.
+struct Watch<'a> {
+    events: &'a Receiver<Event>,
+    machine: &'a Machine,
+    until: &'a Until<'a>,
+    start: Instant,
+    /// When it was known to have failed.
+    failed: Option<Instant>,
+    quit: bool,
+    off: bool,
+}
+
+impl Watch<'_> {
+    /// Waits a moment for the machine's next output.
+    fn next(
+        &mut self,
+        console: &mut Transcript,
+        show: &mut impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        match self.events.recv_timeout(Duration::from_millis(50)) {
             Ok(Event::Output(bytes)) => {
                 show(&bytes)?;
                 console.feed(&bytes);
             }
-            Ok(Event::Quit) => break Ended::Quit,
-            Ok(Event::Closed) | Err(RecvTimeoutError::Disconnected) => break Ended::Off,
+            Ok(Event::Quit) => self.quit = true,
+            Ok(Event::Closed) | Err(RecvTimeoutError::Disconnected) => self.off = true,
             Err(RecvTimeoutError::Timeout) => {}
         }
-        typist.look_at(&console)?;
-        if command::stopped() {
-            break Ended::Quit;
-        }
-        if until.enough.is_some_and(|enough| enough(console.lines())) {
-            break Ended::Enough;
-        }
-        if is_over(console.lines()) {
-            break Ended::Over;
-        }
-        if until.limit.is_some_and(|limit| start.elapsed() > limit) {
-            break Ended::TimeLimit;
-        }
-    };
-    Ok((console, ended))
-}
-
-/// Types a script.
-struct Typist {
-    script: Script,
-    input: Option<Input>,
-    /// Where the console was when the last text was typed.
-    since: Position,
-    /// How often the current step was typed.
-    typed: usize,
-    /// When to type, once the console has said what the step waits for.
-    due: Option<Instant>,
-    random: u32,
-}
-
-impl Typist {
-    fn look_at(&mut self, console: &Console) -> Result<()> {
-        let Some((step, rest)) = self.script.split_first() else {
-            return Ok(());
-        };
-        if self.due.is_none() && console.says(self.since, step.said) {
-            self.due = Some(Instant::now() + self.delay(step.delay));
-        }
-        if self.due.is_none_or(|due| due > Instant::now()) {
-            return Ok(());
-        }
-        self.due = None;
-        self.typed += 1;
-        if self.typed >= step.times && console.says((0, 0), step.until) {
-            self.script = rest;
-            self.typed = 0;
-        }
-        self.since = console.position();
-        let sent = self
-            .input
-            .as_ref()
-            .map(|input| send(input, step.keys.as_bytes()));
-        ensure!(sent == Some(true), "QEMU does not take {:?}", step.keys);
         Ok(())
     }
 
-    /// A pseudo-random time of at most so many milliseconds (xorshift32).
-    fn delay(&mut self, most: u64) -> Duration {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 17;
-        self.random ^= self.random << 5;
-        Duration::from_millis(u64::from(self.random) % (most + 1))
+    /// Why the run is over, if it is.
+    fn ended(&mut self, console: &mut Transcript) -> Option<Ended> {
+        let touched = console.touched();
+        let progress = match self.until.judge {
+            Some(judge) if !touched.is_empty() => judge(console.lines(), &touched),
+            _ => Progress::Open,
+        };
+        if progress == Progress::Failed {
+            self.failed.get_or_insert_with(Instant::now);
+        }
+        let over = |limit: Duration, since: Instant| since.elapsed() > limit;
+        if self.quit || command::stopped() {
+            Some(Ended::Quit)
+        } else if self.off {
+            Some(Ended::Off)
+        } else if self.failed.is_some_and(|since| over(LAST_WORDS, since)) {
+            Some(Ended::Failed)
+        } else if progress == Progress::Enough && self.failed.is_none() {
+            Some(Ended::Enough)
+        } else if self.machine.is_over(console.lines()) {
+            Some(Ended::Over)
+        } else if self
+            .until
+            .limit
+            .is_some_and(|limit| over(limit, self.start))
+        {
+            Some(Ended::TimeLimit)
+        } else {
+            None
+        }
     }
 }
 

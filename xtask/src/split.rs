@@ -90,6 +90,24 @@ impl Splitter {
         self.start = Some(Vec::new());
     }
 
+    /// Gives what may yet have become a name: nothing follows.
+    pub fn finish(&mut self, sink: &mut impl Sink) {
+        let start = self.start.take().unwrap_or_default();
+        if !start.is_empty() {
+            self.give(&start, sink);
+        }
+    }
+
+    /// Whether the line so far started with its owner's name.
+    pub fn is_named(&self) -> bool {
+        self.named
+    }
+
+    /// Whether the last line of this guest has ended, unless its next one goes on with it.
+    pub fn holds_line_end(&self, guest: usize) -> bool {
+        self.held[guest].ends_with(b"\n")
+    }
+
     fn decide(&mut self, start: Vec<u8>, sink: &mut impl Sink) {
         match self.find(&start) {
             Found::Nothing => self.start = Some(start),

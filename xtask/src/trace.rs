@@ -7,10 +7,13 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 
 use crate::run;
-use crate::session::{Script, once};
+use crate::script::{Script, hypervisor, once};
 
 /// The monitor shows the steps of the first guest's calls from the start on.
-const FOLLOW: Script = &[once("Ctrl-] ? for help", "\x1dmfollow 1\rquit\r")];
+const FOLLOW: Script = &[once(
+    hypervisor("Ctrl-] ? for help"),
+    "\x1dmfollow 1\rquit\r",
+)];
 
 /// Performs the task.
 pub fn trace(options: &run::Options) -> Result<ExitCode> {

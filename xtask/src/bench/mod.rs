@@ -264,7 +264,6 @@ impl Setups {
     ) -> Result<Vec<String>> {
         let until = Until {
             limit: Some(self.limit),
-            enough: None,
             ..Until::default()
         };
         let step = format!("bench, {name}");

@@ -6,7 +6,7 @@ use crate::firmware::{Gic, Optee};
 use crate::image::Profile;
 use crate::packages::Suite;
 use crate::qemu::Machine;
-use crate::session::Script;
+use crate::script::Script;
 
 /// One machine started once, and what its console must say.
 pub struct Case {

@@ -3,6 +3,7 @@
 mod case;
 mod cases;
 mod host;
+mod judge;
 mod passthrough;
 
 use std::fs;
@@ -19,10 +20,10 @@ use crate::guest;
 use crate::image::{self, Profile};
 use crate::packages::Packages;
 use crate::qemu::{self, Files, Machine};
-use crate::session::{self, Ended, Mode, Outcome, RunDir, Until};
+use crate::session::{self, Mode, RunDir, Until};
 use crate::toolchain::Toolchain;
 use crate::{check, command, fuzz};
-use case::{Boots, Case, Expect};
+use case::{Boots, Case};
 
 /// How long to fuzz, always from the same seed.
 const FUZZ_SECONDS: u32 = 60;
@@ -177,16 +178,16 @@ impl Bench {
             machine.residue = Some(path);
         }
         let files = self.files(case, &machine, &dir)?;
-        let enough =
-            |lines: &[String]| case.waits_for_lines_only() && missing(case, lines).is_empty();
+        let progress = |lines: &[String], touched: &[usize]| judge::progress(case, lines, touched);
         let until = Until {
             script: case.types,
             limit: Some(Duration::from_secs(case.seconds)),
-            enough: Some(&enough),
+            names: names(case)?,
+            judge: Some(&progress),
             ..Until::default()
         };
         let outcome = session::run(&machine, &files, &dir, &until, Mode::Captured)?;
-        let mut verdict = judge(case, &outcome);
+        let mut verdict = judge::verdict(case, &outcome);
         if let (Ok(_), Some(disk)) = (&verdict, &machine.disk) {
             verdict = passthrough::check(disk).map(|()| String::new());
         }
@@ -224,6 +225,18 @@ impl Bench {
     }
 }
 
+/// The names of the guests, in their order.
+fn names(case: &Case) -> Result<Vec<String>> {
+    match case.boots {
+        Boots::Linux(_) => bundle::guest_names(&bundle::default_manifest()),
+        Boots::Manifest(text) => bundle::names_in(text),
+        Boots::TestGuest(name) => bundle::names_in(&cases::test_guest_manifest(name)),
+        Boots::DamagedManifest | Boots::Bytes(_) | Boots::NoBundle | Boots::Bare(_) => {
+            Ok(Vec::new())
+        }
+    }
+}
+
 fn bundle(case: &Case, foreign: &Foreign) -> Result<Option<Vec<u8>>> {
     let changes = Changes {
         vcpus: case.vcpus,
@@ -257,183 +270,4 @@ fn damaged_manifest() -> Result<Vec<u8>> {
         b"version = 1: the source, not the compiled tree",
     )?;
     Ok(archive.finish()?)
-}
-
-/// What is said of each expected line that is not there, or not often enough.
-fn missing(case: &Case, lines: &[String]) -> Vec<String> {
-    let times = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
-    let problem = |expect: &Expect| match *expect {
-        Expect::Line(text) | Expect::Shown(text) if times(text) == 0 => {
-            Some(format!("no line with {text:?}"))
-        }
-        Expect::Times(least, text) if times(text) < least => Some(format!(
-            "{} lines with {text:?}, fewer than {least}",
-            times(text)
-        )),
-        Expect::Sum(least, text) if sum(lines, text) < least => Some(format!(
-            "{}{text} in all, fewer than {least}",
-            sum(lines, text)
-        )),
-        Expect::Same(text) if !is_same(lines, text) => {
-            Some(format!("not twice the same line with {text:?}"))
-        }
-        _ => None,
-    };
-    case.expect.iter().filter_map(problem).collect()
-}
-
-/// The sum of the numbers right before `text`.
-fn sum(lines: &[String], text: &str) -> usize {
-    let before = lines.iter().filter_map(|line| line.split_once(text));
-    let numbers = before.filter_map(|(before, _)| before.rsplit(' ').next()?.parse::<usize>().ok());
-    numbers.sum()
-}
-
-/// Whether at least two lines contain `text`, and are the same.
-fn is_same(lines: &[String], text: &str) -> bool {
-    let mut found = lines.iter().filter(|line| line.contains(text));
-    let first = found.next();
-    let more: Vec<_> = found.collect();
-    !more.is_empty() && more.iter().all(|line| Some(*line) == first)
-}
-
-fn judge(case: &Case, outcome: &Outcome) -> Result<String> {
-    let mut wrong = missing(case, &outcome.lines);
-    for expect in case.expect {
-        match expect {
-            Expect::Line(_) | Expect::Shown(_) | Expect::Times(..) => {}
-            Expect::Sum(..) | Expect::Same(_) => {}
-            Expect::Absent(text) => {
-                let found = outcome.lines.iter().filter(|line| line.contains(text));
-                wrong.extend(found.map(|line| format!("a line that must not be: {line:?}")));
-            }
-            Expect::Between(from, to, text) => {
-                let after = outcome.lines.iter().skip_while(|line| !line.contains(from));
-                let between: Vec<_> = after.take_while(|line| !line.contains(to)).collect();
-                if between.is_empty() {
-                    wrong.push(format!("no line with {from:?}"));
-                }
-                let found = between.iter().find(|line| line.contains(text));
-                wrong.extend(found.map(|line| format!("a line that must not be there: {line:?}")));
-            }
-            Expect::Statuses(statuses) if outcome.statuses != *statuses => {
-                wrong.push(format!(
-                    "guests' exit statuses {:?}, not {statuses:?}",
-                    outcome.statuses
-                ));
-            }
-            Expect::Statuses(_) => {}
-            Expect::Off if !matches!(outcome.ended, Ended::Off | Ended::Over) => {
-                wrong.push(format!("the machine did not go off: {:?}", outcome.ended));
-            }
-            Expect::Off => {}
-        }
-    }
-    if outcome.ended == Ended::TimeLimit && wrong.is_empty() {
-        wrong.push("the time limit was reached".into());
-    }
-    if !wrong.is_empty() {
-        let last = outcome
-            .lines
-            .iter()
-            .rev()
-            .find(|line| !line.trim().is_empty());
-        wrong.push(format!(
-            "the last line was {:?}",
-            last.map_or("", |line| line)
-        ));
-        bail!("{}", wrong.join("; "));
-    }
-    Ok(shown(case, &outcome.lines))
-}
-
-/// The lines that a run's result comes with.
-fn shown(case: &Case, lines: &[String]) -> String {
-    let wanted = case.expect.iter().filter_map(|expect| match expect {
-        Expect::Shown(text) => {
-            let line = lines.iter().find(|line| line.contains(text))?;
-            Some(line.trim().to_owned())
-        }
-        Expect::Sum(_, text) => Some(format!("{}{text}", sum(lines, text))),
-        _ => None,
-    });
-    let wanted: Vec<String> = wanted.collect();
-    wanted.join("; ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn outcome(lines: &[&str], statuses: &[i32], ended: Ended) -> Outcome {
-        let lines = lines.iter().map(|line| (*line).to_owned()).collect();
-        Outcome {
-            lines,
-            statuses: statuses.to_vec(),
-            ended,
-        }
-    }
-
-    const CASE: Case = Case {
-        expect: &[
-            Expect::Line("good"),
-            Expect::Shown("all"),
-            Expect::Absent("panic"),
-            Expect::Between("good", "end", "noise"),
-            Expect::Times(1, "all"),
-            Expect::Sum(2, " good"),
-            Expect::Same("same"),
-            Expect::Statuses(&[0]),
-            Expect::Off,
-        ],
-        ..case::BASE
-    };
-
-    #[test]
-    fn what_is_expected_passes() {
-        let lines = &["all: 1 good", "1 good", "same", "same"];
-        let shown = judge(&CASE, &outcome(lines, &[0], Ended::Off));
-        assert_eq!(shown.unwrap(), "all: 1 good; 2 good");
-    }
-
-    #[test]
-    fn every_expectation_can_fail() {
-        let fails = |lines: &[&str], statuses: &[i32], ended, why: &str| {
-            let text = judge(&CASE, &outcome(lines, statuses, ended))
-                .unwrap_err()
-                .to_string();
-            assert!(text.contains(why), "{text}");
-        };
-        fails(&["bad"], &[0], Ended::Off, "no line with \"good\"");
-        fails(&["good"], &[0], Ended::Off, "no line with \"all\"");
-        fails(
-            &["good", "panicked"],
-            &[0],
-            Ended::Off,
-            "must not be: \"panicked\"",
-        );
-        fails(
-            &["good", "noise", "end"],
-            &[0],
-            Ended::Off,
-            "must not be there: \"noise\"",
-        );
-        fails(&["good"], &[1], Ended::Off, "exit statuses [1]");
-        fails(&["good"], &[], Ended::Off, "exit statuses []");
-        fails(&["good"], &[0], Ended::Off, "0 lines with \"all\"");
-        fails(&["1 good", "good"], &[0], Ended::Off, "1 good in all");
-        fails(&["same"], &[0], Ended::Off, "not twice the same");
-        fails(&["same", "same 2"], &[0], Ended::Off, "not twice the same");
-        fails(&["good"], &[0], Ended::TimeLimit, "did not go off");
-    }
-
-    #[test]
-    fn time_limit_fails_a_case_that_waits_for_lines() {
-        let case = Case {
-            expect: &[Expect::Line("good")],
-            ..case::BASE
-        };
-        assert!(judge(&case, &outcome(&["good"], &[], Ended::Enough)).is_ok());
-        assert!(judge(&case, &outcome(&["good"], &[], Ended::TimeLimit)).is_err());
-    }
 }

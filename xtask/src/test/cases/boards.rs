@@ -3,7 +3,7 @@
 use super::{GUEST, LINUX, NO_TEE, OK, PANIC, QUIET, manifest};
 use crate::boards::{Board, Loader};
 use crate::firmware::{Gic, Optee};
-use crate::session::{Script, once};
+use crate::script::{Script, guest, once};
 use crate::test::case::Expect::{Absent, Line, Off};
 use crate::test::case::{Boots, Case};
 
@@ -11,7 +11,7 @@ use crate::test::case::{Boots, Case};
 const TYPED: &str = "test ! -e /dev/tee0 && test $(nproc) = 2 && echo ready; \
     read word </dev/console; test $word = typed";
 
-const TYPES: Script = &[once("ready", "typed\r")];
+const TYPES: Script = &[once(guest("linux", "ready\r\n"), "typed\r")];
 /// As many cores as are used, and a guest that has them all.
 const EIGHT_CORES: Case = Case {
     smp: 8,

@@ -5,7 +5,7 @@ use crate::bundle::Conduit;
 use crate::firmware::{Gic, Optee};
 use crate::image::Profile;
 use crate::packages::Suite;
-use crate::session::{Script, once};
+use crate::script::{Script, guest, hypervisor, once};
 use crate::test::case::Expect::{Absent, Line, Off, Times};
 use crate::test::case::{Boots, Case};
 
@@ -15,14 +15,17 @@ const NOTIFIED: &str = "sleep 4; dmesg | grep optee: ; \
 
 /// The operator follows a guest's calls, then looks back at the newest.
 const OBSERVER: Script = &[
-    once("~ # ", "\x1dmfollow 1\rquit\r"),
+    once(guest("linux", "~ # "), "\x1dmfollow 1\rquit\r"),
     once(
-        "its calls to OP-TEE are shown",
+        hypervisor("its calls to OP-TEE are shown"),
         "xtest -l 0 -t regression 1004\r",
     ),
-    once("TEE test application done", "\x1dmfollow 1\r"),
-    once("are no longer shown", "trace linux\r"),
-    once("ended: 0x0", "stop 1\r"),
+    once(
+        guest("linux", "TEE test application done"),
+        "\x1dmfollow 1\r",
+    ),
+    once(hypervisor("are no longer shown"), "trace linux\r"),
+    once(hypervisor("ended: 0x0"), "stop 1\r").anew(),
 ];
 
 /// The runs.

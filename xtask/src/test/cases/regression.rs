@@ -2,7 +2,7 @@
 
 use super::{OK, PANIC, QUIET, manifest};
 use crate::image::Profile;
-use crate::session::{Script, Step, once};
+use crate::script::{Script, Step, guest, hypervisor, once};
 use crate::test::case::Expect::{Absent, Line, Off, Same, Shown, Statuses, Sum, Times};
 use crate::test::case::{BASE, Boots, Case};
 
@@ -37,20 +37,19 @@ const TWO: Case = Case {
 
 /// The victim is restarted at random points until Linux is through, then stopped for good.
 const KILLER: Script = &[
-    once("victim| guest: 2 vCPUs", "\x1dmmemory\r"),
-    once("guests have 272 MiB", "reset victim\r"),
+    once(guest("victim", "guest: 2 vCPUs"), "\x1dmmemory\r"),
+    once(hypervisor("guests have 272 MiB"), "reset victim\r"),
     Step {
-        said: "victim: restarted",
-        keys: "reset victim\r",
         times: 100,
-        until: "108 test cases of which",
+        until: Some(guest("linux", "108 test cases of which")),
         delay: 1500,
+        ..once(hypervisor("victim: restarted"), "reset victim\r")
     },
-    once("victim: restarted", "stop victim\r"),
-    once("victim: off", "memory\r"),
-    once("guests have 272 MiB", "tee victim\r"),
-    once("victim: 0 of 16 calls", "list\r"),
-    once("victim: off, 16 MiB", "quit\rgo\r"),
+    once(hypervisor("victim: restarted"), "stop victim\r"),
+    once(hypervisor("victim: off"), "memory\r"),
+    once(hypervisor("guests have 272 MiB"), "tee victim\r"),
+    once(hypervisor("victim: 0 of 16 calls"), "list\r"),
+    once(hypervisor("victim: off, 16 MiB"), "quit\rgo\r"),
 ];
 
 /// The runs.

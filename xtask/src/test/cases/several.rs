@@ -1,7 +1,7 @@
 //! Several guests at once.
 
 use super::{OK, PANIC, QUIET, manifest};
-use crate::session::{Script, once};
+use crate::script::{Script, guest, hypervisor, once};
 use crate::test::case::Expect::{Absent, Between, Line, Off, Statuses, Times};
 use crate::test::case::{BASE, Boots, Case};
 
@@ -19,46 +19,60 @@ const TWO_LINUX: Case = Case {
 };
 
 /// A session of an operator: both guests' shells, every command of the monitor, errors.
-/// A key to a guest shows its prompt, which may wait for the line that another's prompt holds.
 const OPERATOR: Script = &[
-    once("| ~ # ", "\r"),
-    once("one| ~ # ", "echo first-$((40 + 2))\r"),
-    once("one| first-42", "\x1d2\r"),
-    once("two| ~ # ", "echo second-$((40 + 2))\r"),
-    once("two| second-42", "\x1do"),
-    once("only two's output is shown", "echo alone-$((40 + 2))\r"),
-    once("alone-42", "\x1do"),
-    once("all guests' output is shown", "\x1d?"),
+    once(guest("one", "~ # "), "echo first-$((40 + 2))\r").nudged(),
+    once(guest("one", "first-42"), "\x1d2\r"),
+    once(guest("two", "~ # "), "echo second-$((40 + 2))\r").nudged(),
+    once(guest("two", "second-42"), "\x1do"),
     once(
-        "type to the next guest",
+        hypervisor("only two's output is shown"),
+        "echo alone-$((40 + 2))\r",
+    ),
+    once(guest("two", "alone-42"), "\x1do"),
+    once(hypervisor("all guests' output is shown"), "\x1d?"),
+    once(
+        hypervisor("type to the next guest"),
         "while :; do echo t''ick; sleep 1; done\r",
     ),
-    once("two| tick", "\x1dn"),
-    once("keys go to one", "\x1dm"),
-    once("teevisor> ", "list\r"),
-    once("vCPU 1 on core", "pause two\r"),
-    once("two: paused", "pause two\r"),
-    once("two is paused already", "list\r"),
-    once("2 two: paused", "quit\rsleep 4; echo wait-$((40 + 2))\r"),
-    once("one| wait-42", "\x1dmresume two\r"),
-    once("two: resumed", ""),
-    once("two| tick", "memory\r"),
-    once("guests have 512 MiB", "tee\r"),
-    once("two: 0 of 16 calls", "help\r"),
-    once("close the monitor", "lsit\r"),
-    once("there is no command", "stop three\r"),
-    once("there is no guest", "focus two\r"),
-    once("keys go to two", "pause two\r"),
-    once("two: paused", "reset two\r"),
-    once("teevisor: two: restarted", "quit\r"),
-    once("two| ~ # ", "echo third-$((40 + 2))\r"),
-    once("two| third-42", "\x1dmlist\r"),
-    once("2 two: running, 256 MiB of RAM, restarts: 1", "stop two\r"),
-    once("teevisor: two: off", "reset two\r"),
-    once("two is off", "start two\r"),
-    once("teevisor: two: restarted", "quit\r"),
-    once("two| ~ # ", "echo fourth-$((40 + 2)); poweroff -f\r"),
-    once("teevisor: two: off", "\x1dmstop one\r"),
+    once(guest("two", "tick"), "\x1dn"),
+    once(hypervisor("keys go to one"), "\x1dm").anew(),
+    once(hypervisor("teevisor> "), "list\r"),
+    once(hypervisor("vCPU 1 on core"), "pause two\r"),
+    once(hypervisor("two: paused"), "pause two\r"),
+    once(hypervisor("two is paused already"), "list\r"),
+    once(
+        hypervisor("2 two: paused"),
+        "quit\recho stands; sleep 4; echo wait-$((40 + 2))\r",
+    ),
+    once(guest("one", "wait-42"), "\x1dmresume two\r"),
+    once(hypervisor("two: resumed"), ""),
+    once(guest("two", "tick"), "memory\r").anew(),
+    once(hypervisor("guests have 512 MiB"), "tee\r"),
+    once(hypervisor("two: 0 of 16 calls"), "help\r"),
+    once(hypervisor("close the monitor"), "lsit\r"),
+    once(hypervisor("there is no command"), "stop three\r"),
+    once(hypervisor("there is no guest"), "focus two\r"),
+    once(hypervisor("keys go to two"), "pause two\r"),
+    once(hypervisor("two: paused"), "reset two\r"),
+    once(hypervisor("teevisor: two: restarted"), "quit\r"),
+    once(guest("two", "~ # "), "echo third-$((40 + 2))\r")
+        .anew()
+        .nudged(),
+    once(guest("two", "third-42"), "\x1dmlist\r"),
+    once(
+        hypervisor("2 two: running, 256 MiB of RAM, restarts: 1"),
+        "stop two\r",
+    ),
+    once(hypervisor("teevisor: two: off"), "reset two\r"),
+    once(hypervisor("two is off"), "start two\r"),
+    once(hypervisor("teevisor: two: restarted"), "quit\r"),
+    once(
+        guest("two", "~ # "),
+        "echo fourth-$((40 + 2)); poweroff -f\r",
+    )
+    .anew()
+    .nudged(),
+    once(hypervisor("teevisor: two: off"), "\x1dmstop one\r"),
 ];
 
 /// The runs.
@@ -111,7 +125,7 @@ pub const CASES: &[Case] = &[
             Line("two| second-42"),
             Line("alone-42"),
             Absent("| alone-42"),
-            Between("two is paused already", "two: resumed", "two| tick"),
+            Between("one| stands", "two: resumed", "two| tick"),
             Line("two| third-42"),
             Line("two| fourth-42"),
             Line("teevisor: 1 one: running, 256 MiB of RAM, restarts: 0"),
