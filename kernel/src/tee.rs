@@ -204,6 +204,7 @@ fn limits(tee: &manifest::Tee<'_>) -> Limits {
         calls: tee.max_calls as u16,
         buffers: tee.max_buffers as u16,
         pages,
+        sessions: tee.max_sessions as u16,
         // All of the quota in one buffer, and a page for each other list under way.
         list_frames: (pages.div_ceil(mediator::abi::LIST_ENTRIES as u32) + tee.max_calls) as u16,
     }
@@ -241,6 +242,12 @@ impl Tee {
             policy: policy(settings),
             notifications: notifications && settings.notifications,
         };
+        if config.policy == TaPolicy::Any {
+            let name = guest.name;
+            info!(
+                "guest {name} may open every trusted application: see allow and deny in docs/manifest.md"
+            );
+        }
         let limits = config.limits;
         let client = NonZeroU16::MIN.saturating_add(id.0);
         let Some(pool) = allocate(limits.frames() as u64 * PAGE_SIZE) else {

@@ -312,6 +312,7 @@ mod tests {
             buffers: 4,
             pages: 64,
             list_frames: 1,
+            sessions: 1,
         })
     }
 
@@ -355,6 +356,7 @@ mod tests {
             buffers: 4,
             pages: 4000,
             list_frames: 1,
+            sessions: 1,
         };
         let mut buffers = Buffers::new(&limits);
         for sizes in [

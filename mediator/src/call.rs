@@ -4,7 +4,7 @@ use addr::{Ipa, PAGE_SIZE};
 
 use crate::abi::{HEADER_WORDS, PARAM_WORDS, RPC_ARG_BYTES, attr, cmd, func, ret, tee};
 use crate::buffers::{BufferId, Kind};
-use crate::config::{Limits, TaPolicy, Uuid};
+use crate::config::{TaPolicy, Uuid};
 use crate::guest::{Guest, Turn};
 use crate::host::{Frames, Memory, Trace, What};
 use crate::message::{MAX_PARAMS, Shape, Window, high, low, pack, words};
@@ -285,7 +285,7 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
         if count < 2 {
             return Err(BAD_PARAMETERS);
         }
-        if self.guest.sessions.len() >= Limits::SESSIONS {
+        if self.guest.sessions.len() >= usize::from(self.guest.config.limits.fitted().sessions) {
             return Err(Refusal::Result(tee::OUT_OF_MEMORY));
         }
         if self.guest.config.policy == TaPolicy::Any {

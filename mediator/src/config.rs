@@ -23,6 +23,8 @@ pub struct Limits {
     pub buffers: u16,
     /// Pages of 4 KiB in shared buffers at once, at most [`Limits::MAX_PAGES`].
     pub pages: u32,
+    /// Sessions open at once, at most [`Limits::MAX_SESSIONS`].
+    pub sessions: u16,
     /// Shadow pages for page lists: one for every 511 pages of the largest buffer, and one more
     /// for each list that is translated at the same time.
     pub list_frames: u16,
@@ -35,8 +37,8 @@ impl Limits {
     pub const MAX_BUFFERS: u16 = 32_768;
     /// Most shared pages at once: 8 GiB.
     pub const MAX_PAGES: u32 = 1 << 21;
-    /// Sessions open at once.
-    pub const SESSIONS: usize = 256;
+    /// Most sessions open at once.
+    pub const MAX_SESSIONS: u16 = 256;
     /// Most shadow pages for lists.
     pub const MAX_LIST_FRAMES: u16 = 8_192;
 
@@ -62,13 +64,14 @@ impl Limits {
             calls: self.calls.clamp(1, Self::MAX_CALLS),
             buffers: self.buffers.min(Self::MAX_BUFFERS),
             pages: self.pages.min(Self::MAX_PAGES),
+            sessions: self.sessions.min(Self::MAX_SESSIONS),
             list_frames: self.list_frames.min(Self::MAX_LIST_FRAMES),
         }
     }
 }
 
 impl Default for Limits {
-    /// 16 calls, 1,100 buffers, 128 MiB shared, any one buffer up to 64 MiB with room for the
+    /// 16 calls, 1,100 buffers, 256 sessions, 128 MiB shared, any one buffer up to 64 MiB with room for the
     /// lists of other calls.
     fn default() -> Self {
         let largest = 64 * 256_u16;
@@ -76,6 +79,7 @@ impl Default for Limits {
             calls: 16,
             buffers: 1_100,
             pages: 128 * 256,
+            sessions: Self::MAX_SESSIONS,
             list_frames: largest.div_ceil(LIST_ENTRIES as u16) + 15,
         }
     }

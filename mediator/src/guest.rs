@@ -114,12 +114,14 @@ pub(crate) fn heap_blocks(limits: &Limits) -> [usize; 7] {
     let [records, buckets, pages, links] = Buffers::heap_blocks(limits);
     let lists = usize::from(limits.list_frames) * size_of::<u16>();
     let calls = usize::from(limits.calls) * size_of::<Call>();
-    let sessions = SESSIONS * size_of::<u32>();
+    let sessions = session_room(limits) * size_of::<u32>();
     [records, buckets, pages, links, lists, calls, sessions]
 }
 
 /// Room for sessions: each call under way may end with one more than the quota.
-const SESSIONS: usize = Limits::SESSIONS + Limits::MAX_CALLS as usize;
+fn session_room(limits: &Limits) -> usize {
+    usize::from(limits.sessions) + usize::from(limits.calls)
+}
 
 impl<T: Trace> Guest<T> {
     /// Lays out a guest whose id towards OP-TEE is `client`. No two guests may share one.
@@ -135,7 +137,7 @@ impl<T: Trace> Guest<T> {
             inside: 0,
             buffers: Buffers::new(&limits),
             lists: ListFrames::new(&limits),
-            sessions: Vec::with_capacity(SESSIONS),
+            sessions: Vec::with_capacity(session_room(&limits)),
             notified: false,
             counters: Counters::default(),
             scratch: Scratch::default(),

@@ -4,7 +4,6 @@
 mod common;
 
 use common::{BOTH, DONE, REFUSED, get_time, outcome, resume, start};
-use mediator::Limits;
 use mediator::abi::{cmd, ret, tee};
 use mediator_model::{Act, Client, Entered, Message, World};
 
@@ -139,12 +138,12 @@ fn h27_a_session_whose_opening_failed_is_not_named() {
 #[test]
 fn h27_there_is_a_quota_of_sessions_and_a_new_life_begins_without() {
     let (mut world, mut client) = start(common::BOTH[0]);
-    for _ in 1..Limits::SESSIONS {
+    for _ in 1..common::small().limits.sessions {
         assert_eq!(outcome(client.call(&mut world, &open())), DONE);
     }
     let full = (ret::OK, tee::OUT_OF_MEMORY, tee::ORIGIN_COMMS);
     assert_eq!(outcome(client.call(&mut world, &open())), full);
-    let close = naming(cmd::CLOSE_SESSION, 100);
+    let close = naming(cmd::CLOSE_SESSION, 20);
     assert_eq!(outcome(client.call(&mut world, &close)), DONE);
     assert_eq!(outcome(client.call(&mut world, &open())), DONE);
     assert_eq!(outcome(client.call(&mut world, &open())), full);

@@ -166,6 +166,7 @@ fn run(
         buffers: 4,
         pages: 1300,
         list_frames: 4,
+        ..Limits::default()
     };
     let mut world = World::new(
         Config {

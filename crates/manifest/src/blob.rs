@@ -170,6 +170,7 @@ impl<'a> Tee<'a> {
             "max-calls",
             "max-buffers",
             "max-shared",
+            "max-sessions",
             "allow",
             "deny",
         ])?;
@@ -182,6 +183,7 @@ impl<'a> Tee<'a> {
             max_calls: table.cell("max-calls")?,
             max_buffers: table.cell("max-buffers")?,
             max_shared: table.size("max-shared")?,
+            max_sessions: table.cell("max-sessions")?,
             allow: table.uuids("allow")?,
             deny: table.uuids("deny")?,
         })

@@ -109,6 +109,8 @@ pub struct Tee<'a> {
     pub max_buffers: u32,
     /// Most shared bytes at once, a multiple of 4 KiB.
     pub max_shared: u64,
+    /// Most sessions with trusted applications open at once.
+    pub max_sessions: u32,
     /// The only trusted applications that it may open, in the order of an RFC 4122 UUID's
     /// bytes; empty: all but those denied.
     pub allow: &'a [[u8; 16]],

@@ -1,5 +1,6 @@
 //! docs/manifest.md says what the code does.
 use manifest::host::compile;
+use manifest::host::groups::{GROUPS, SHARED};
 use manifest::{Conduit, Dialect, Manifest, Policy};
 
 const DOCS: &str = include_str!("../../../docs/manifest.md");
@@ -40,6 +41,26 @@ fn every_key_has_a_row() {
     }
 }
 
+/// The table of groups in the reference: a row for each application.
+#[test]
+fn every_application_of_a_group_has_a_row() {
+    for shared in SHARED {
+        let uuid = format!("{:032x}", shared.uuid);
+        let (a, rest) = uuid.split_at(8);
+        let [b, c, d, e] = [&rest[..4], &rest[4..8], &rest[8..12], &rest[12..]];
+        let group = format!("{:?}", shared.kind).to_lowercase();
+        let name = shared.name;
+        let row = format!(
+            "| `{name}` | `{a}-{b}-{c}-{d}-{e}` | `{group}` | {} |",
+            shared.can
+        );
+        assert!(DOCS.contains(&row), "the reference lacks\n{row}");
+    }
+    for group in GROUPS {
+        assert!(DOCS.contains(&format!("| `\"{}\"` |", group.name)));
+    }
+}
+
 #[test]
 fn defaults_are_as_documented() {
     let text =
@@ -76,5 +97,6 @@ fn defaults_are_as_documented() {
     default("max-calls", &tee.max_calls.to_string());
     default("max-buffers", &tee.max_buffers.to_string());
     default("max-shared", &format!("`\"{}MiB\"`", tee.max_shared >> 20));
+    default("max-sessions", &tee.max_sessions.to_string());
     assert!(tee.allow.is_empty() && tee.deny.is_empty());
 }

@@ -195,6 +195,12 @@ fn broken_rules_are_shown_with_their_line() {
             13,
             "guest a: tee.max-shared must be a multiple of 4KiB, at least 4KiB and at most 8GiB",
         ),
+        (
+            "max-calls = 4",
+            "max-sessions = 257",
+            13,
+            "guest a: tee.max-sessions must be from 1 to 256",
+        ),
     ];
     for (from, to, line, message) in cases {
         let error = after(from, to);
@@ -287,6 +293,14 @@ fn sizes_and_uuids_say_how_they_are_written() {
     ] {
         assert!(uuid(wrong).contains("is no UUID: write it as"), "{wrong}");
     }
+}
+
+#[test]
+fn an_unknown_group_is_named_and_the_known_ones_listed() {
+    let error = after("max-calls = 4", "deny = [\"boards\"]");
+    let said = "manifest, line 13: \"boards\" is no group of trusted applications: \
+                there are \"board\", \"hardware\", \"storage\", \"diagnostics\"";
+    assert!(error.starts_with(said), "{error}");
 }
 
 #[test]

@@ -45,6 +45,7 @@ fn good() -> (Properties, Properties) {
         ("max-calls", vec![0, 0, 0, 4]),
         ("max-buffers", vec![0, 0, 0, 4]),
         ("max-shared", 4096_u64.to_be_bytes().to_vec()),
+        ("max-sessions", vec![0, 0, 0, 4]),
     ];
     (guest, tee)
 }
@@ -114,6 +115,7 @@ fn every_rule_is_applied_again() {
     assert!(
         tee_with("max-shared", &[0xff; 8]).contains("tee.max-shared must be a multiple of 4KiB")
     );
+    assert!(tee_with("max-sessions", &[0; 4]).contains("tee.max-sessions must be from 1 to 256"));
     assert!(tee_with("allow", &[0; 16 * 65]).contains("tee.allow must have at most 64 UUIDs"));
     let name = Manifest::parse(&write("UPPER", &good()))
         .unwrap_err()
@@ -158,8 +160,8 @@ fn an_unknown_key_is_never_passed_over() {
         |key| format!("guest a: unknown key {key}: make the bundle with this teevisor's own xtask");
     assert_eq!(guest_with("smmu", &[0, 0, 0, 1]), message("smmu"));
     assert_eq!(
-        tee_with("max-sessions", &[0, 0, 0, 1]),
-        message("max-sessions")
+        tee_with("max-threads", &[0, 0, 0, 1]),
+        message("max-threads")
     );
 }
 

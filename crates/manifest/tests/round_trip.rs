@@ -26,6 +26,7 @@ notifications = false
 max-calls = 3
 max-buffers = 7
 max-shared = "1GiB"
+max-sessions = 9
 allow = ["8aaaf200-2450-11e4-abe2-0002a5d5c51b"]
 
 [[guest]]
@@ -70,6 +71,7 @@ fn every_key_arrives() {
             max_calls: 3,
             max_buffers: 7,
             max_shared: 1 << 30,
+            max_sessions: 9,
             allow: &UUID,
             deny: &[],
         }),
@@ -127,4 +129,39 @@ fn a_bundle_holds_the_manifest_first_and_each_file_once() {
             0
         );
     }
+}
+
+/// The first guest's list of what it may not open.
+fn denied(list: &str) -> Vec<[u8; 16]> {
+    let text = format!(
+        "version = 1\n[[guest]]\nname = \"a\"\nvcpus = 1\nmemory = \"2MiB\"\nkernel = \"k\"\n\
+         tee = {{ deny = [{list}] }}"
+    );
+    let blob = compile(&text).unwrap().blob;
+    let manifest = Manifest::parse(&blob).unwrap();
+    manifest.guests()[0].tee.unwrap().deny.to_vec()
+}
+
+#[test]
+fn h34_a_group_stands_for_its_uuids() {
+    const SCMI: u128 = 0xa8cf_e406_d4f5_4a2e_9f8d_a25d_c754_c099;
+    const BSEC: u128 = 0x94cf_71ad_80e6_40b5_a7c6_3dc5_01eb_2803;
+    let board = denied("\"board\"");
+    for uuid in [SCMI, BSEC] {
+        assert!(board.contains(&uuid.to_be_bytes()), "{uuid:x}");
+    }
+    assert_eq!(board.len(), manifest::host::groups::SHARED.len());
+    let parts = denied("\"hardware\", \"storage\", \"diagnostics\"");
+    assert_eq!(parts, board);
+}
+
+#[test]
+fn groups_and_uuids_go_together_and_each_comes_up_once() {
+    let scmi = "\"a8cfe406-d4f5-4a2e-9f8d-a25dc754c099\"";
+    let other = "\"8aaaf200-2450-11e4-abe2-0002a5d5c51b\"";
+    let board = denied("\"board\"");
+    assert_eq!(denied(&format!("{scmi}, \"board\"")).len(), board.len());
+    let more = denied(&format!("\"board\", {other}, {other}"));
+    assert_eq!(more.len(), board.len() + 1);
+    assert_eq!(more.last(), Some(&UUID[0]));
 }

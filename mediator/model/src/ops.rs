@@ -182,6 +182,7 @@ pub fn play(style: u8, ops: &[Op]) -> Played {
         buffers: 5,
         pages: 2500,
         list_frames: 7,
+        ..Limits::default()
     };
     let config = Config {
         dialect,

@@ -14,6 +14,7 @@ pub fn small() -> Config {
         buffers: 8,
         pages: 2048,
         list_frames: 4,
+        sessions: 40,
     };
     Config {
         limits,

@@ -2,6 +2,7 @@
 
 mod bundle;
 mod cpio;
+pub mod groups;
 mod images;
 mod source;
 mod writer;

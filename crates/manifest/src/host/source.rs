@@ -1,5 +1,6 @@
 //! The manifest as users write it.
 
+use super::groups;
 use crate::{Conduit, Devices, Dialect, Guest, Policy, Problem, Tee, VERSION, Watchdog};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::fmt;
@@ -130,6 +131,7 @@ struct TeeSource {
     max_buffers: u32,
     #[serde(deserialize_with = "size")]
     max_shared: u64,
+    max_sessions: u32,
     #[serde(deserialize_with = "some_uuids")]
     allow: Vec<[u8; 16]>,
     #[serde(deserialize_with = "uuids")]
@@ -145,6 +147,7 @@ impl Default for TeeSource {
             max_calls: 16,
             max_buffers: 1100,
             max_shared: 128 << 20,
+            max_sessions: 256,
             allow: Vec::new(),
             deny: Vec::new(),
         }
@@ -205,6 +208,7 @@ impl TeeSource {
             max_calls: self.max_calls,
             max_buffers: self.max_buffers,
             max_shared: self.max_shared,
+            max_sessions: self.max_sessions,
             allow: &self.allow,
             deny: &self.deny,
         }
@@ -273,16 +277,37 @@ fn devices<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     Ok(names.join("\0"))
 }
 
+/// UUIDs, and names of groups that stand for several; each UUID comes up once.
 fn uuids<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<[u8; 16]>, D::Error> {
-    let texts = Vec::<String>::deserialize(from)?;
-    let uuid = |text: String| {
-        uuid(&text).ok_or_else(|| {
-            D::Error::custom(format!(
-                "{text:?} is no UUID: write it as \"8aaaf200-2450-11e4-abe2-0002a5d5c51b\""
+    let mut list = Vec::new();
+    for text in Vec::<String>::deserialize(from)? {
+        for uuid in named(&text).map_err(D::Error::custom)? {
+            if !list.contains(&uuid) {
+                list.push(uuid);
+            }
+        }
+    }
+    Ok(list)
+}
+
+/// What an entry of `allow` or `deny` stands for: one UUID, or those of a group.
+fn named(text: &str) -> Result<Vec<[u8; 16]>, String> {
+    if let Some(group) = groups::find(text) {
+        return Ok(group.collect());
+    }
+    match uuid(text) {
+        Some(uuid) => Ok(vec![uuid]),
+        None if text.starts_with(|c: char| c.is_ascii_lowercase()) && !text.contains('-') => {
+            Err(format!(
+                "{text:?} is no group of trusted applications: there are {}",
+                groups::names()
             ))
-        })
-    };
-    texts.into_iter().map(uuid).collect()
+        }
+        None => Err(format!(
+            "{text:?} is no UUID: write it as \"8aaaf200-2450-11e4-abe2-0002a5d5c51b\", or a group: {}",
+            groups::names()
+        )),
+    }
 }
 
 /// A list that means "these alone" is not empty: without any, it would mean "all".
