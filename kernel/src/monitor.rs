@@ -41,10 +41,17 @@ pub fn start() {
     operator.focus(0);
 }
 
+/// Takes what the UART has received.
+pub fn take_input() {
+    while let Some(byte) = console::receive() {
+        typed(byte);
+    }
+}
+
 /// A byte that the UART received. It is cold, so that it is not inlined into the path of a
 /// guest's interrupts.
 #[cold]
-pub fn typed(byte: u8) {
+fn typed(byte: u8) {
     let mut operator = OPERATOR.lock();
     match operator.keyboard.feed(byte) {
         Event::Nothing => return,

@@ -248,9 +248,7 @@ pub fn service(mut vcpu: Option<&mut VcpuContext>) -> bool {
 
 fn own_interrupt(controller: &Controller, intid: u32) {
     if Some(intid) == controller.console {
-        while let Some(byte) = console::receive() {
-            monitor::typed(byte);
-        }
+        monitor::take_input();
     } else if Some(intid) == controller.optee {
         vm::all().iter().for_each(vm::Vm::notify_from_tee);
     }

@@ -19,7 +19,9 @@ const TWO_LINUX: Case = Case {
 };
 
 /// A session of an operator: both guests' shells, every command of the monitor, errors.
+/// The first key comes before the hypervisor listens: it must not be deaf to those that follow.
 const OPERATOR: Script = &[
+    once(hypervisor("NOTICE:  BL31"), "\r"),
     once(guest("one", "~ # "), "echo first-$((40 + 2))\r").nudged(),
     once(guest("one", "first-42"), "\x1d2\r"),
     once(guest("two", "~ # "), "echo second-$((40 + 2))\r").nudged(),

@@ -1,0 +1,271 @@
+//! System registers by their names in the Arm ARM: those of aarch64-cpu, and here the ones that it
+//! lacks.
+//!
+//! A register's fields are in the module of its name. Writing one is safe to the compiler, and so
+//! this module is `arch`'s own: who writes a register that decides what memory a core reaches, or
+//! where it goes on, does so in an `unsafe fn` that says why it may.
+//!
+//! Neither reads nor writes order accesses to memory: where that matters there are the barriers of
+//! [`super::barrier`].
+
+pub use aarch64_cpu::registers::*;
+use tock_registers::register_bitfields;
+
+register_bitfields! {u64,
+    /// CPTR_EL2 with HCR_EL2.E2H = 0 (DDI 0487 D19.2.34).
+    pub Cptr [
+        /// Traps the activity monitors.
+        TAM OFFSET(30) NUMBITS(1) [],
+        /// Traps accesses to trace registers.
+        TTA OFFSET(20) NUMBITS(1) [],
+        /// RES1, or TSM: traps SME.
+        RES1_12 OFFSET(12) NUMBITS(2) [],
+        /// Traps FP and SIMD.
+        TFP OFFSET(10) NUMBITS(1) [],
+        /// RES1.
+        RES1_9 OFFSET(9) NUMBITS(1) [],
+        /// RES1, or TZ: traps SVE.
+        RES1_0 OFFSET(0) NUMBITS(9) [],
+    ],
+    /// CTR_EL0.
+    pub Ctr [
+        /// Log2 of the words in the smallest data cache line.
+        DminLine OFFSET(16) NUMBITS(4) [],
+    ],
+    /// DCZID_EL0.
+    pub Dczid [
+        /// DC ZVA is prohibited.
+        DZP OFFSET(4) NUMBITS(1) [],
+        /// Log2 of the words in its block.
+        BS OFFSET(0) NUMBITS(4) [],
+    ],
+    /// PMCR_EL0.
+    pub Pmcr [
+        /// Number of event counters.
+        N OFFSET(11) NUMBITS(5) [],
+    ],
+    /// MPAM2_EL2 (DDI 0598).
+    pub Mpam2 [
+        /// Traps EL0's and EL1's accesses to MPAM1_EL1 and MPAM0_EL1.
+        TRAPMPAM OFFSET(48) NUMBITS(2) [],
+    ],
+    /// ICH_VTR_EL2 (IHI 0069H 12.4), with a field that aarch64-cpu lacks.
+    pub IchVtr [
+        /// Number of preemption bits, minus one.
+        PREbits OFFSET(26) NUMBITS(3) [],
+        /// ICH_HCR_EL2.TDIR is there.
+        TDS OFFSET(19) NUMBITS(1) [],
+        /// Number of list registers, minus one.
+        ListRegs OFFSET(0) NUMBITS(5) [],
+    ],
+}
+
+macro_rules! declare {
+    ($($(#[$doc:meta])* $name:ident $(: $fields:ident)? = $asm:literal),* $(,)?) => {$(
+        $(#[$doc])*
+        #[allow(non_camel_case_types)]
+        pub struct $name;
+
+        impl Readable for $name {
+            type T = u64;
+            type R = declare!(@fields $($fields)?);
+
+            #[inline]
+            fn get(&self) -> u64 {
+                let value: u64;
+                // SAFETY: reading one of these registers has no effect on memory or on the flow of
+                // control.
+                unsafe {
+                    core::arch::asm!(
+                        concat!("mrs {}, ", $asm),
+                        out(reg) value,
+                        options(nomem, nostack, preserves_flags)
+                    );
+                }
+                value
+            }
+        }
+
+        impl Writeable for $name {
+            type T = u64;
+            type R = declare!(@fields $($fields)?);
+
+            #[inline]
+            fn set(&self, value: u64) {
+                // SAFETY: as for the registers of aarch64-cpu, see the module's documentation.
+                unsafe {
+                    core::arch::asm!(
+                        concat!("msr ", $asm, ", {}"),
+                        in(reg) value,
+                        options(nostack, preserves_flags)
+                    );
+                }
+            }
+        }
+    )*};
+    (@fields) => { () };
+    (@fields $fields:ident) => { $fields::Register };
+}
+
+/// Registers that are only read.
+macro_rules! declare_read_only {
+    ($($(#[$doc:meta])* $name:ident $(: $fields:ident)? = $asm:literal),* $(,)?) => {$(
+        $(#[$doc])*
+        #[allow(non_camel_case_types)]
+        pub struct $name;
+
+        impl Readable for $name {
+            type T = u64;
+            type R = declare!(@fields $($fields)?);
+
+            #[inline]
+            fn get(&self) -> u64 {
+                let value: u64;
+                // SAFETY: as for those that are written, too.
+                unsafe {
+                    core::arch::asm!(
+                        concat!("mrs {}, ", $asm),
+                        out(reg) value,
+                        options(nomem, nostack, preserves_flags)
+                    );
+                }
+                value
+            }
+        }
+    )*};
+}
+
+declare_read_only!(
+    /// Auxiliary ID.
+    AIDR_EL1 = "S3_1_C0_C0_7",
+    /// Revision ID.
+    REVIDR_EL1 = "revidr_el1",
+    /// Cache type.
+    CTR_EL0: Ctr = "ctr_el0",
+    /// Block of DC ZVA.
+    DCZID_EL0: Dczid = "dczid_el0",
+    /// Performance monitors' control, of which the number of counters is read.
+    PMCR_EL0: Pmcr = "pmcr_el0",
+    /// Type of the virtual GIC CPU interface.
+    ICH_VTR: IchVtr = "ich_vtr_el2",
+    ID_PFR0_EL1 = "S3_0_C0_C1_0",
+    ID_PFR1_EL1 = "S3_0_C0_C1_1",
+    ID_DFR0_EL1 = "S3_0_C0_C1_2",
+    ID_ISAR0_EL1 = "S3_0_C0_C2_0",
+    ID_ISAR1_EL1 = "S3_0_C0_C2_1",
+    ID_ISAR2_EL1 = "S3_0_C0_C2_2",
+    ID_ISAR3_EL1 = "S3_0_C0_C2_3",
+    ID_ISAR4_EL1 = "S3_0_C0_C2_4",
+    ID_ISAR5_EL1 = "S3_0_C0_C2_5",
+    ID_ISAR6_EL1 = "S3_0_C0_C2_7",
+    MVFR0_EL1 = "S3_0_C0_C3_0",
+    MVFR1_EL1 = "S3_0_C0_C3_1",
+    MVFR2_EL1 = "S3_0_C0_C3_2",
+    ID_PFR2_EL1 = "S3_0_C0_C3_4",
+    ID_AA64ISAR2_EL1 = "S3_0_C0_C6_2",
+);
+
+declare!(
+    /// Architectural feature traps, by the fields that it has with HCR_EL2.E2H = 0.
+    CPTR: Cptr = "cptr_el2",
+    /// EL2's own physical timer: its compare value.
+    CNTHP_CVAL_EL2 = "cnthp_cval_el2",
+    /// Hypervisor system traps, of AArch32.
+    HSTR_EL2 = "hstr_el2",
+    /// MIDR_EL1 as EL1 reads it.
+    VPIDR_EL2 = "vpidr_el2",
+    /// What an ESB instruction of EL1 has found (FEAT_RAS).
+    VDISR_EL2 = "S3_4_C12_C1_1",
+    /// FEAT_SME's thread id.
+    TPIDR2_EL0 = "S3_3_C13_C0_5",
+    /// FP control.
+    FPCR = "S3_3_C4_C4_0",
+    /// FP status.
+    FPSR = "S3_3_C4_C4_1",
+    /// Features that are off without it (FEAT_HCX).
+    HCRX_EL2 = "S3_4_C1_C2_2",
+    /// FEAT_MPAM's controls of EL2.
+    MPAM2_EL2: Mpam2 = "S3_4_C10_C5_0",
+);
+
+declare!(
+    DBGBVR0_EL1 = "S2_0_C0_C0_4",
+    DBGBVR1_EL1 = "S2_0_C0_C1_4",
+    DBGBVR2_EL1 = "S2_0_C0_C2_4",
+    DBGBVR3_EL1 = "S2_0_C0_C3_4",
+    DBGBVR4_EL1 = "S2_0_C0_C4_4",
+    DBGBVR5_EL1 = "S2_0_C0_C5_4",
+    DBGBVR6_EL1 = "S2_0_C0_C6_4",
+    DBGBVR7_EL1 = "S2_0_C0_C7_4",
+    DBGBVR8_EL1 = "S2_0_C0_C8_4",
+    DBGBVR9_EL1 = "S2_0_C0_C9_4",
+    DBGBVR10_EL1 = "S2_0_C0_C10_4",
+    DBGBVR11_EL1 = "S2_0_C0_C11_4",
+    DBGBVR12_EL1 = "S2_0_C0_C12_4",
+    DBGBVR13_EL1 = "S2_0_C0_C13_4",
+    DBGBVR14_EL1 = "S2_0_C0_C14_4",
+    DBGBVR15_EL1 = "S2_0_C0_C15_4",
+    DBGBCR0_EL1 = "S2_0_C0_C0_5",
+    DBGBCR1_EL1 = "S2_0_C0_C1_5",
+    DBGBCR2_EL1 = "S2_0_C0_C2_5",
+    DBGBCR3_EL1 = "S2_0_C0_C3_5",
+    DBGBCR4_EL1 = "S2_0_C0_C4_5",
+    DBGBCR5_EL1 = "S2_0_C0_C5_5",
+    DBGBCR6_EL1 = "S2_0_C0_C6_5",
+    DBGBCR7_EL1 = "S2_0_C0_C7_5",
+    DBGBCR8_EL1 = "S2_0_C0_C8_5",
+    DBGBCR9_EL1 = "S2_0_C0_C9_5",
+    DBGBCR10_EL1 = "S2_0_C0_C10_5",
+    DBGBCR11_EL1 = "S2_0_C0_C11_5",
+    DBGBCR12_EL1 = "S2_0_C0_C12_5",
+    DBGBCR13_EL1 = "S2_0_C0_C13_5",
+    DBGBCR14_EL1 = "S2_0_C0_C14_5",
+    DBGBCR15_EL1 = "S2_0_C0_C15_5",
+    DBGWVR0_EL1 = "S2_0_C0_C0_6",
+    DBGWVR1_EL1 = "S2_0_C0_C1_6",
+    DBGWVR2_EL1 = "S2_0_C0_C2_6",
+    DBGWVR3_EL1 = "S2_0_C0_C3_6",
+    DBGWVR4_EL1 = "S2_0_C0_C4_6",
+    DBGWVR5_EL1 = "S2_0_C0_C5_6",
+    DBGWVR6_EL1 = "S2_0_C0_C6_6",
+    DBGWVR7_EL1 = "S2_0_C0_C7_6",
+    DBGWVR8_EL1 = "S2_0_C0_C8_6",
+    DBGWVR9_EL1 = "S2_0_C0_C9_6",
+    DBGWVR10_EL1 = "S2_0_C0_C10_6",
+    DBGWVR11_EL1 = "S2_0_C0_C11_6",
+    DBGWVR12_EL1 = "S2_0_C0_C12_6",
+    DBGWVR13_EL1 = "S2_0_C0_C13_6",
+    DBGWVR14_EL1 = "S2_0_C0_C14_6",
+    DBGWVR15_EL1 = "S2_0_C0_C15_6",
+    DBGWCR0_EL1 = "S2_0_C0_C0_7",
+    DBGWCR1_EL1 = "S2_0_C0_C1_7",
+    DBGWCR2_EL1 = "S2_0_C0_C2_7",
+    DBGWCR3_EL1 = "S2_0_C0_C3_7",
+    DBGWCR4_EL1 = "S2_0_C0_C4_7",
+    DBGWCR5_EL1 = "S2_0_C0_C5_7",
+    DBGWCR6_EL1 = "S2_0_C0_C6_7",
+    DBGWCR7_EL1 = "S2_0_C0_C7_7",
+    DBGWCR8_EL1 = "S2_0_C0_C8_7",
+    DBGWCR9_EL1 = "S2_0_C0_C9_7",
+    DBGWCR10_EL1 = "S2_0_C0_C10_7",
+    DBGWCR11_EL1 = "S2_0_C0_C11_7",
+    DBGWCR12_EL1 = "S2_0_C0_C12_7",
+    DBGWCR13_EL1 = "S2_0_C0_C13_7",
+    DBGWCR14_EL1 = "S2_0_C0_C14_7",
+    DBGWCR15_EL1 = "S2_0_C0_C15_7",
+);
+
+// FEAT_PAuth's keys, by their encodings: the names in aarch64-cpu need an assembler that knows the
+// feature.
+declare!(
+    APIAKEYLO_EL1 = "S3_0_C2_C1_0",
+    APIAKEYHI_EL1 = "S3_0_C2_C1_1",
+    APIBKEYLO_EL1 = "S3_0_C2_C1_2",
+    APIBKEYHI_EL1 = "S3_0_C2_C1_3",
+    APDAKEYLO_EL1 = "S3_0_C2_C2_0",
+    APDAKEYHI_EL1 = "S3_0_C2_C2_1",
+    APDBKEYLO_EL1 = "S3_0_C2_C2_2",
+    APDBKEYHI_EL1 = "S3_0_C2_C2_3",
+    APGAKEYLO_EL1 = "S3_0_C2_C3_0",
+    APGAKEYHI_EL1 = "S3_0_C2_C3_1",
+);
