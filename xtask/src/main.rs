@@ -12,6 +12,7 @@ mod check;
 mod command;
 mod console;
 mod cpio;
+mod emulator;
 mod fip;
 mod firmware;
 mod fuzz;
@@ -74,7 +75,7 @@ enum Task {
     /// Check a manifest and pack it with its guests' files
     Bundle(bundle::Options),
     /// Make what a board boots from: a folder of files, and the image of a card or disk
-    Image(boards::card::Options),
+    Image(boards::image::Options),
     /// Boot the hypervisor and its guests in QEMU
     RunQemu(Box<run::Options>),
     /// The same, with every step of the first guest's calls to OP-TEE, and what they took
@@ -115,7 +116,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         }
         Task::Build { debug } => build(debug)?,
         Task::Bundle(options) => bundle::write(&options)?,
-        Task::Image(options) => boards::card::make(&options)?,
+        Task::Image(options) => boards::image::make(&options)?,
         Task::RunQemu(options) => return run::run(&options),
         Task::Trace(options) => return trace::trace(&options),
         Task::Check => return check::run(),
@@ -139,7 +140,7 @@ fn fetch(refresh: bool, optee_suite: Suite) -> Result<()> {
     }
     let guests = guest::ensure(&cache, &packages)?;
     print!("{}", packages.versions()?);
-    println!("{}", qemu::version()?);
+    println!("{}", emulator::version()?);
     println!("guests' files: {}", guests.display());
     Ok(())
 }

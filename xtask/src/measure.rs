@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::boards::Firmware;
+use crate::boards;
 use crate::bundle::{self, Changes};
 use crate::cache::Cache;
 use crate::firmware;
 use crate::image::{self, Profile};
 use crate::packages::Packages;
-use crate::qemu::{Files, Machine};
+use crate::qemu::{Files, Firmware, Machine};
 use crate::session::{self, Ended, Mode, RunDir, Until};
 use crate::toolchain::Toolchain;
 use crate::{guest, host};
@@ -36,7 +36,7 @@ pub fn run() -> Result<()> {
         &packages,
         machine.gic,
         machine.smp,
-        machine.secure_world(),
+        boards::secure_world(&machine),
     )?;
     let toolchain = Toolchain::ensure(&cache)?;
     drop(cache);

@@ -1,21 +1,39 @@
-//! A machine that QEMU plays: which board, with what, and the command that starts it.
+//! A machine that QEMU plays, as plain data: which board, with what, from which files.
+//! `boards` has the command that starts it.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::Result;
-
-use crate::boards::{self, Board, Firmware, Loader, escape};
-use crate::command;
-use crate::firmware::{self, Gic, Optee};
+use crate::emulator::{Emulator, escape};
+use crate::firmware::{Gic, Optee};
 use crate::packages::Suite;
-
-/// QEMU for 64-bit Arm.
-pub const PROGRAM: &str = "qemu-system-aarch64";
 
 /// Where the bytes lie that something before the hypervisor left: free RAM, which guests are given
 /// first.
-const RESIDUE: u64 = 0x40a0_0000;
+pub const RESIDUE: u64 = 0x40a0_0000;
+
+/// A board.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
+pub enum Board {
+    /// QEMU's virt machine
+    #[default]
+    Virt,
+    /// Raspberry Pi 4 Model B, QEMU's raspi4b
+    Rpi4,
+    /// Xilinx ZCU102 (Zynq UltraScale+), QEMU's xlnx-zcu102
+    Zcu102,
+}
+
+/// What starts the hypervisor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
+pub enum Loader {
+    /// TF-A, and OP-TEE where the board has it
+    #[default]
+    TfA,
+    /// QEMU itself, as it loads Linux: no firmware, so no TEE
+    Direct,
+    /// Debian's U-Boot, from the disk that `cargo xtask image` makes: no TEE
+    UBoot,
+}
 
 /// What the machine has.
 #[derive(Clone, clap::Args)]
@@ -76,7 +94,8 @@ pub struct Plugin {
 }
 
 impl Plugin {
-    fn option(&self) -> String {
+    /// What QEMU's option says.
+    pub fn option(&self) -> String {
         let arguments = self
             .arguments
             .iter()
@@ -106,6 +125,26 @@ impl Default for Machine {
     }
 }
 
+/// What a machine is started from that is not ours.
+#[derive(Clone, Debug, Default)]
+pub struct Firmware {
+    /// The QEMU that has the machine.
+    pub emulator: Emulator,
+    /// The flash image of the virt machine, or the folder with the board's files; none if QEMU
+    /// itself is the loader.
+    pub image: Option<PathBuf>,
+}
+
+impl Firmware {
+    /// The virt machine's flash image.
+    pub fn flash(image: PathBuf) -> Self {
+        Self {
+            emulator: Emulator::default(),
+            image: Some(image),
+        }
+    }
+}
+
 /// The files a machine starts from.
 pub struct Files {
     /// TF-A, OP-TEE and what else the board needs.
@@ -117,66 +156,6 @@ pub struct Files {
     pub initrd: Option<PathBuf>,
     /// The kernel's arguments in the device tree.
     pub bootargs: Option<String>,
-}
-
-impl Machine {
-    /// What runs in the secure world.
-    pub fn secure_world(&self) -> Optee {
-        self.optee
-            .unwrap_or_else(|| self.board.secure_world(self.loader, self.gic))
-    }
-
-    /// The suite that OP-TEE is from. Where it must be built, that is unstable: the sources of the
-    /// stable one are gone from the mirrors, which keep the newest only.
-    pub fn optee_suite(&self) -> Suite {
-        let built = self.secure_world() != Optee::None
-            && (self.board == Board::Zcu102 || firmware::is_built(self.gic, self.smp));
-        let usual = if built { Suite::Sid } else { Suite::Trixie };
-        self.optee_suite.unwrap_or(usual)
-    }
-
-    /// Whether the console says that the board was to be powered off, on a board that QEMU does not
-    /// power off.
-    pub fn is_over(&self, console: &[String]) -> bool {
-        let said = |line: &String| line.contains("all guests are off: powering the board off");
-        !self.board.powers_off(self.loader) && console.iter().any(said)
-    }
-
-    /// The command that starts it; the console is on standard input and output, the other UART's
-    /// output, on most boards the secure world's, goes to `log`. Writes the device tree to `tree`
-    /// unless QEMU makes it.
-    pub fn command(&self, files: &Files, tree: &Path, log: &Path) -> Result<Command> {
-        let mut qemu = boards::command(self, files, tree, log)?;
-        if self.icount {
-            qemu.args(["-icount", "shift=0,sleep=off"]);
-        }
-        if let Some(disk) = &self.disk {
-            let drive = format!("if=none,id=disk,format=raw,file={}", escape(disk));
-            qemu.args(["-drive", &drive, "-device", "virtio-blk-device,drive=disk"]);
-        }
-        if let Some(residue) = &self.residue {
-            qemu.args(["-device", &boards::loader(residue, RESIDUE)]);
-        }
-        if let Some(plugin) = &self.plugin {
-            qemu.args(["-plugin", &plugin.option()]);
-        }
-        if self.gdb {
-            qemu.args(["-s", "-S"]);
-        }
-        Ok(qemu)
-    }
-}
-
-/// Whether this build of QEMU loads plugins.
-pub fn has_plugins() -> Result<bool> {
-    let help = command::output(Command::new(PROGRAM).arg("--help"))?;
-    Ok(help.lines().any(|line| line.starts_with("-plugin ")))
-}
-
-/// QEMU's version line.
-pub fn version() -> Result<String> {
-    let text = command::output(Command::new(PROGRAM).arg("--version"))?;
-    Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
 #[cfg(test)]

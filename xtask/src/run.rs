@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::boards::{Board, Firmware};
+use crate::boards;
 use crate::bundle::{self, Changes, Conduit};
 use crate::cache::Cache;
 use crate::firmware::Optee;
 use crate::guest;
 use crate::image::{self, Profile};
 use crate::packages::Packages;
-use crate::qemu::{Files, Machine};
+use crate::qemu::{Board, Files, Firmware, Machine};
 use crate::script::Script;
 use crate::session::{self, Ended, Mode, Outcome, RunDir, Until};
 use crate::terminals::Guests;
@@ -153,19 +153,19 @@ fn prepare(options: &Options, dir: &RunDir) -> Result<(Machine, Files)> {
     let cache = Cache::open()?;
     host::ensure_tools(&cache)?;
     let mut machine = options.machine.clone();
-    let packages = Packages::with_optee(&cache, machine.optee_suite())?;
+    let packages = Packages::with_optee(&cache, boards::optee_suite(&machine))?;
     let guests = guest::ensure(&cache, &packages)?;
     if options.no_hypervisor {
         anyhow::ensure!(
             machine.board == Board::Virt,
             "--no-hypervisor is for the virt board"
         );
-        if machine.secure_world() == Optee::Virtualized {
+        if boards::secure_world(&machine) == Optee::Virtualized {
             // That build waits for a hypervisor to create guests.
             machine.optee = Some(Optee::Plain);
         }
     }
-    let firmware = Firmware::ensure(&cache, &packages, &machine)?;
+    let firmware = boards::firmware(&cache, &packages, &machine)?;
     if options.no_hypervisor {
         let files = baseline(firmware, &guests, options.guest_cmd.as_deref());
         return Ok((machine, files));
@@ -193,10 +193,12 @@ fn prepare(options: &Options, dir: &RunDir) -> Result<(Machine, Files)> {
 }
 
 fn changes(options: &Options) -> Changes {
-    // The default manifest asks for more cores than QEMU can start on the ZCU102.
-    let one = options.manifest.is_none() && options.machine.board == Board::Zcu102;
+    let usual = match options.manifest {
+        None => boards::recipe(options.machine.board).usual_vcpus(),
+        Some(_) => None,
+    };
     Changes {
-        vcpus: options.vcpus.or(one.then_some(1)),
+        vcpus: options.vcpus.or(usual),
         conduit: options.conduit,
         command: options.guest_cmd.clone(),
     }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::termios::{self, OptionalActions, OutputModes, Termios};
 
+use crate::boards;
 use crate::cache;
 use crate::command::{self, Guard};
 use crate::console::{Key, Keys, status};
@@ -160,7 +161,7 @@ pub fn run(
     until: &Until,
     mode: Mode,
 ) -> Result<Outcome> {
-    let mut qemu = machine.command(files, &dir.file("board.dtb"), &dir.file("tee.log"))?;
+    let mut qemu = boards::command(machine, files, &dir.file("board.dtb"), &dir.file("tee.log"))?;
     fs::write(dir.file("command"), command::display(&qemu) + "\n")?;
     let terminals = until.guests.filter(|guests| guests.borrow().type_keys());
     let typed = mode == Mode::Interactive || !until.script.is_empty() || terminals.is_some();
@@ -291,7 +292,7 @@ impl Watch<'_> {
             Some(Ended::Failed)
         } else if progress == Progress::Enough && self.failed.is_none() {
             Some(Ended::Enough)
-        } else if self.machine.is_over(console.lines()) {
+        } else if boards::is_over(self.machine, console.lines()) {
             Some(Ended::Over)
         } else if self
             .until

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use crate::cache::{self, Cache, Inputs, Work};
 use crate::cpio::Archive;
 use crate::packages::Packages;
-use crate::{command, qemu, ui};
+use crate::{command, emulator, ui};
 
 const CROSS: &str = "aarch64-linux-gnu-gcc";
 const HOST: &str = "cc";
@@ -60,8 +60,8 @@ fn compile(name: &str, packages: &Packages, work: &Work) -> Result<PathBuf> {
 }
 
 fn plugin(cache: &Cache) -> Result<Option<PathBuf>> {
-    let version = qemu::version()?;
-    if !qemu::has_plugins()? {
+    let version = emulator::version()?;
+    if !emulator::has_plugins()? {
         ui::note(&format!(
             "{version} is built without plugins: EL2's own share can not be counted"
         ));

@@ -15,16 +15,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::boards::Firmware;
 use crate::bundle::{self, Changes};
 use crate::cache::{self, Cache};
 use crate::firmware::{self, BL33, Optee};
 use crate::image::{self, Profile};
 use crate::packages::Packages;
-use crate::qemu::{self, Files, Machine, Plugin};
+use crate::qemu::{Files, Firmware, Machine, Plugin};
 use crate::session::{self, Ended, Mode, RunDir, Until};
 use crate::toolchain::Toolchain;
-use crate::{command, guest, host, run, ui};
+use crate::{command, emulator, guest, host, run, ui};
 use build::Programs;
 use counts::Counts;
 use timings::Timing;
@@ -179,7 +178,7 @@ impl Setups {
         commit.args(["describe", "--always", "--dirty"]);
         let commit = command::output(commit.current_dir(cache::workspace()));
         println!("teevisor {}", commit.unwrap_or("?".into()).trim());
-        println!("{}\n{}", toolchain.describe(), qemu::version()?);
+        println!("{}\n{}", toolchain.describe(), emulator::version()?);
         print!("{}", packages.versions()?);
         Ok(())
     }

@@ -1,21 +1,15 @@
-//! `cargo xtask image`: what a board boots from, as a folder of files and as the image of a card or
-//! disk with one FAT partition.
+//! What a board boots from, as a folder of files and as the image of a card or disk with one FAT
+//! partition.
 
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-use super::{Board, Firmware, Loader, rpi4, virt, zcu102};
-use crate::bundle::{self, Changes};
 use crate::cache::{self, Cache};
-use crate::image::{self, Profile};
-use crate::packages::Packages;
-use crate::qemu::{self, Machine};
-use crate::toolchain::Toolchain;
-use crate::{command, guest, host};
+use crate::{command, host, qemu};
 
 /// The hypervisor on a card.
 pub const IMAGE: &str = "teevisor.bin";
@@ -39,23 +33,6 @@ const LEAST: u64 = 64 << 20;
 /// Bytes left free for what the user adds.
 const SPARE: u64 = 16 << 20;
 
-/// Arguments of `image`.
-#[derive(clap::Args)]
-pub struct Options {
-    /// The board
-    #[arg(long, value_enum)]
-    board: Board,
-    /// The manifest of the guests
-    #[arg(default_value_os_t = bundle::default_manifest())]
-    manifest: PathBuf,
-    /// Files to add to the card, such as the board's own firmware
-    #[arg(long, value_name = "FILE")]
-    add: Vec<PathBuf>,
-    /// Where the folder and the image go [default: target/images/BOARD, and .img beside it]
-    #[arg(long, short, value_name = "DIR")]
-    output: Option<PathBuf>,
-}
-
 /// A file of a card.
 pub enum Content {
     /// As it is.
@@ -69,69 +46,16 @@ pub enum Content {
 /// The files of a card by their names.
 pub type Files = Vec<(&'static str, Content)>;
 
-/// Performs the task.
-pub fn make(options: &Options) -> Result<()> {
-    let board = options.board;
-    let machine = Machine {
-        board,
-        loader: if board == Board::Virt {
-            Loader::UBoot
-        } else {
-            Loader::TfA
-        },
-        ..Machine::default()
-    };
-    let cache = Cache::open()?;
-    host::ensure_tools(&cache)?;
-    ensure_tools(&cache)?;
-    let packages = Packages::with_optee(&cache, machine.optee_suite())?;
-    let guests = guest::ensure(&cache, &packages)?;
-    let firmware = Firmware::ensure(&cache, &packages, &machine)?;
-    let toolchain = Toolchain::ensure(&cache)?;
-    drop(cache);
-    let folder = folder(options)?;
-    let packed = bundle::pack(&options.manifest, &guests, &Changes::default())?;
-    let bundle = folder.join(BUNDLE);
-    fs::write(&bundle, packed).with_context(|| format!("{}", bundle.display()))?;
-    let image = image::hypervisor(&toolchain, Profile::Release)?;
-    lay_out(board, &firmware, &image, &folder)?;
-    for file in &options.add {
-        let name = file.file_name().context("--add wants files")?;
-        fs::copy(file, folder.join(name)).with_context(|| format!("{}", file.display()))?;
-    }
-    let card = folder.with_extension("img");
-    write(&folder, &card)?;
-    println!("{}\n{}", folder.display(), card.display());
-    Ok(())
-}
-
-/// An empty folder for the card's files.
-fn folder(options: &Options) -> Result<PathBuf> {
-    let name = clap::ValueEnum::to_possible_value(&options.board).context("the board's name")?;
-    let usual = || {
-        cache::workspace()
-            .join("target/images")
-            .join(name.get_name())
-    };
-    let folder = options.output.clone().unwrap_or_else(usual);
-    if options.output.is_some() && folder.exists() {
-        bail!("{} is there already: remove it first", folder.display());
-    }
-    cache::remove(&folder)?;
-    fs::create_dir_all(&folder).with_context(|| format!("{}", folder.display()))?;
-    Ok(folder)
-}
-
 /// Makes sure that the programs for making cards are there.
 pub fn ensure_tools(cache: &Cache) -> Result<()> {
     host::ensure(cache, &TOOLS)
 }
 
-/// A card with what a machine starts from, written beside `tree`.
-pub fn with(board: Board, files: &qemu::Files, tree: &Path) -> Result<PathBuf> {
+/// A card with the board's own files and what a machine starts from, written beside `tree`.
+pub fn with(own: Files, files: &qemu::Files, tree: &Path) -> Result<PathBuf> {
     let folder = tree.with_file_name("card");
     fs::create_dir_all(&folder)?;
-    lay_out(board, &files.firmware, &files.bl33, &folder)?;
+    lay_out(own, &files.bl33, &folder)?;
     if let Some(bundle) = &files.initrd {
         fs::copy(bundle, folder.join(BUNDLE))?;
     }
@@ -150,14 +74,9 @@ pub fn read(card: &Path, name: &str) -> Result<PathBuf> {
 }
 
 /// Puts everything but the bundle into the card's folder.
-pub fn lay_out(board: Board, firmware: &Firmware, image: &Path, folder: &Path) -> Result<()> {
-    let files = match board {
-        Board::Virt => virt::card(),
-        Board::Rpi4 => rpi4::card(firmware)?,
-        Board::Zcu102 => zcu102::card(firmware)?,
-    };
+pub fn lay_out(own: Files, image: &Path, folder: &Path) -> Result<()> {
     fs::copy(image, folder.join(IMAGE))?;
-    for (name, content) in files {
+    for (name, content) in own {
         let to = folder.join(name);
         match content {
             Content::Copy(from) => fs::copy(&from, &to).map(|_| ()),

@@ -10,18 +10,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::card::{self, Content};
-use super::{Board, Emulator, Firmware, Loader, Tree, device_tree, escape, loader};
+use super::kernel_trees;
+use super::recipe::{self, Recipe};
+use super::tree::Tree;
 use crate::cache::{Cache, Inputs};
 use crate::command;
+use crate::emulator::{Emulator, escape, loader};
+use crate::firmware::Optee;
 use crate::make::TfA;
 use crate::packages::Packages;
-use crate::qemu::Files;
+use crate::qemu::{Files, Firmware, Loader, Machine};
 
-/// Its device tree among those of Debian's kernel.
-pub const TREE: &str = "broadcom/bcm2711-rpi-4-b.dtb";
 /// Where the image is loaded: a multiple of 2 MiB behind the stub.
 const KERNEL: u32 = 0x20_0000;
 /// Where the device tree is loaded here; the GPU's firmware chooses its own place.
@@ -43,90 +45,133 @@ const STUB_MAGIC: usize = 0xf0;
 const STUB_DTB: usize = 0xf8;
 const STUB_KERNEL: usize = 0xfc;
 
-/// TF-A and the device tree in a folder, and a QEMU that has the board.
-pub fn firmware(cache: &Cache, packages: &Packages) -> Result<Firmware> {
-    let tfa = TfA {
-        name: "rpi4",
-        platform: "rpi4",
-        options: vec!["SPD=none".into()],
-        targets: &["bl31"],
-        files: &["bl31.bin"],
-    };
-    card::ensure_tools(cache)?;
-    let tfa = tfa.ensure(cache, packages)?;
-    let tree = device_tree(cache, TREE)?;
-    let inputs = Inputs::default().text("1").stamp(&tfa)?;
-    let inputs = inputs.stamp(tree.parent().context("the tree's folder")?)?;
-    let dir = cache.step("firmware/rpi4", inputs, |work| {
-        fs::copy(tfa.join("bl31.bin"), work.dir.join(STUB))?;
-        fs::copy(&tree, work.dir.join(DTB_FILE))?;
-        Ok(())
-    })?;
-    Ok(Firmware {
-        emulator: Emulator::with(cache, MACHINE)?,
-        image: Some(dir),
-    })
-}
+/// The board's recipe.
+pub struct Rpi4;
 
-/// What is on the card beside the image, the bundle and the GPU's own firmware, which is not free
-/// software.
-pub fn card(firmware: &Firmware) -> Result<card::Files> {
-    let folder = firmware.image.as_deref().context("firmware")?;
-    let config = format!(
-        "# Read by the GPU's firmware, which starts TF-A, which starts teevisor.\n\
-         arm_64bit=1\n\
-         enable_uart=1\n\
-         enable_gic=1\n\
-         armstub={STUB}\n\
-         kernel={}\n\
-         kernel_address={KERNEL:#x}\n\
-         device_tree={DTB_FILE}\n\
-         # Not followkernel: that is where the image has its bss.\n\
-         initramfs {} {BUNDLE:#x}\n",
-        card::IMAGE,
-        card::BUNDLE
-    );
-    let add = "Add start4.elf and fixup4.dat of the Raspberry Pi's firmware to this partition.\n\
-               Debian has them in raspi-firmware (section non-free-firmware), below\n\
-               /usr/lib/raspi-firmware. Their licence permits use with this board only.\n";
-    Ok(vec![
-        ("config.txt", Content::Text(config)),
-        ("ADD-FIRMWARE.txt", Content::Text(add.into())),
-        (STUB, Content::Copy(folder.join(STUB))),
-        (DTB_FILE, Content::Copy(folder.join(DTB_FILE))),
-    ])
-}
-
-/// QEMU's command without serial ports, and the number of the port that is the console.
-pub fn command(by: Loader, files: &Files, tree: &Path) -> Result<(Command, usize)> {
-    let folder = files.firmware.image.as_deref().context("firmware")?;
-    let mut qemu = files.firmware.emulator.command();
-    qemu.args(["-machine", MACHINE, "-display", "none", "-monitor", "none"]);
-    if by == Loader::Direct {
-        // Only with a tree does QEMU take the image for a Linux kernel.
-        qemu.arg("-kernel").arg(&files.bl33);
-        qemu.arg("-dtb").arg(folder.join(DTB_FILE));
-        if let Some(bundle) = &files.initrd {
-            qemu.arg("-initrd").arg(bundle);
+impl Recipe for Rpi4 {
+    fn check(&self, machine: &Machine) -> Result<()> {
+        recipe::ensure_usual_parts(machine)?;
+        if self.secure_world(machine) != Optee::None {
+            bail!(
+                "no OP-TEE for the Raspberry Pi 4: docs/boards.md says what is missing; \
+                 use --optee none"
+            );
         }
-        // The tree's console: the mini UART.
-        return Ok((qemu, 1));
+        if machine.loader == Loader::UBoot {
+            bail!("the Raspberry Pi 4 is started by TF-A or directly: choose another --loader");
+        }
+        Ok(())
     }
-    let card = Card::insert(files, tree)?;
+
+    fn usual_world(&self, _: &Machine) -> Optee {
+        Optee::None
+    }
+
+    /// TF-A and the device tree in a folder, and a QEMU that has the board.
+    fn firmware(&self, cache: &Cache, packages: &Packages, _: &Machine) -> Result<Firmware> {
+        let tfa = TfA {
+            name: "rpi4",
+            platform: "rpi4",
+            options: vec!["SPD=none".into()],
+            targets: &["bl31"],
+            files: &["bl31.bin"],
+        };
+        card::ensure_tools(cache)?;
+        let tfa = tfa.ensure(cache, packages)?;
+        let tree = kernel_trees::ensure(cache, kernel_trees::RPI4)?;
+        let inputs = Inputs::default().text("1").stamp(&tfa)?;
+        let inputs = inputs.stamp(tree.parent().context("the tree's folder")?)?;
+        let dir = cache.step("firmware/rpi4", inputs, |work| {
+            fs::copy(tfa.join("bl31.bin"), work.dir.join(STUB))?;
+            fs::copy(&tree, work.dir.join(DTB_FILE))?;
+            Ok(())
+        })?;
+        Ok(Firmware {
+            emulator: Emulator::with(cache, MACHINE)?,
+            image: Some(dir),
+        })
+    }
+
+    fn command(&self, machine: &Machine, files: &Files, tree: &Path) -> Result<Command> {
+        let mut qemu = files.firmware.emulator.command();
+        qemu.args(["-machine", MACHINE, "-display", "none", "-monitor", "none"]);
+        if machine.loader == Loader::Direct {
+            directly(&mut qemu, files)?;
+        } else {
+            let card = Card::insert(self.card(&files.firmware)?, files, tree)?;
+            by_firmware(&mut qemu, &card, files, tree)?;
+        }
+        Ok(qemu)
+    }
+
+    fn console(&self, loader: Loader) -> usize {
+        // Without TF-A the tree's console is the mini UART.
+        usize::from(loader == Loader::Direct)
+    }
+
+    fn powers_off(&self, loader: Loader) -> bool {
+        // Without TF-A there is no PSCI.
+        loader == Loader::TfA
+    }
+
+    /// What is on the card beside the image, the bundle and the GPU's own firmware, which is not free
+    /// software.
+    fn card(&self, firmware: &Firmware) -> Result<card::Files> {
+        let folder = firmware.image.as_deref().context("firmware")?;
+        let config = format!(
+            "# Read by the GPU's firmware, which starts TF-A, which starts teevisor.\n\
+             arm_64bit=1\n\
+             enable_uart=1\n\
+             enable_gic=1\n\
+             armstub={STUB}\n\
+             kernel={}\n\
+             kernel_address={KERNEL:#x}\n\
+             device_tree={DTB_FILE}\n\
+             # Not followkernel: that is where the image has its bss.\n\
+             initramfs {} {BUNDLE:#x}\n",
+            card::IMAGE,
+            card::BUNDLE
+        );
+        let add = "Add start4.elf and fixup4.dat of the Raspberry Pi's firmware to this partition.\n\
+                   Debian has them in raspi-firmware (section non-free-firmware), below\n\
+                   /usr/lib/raspi-firmware. Their licence permits use with this board only.\n";
+        Ok(vec![
+            ("config.txt", Content::Text(config)),
+            ("ADD-FIRMWARE.txt", Content::Text(add.into())),
+            (STUB, Content::Copy(folder.join(STUB))),
+            (DTB_FILE, Content::Copy(folder.join(DTB_FILE))),
+        ])
+    }
+}
+
+/// Lets QEMU load the image as a kernel.
+fn directly(qemu: &mut Command, files: &Files) -> Result<()> {
+    let folder = files.firmware.image.as_deref().context("firmware")?;
+    // Only with a tree does QEMU take the image for a Linux kernel.
+    qemu.arg("-kernel").arg(&files.bl33);
+    qemu.arg("-dtb").arg(folder.join(DTB_FILE));
+    if let Some(bundle) = &files.initrd {
+        qemu.arg("-initrd").arg(bundle);
+    }
+    Ok(())
+}
+
+/// Loads what the card's config.txt names, as the GPU's firmware does.
+fn by_firmware(qemu: &mut Command, card: &Card, files: &Files, tree: &Path) -> Result<()> {
     let kernel = number(card.value("kernel_address")?)?;
     let stub = card.file(card.value("armstub")?)?;
     fs::write(&stub, patched(fs::read(&stub)?, kernel)?)?;
     write_tree(files, &card.file(card.value("device_tree")?)?, tree)?;
-    load(&mut qemu, &stub, 0);
-    load(&mut qemu, tree, DTB);
-    load(&mut qemu, &card.file(card.value("kernel")?)?, kernel);
+    load(qemu, &stub, 0);
+    load(qemu, tree, DTB);
+    load(qemu, &card.file(card.value("kernel")?)?, kernel);
     if files.initrd.is_some() {
         let (name, address) = card.initramfs()?;
         let (bundle, address) = (card.file(name)?, number(address)?);
         Tree(tree).initrd(&bundle, address.into())?;
-        load(&mut qemu, &bundle, address);
+        load(qemu, &bundle, address);
     }
-    Ok((qemu, 0))
+    Ok(())
 }
 
 fn load(qemu: &mut Command, file: &Path, address: u32) {
@@ -141,8 +186,8 @@ struct Card {
 
 impl Card {
     /// Makes the card beside `tree`.
-    fn insert(files: &Files, tree: &Path) -> Result<Self> {
-        let image = card::with(Board::Rpi4, files, tree)?;
+    fn insert(own: card::Files, files: &Files, tree: &Path) -> Result<Self> {
+        let image = card::with(own, files, tree)?;
         let mut card = Self {
             image,
             config: String::new(),

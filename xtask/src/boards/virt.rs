@@ -8,33 +8,117 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::card::{self, Content};
-use super::{Board, Emulator, Firmware, Loader, Tree, escape, loader};
+use super::recipe::Recipe;
+use super::tree::Tree;
 use crate::apt::Apt;
 use crate::cache::{Cache, Inputs};
 use crate::command;
-use crate::firmware::{self, BL33};
+use crate::emulator::{Emulator, escape, loader};
+use crate::firmware::{self, BL33, Gic, Optee};
 use crate::packages::{self, Packages};
-use crate::qemu::{Files, Machine};
+use crate::qemu::{Files, Firmware, Loader, Machine};
 
 /// Where the bundle, or a kernel's initial file system, is loaded.
 const INITRD: u64 = 0x6800_0000;
 
-/// The flash image of TF-A and OP-TEE, or U-Boot's; nothing if QEMU is the loader.
-pub fn firmware(cache: &Cache, packages: &Packages, machine: &Machine) -> Result<Firmware> {
-    match machine.loader {
-        Loader::TfA => {
-            let optee = machine.secure_world();
-            firmware::flash(cache, packages, machine.gic, machine.smp, optee).map(Firmware::flash)
+/// The board's recipe.
+pub struct Virt;
+
+impl Recipe for Virt {
+    fn check(&self, machine: &Machine) -> Result<()> {
+        if machine.loader != Loader::TfA && self.secure_world(machine) != Optee::None {
+            bail!("only TF-A starts OP-TEE: leave out --optee or --loader");
         }
-        Loader::Direct => Ok(Firmware::default()),
-        Loader::UBoot => {
-            card::ensure_tools(cache)?;
-            u_boot(cache).map(Firmware::flash)
+        Ok(())
+    }
+
+    fn usual_world(&self, machine: &Machine) -> Optee {
+        if machine.loader == Loader::TfA && machine.gic == Gic::V3 {
+            Optee::Virtualized
+        } else {
+            Optee::None
         }
     }
+
+    /// The flash image of TF-A and OP-TEE, or U-Boot's; nothing if QEMU is the loader.
+    fn firmware(&self, cache: &Cache, packages: &Packages, machine: &Machine) -> Result<Firmware> {
+        match machine.loader {
+            Loader::TfA => {
+                let optee = self.secure_world(machine);
+                firmware::flash(cache, packages, machine.gic, machine.smp, optee)
+                    .map(Firmware::flash)
+            }
+            Loader::Direct => Ok(Firmware::default()),
+            Loader::UBoot => {
+                card::ensure_tools(cache)?;
+                u_boot(cache).map(Firmware::flash)
+            }
+        }
+    }
+
+    fn command(&self, machine: &Machine, files: &Files, tree: &Path) -> Result<Command> {
+        let mut qemu = files.firmware.emulator.command();
+        match machine.loader {
+            Loader::TfA => by_firmware(&mut qemu, machine, files, tree)?,
+            Loader::Direct => directly(&mut qemu, machine, files),
+            Loader::UBoot => {
+                let card = card::with(self.card(&files.firmware)?, files, tree)?;
+                by_u_boot(&mut qemu, machine, files, &card);
+            }
+        }
+        Ok(qemu)
+    }
+
+    fn powers_off(&self, _: Loader) -> bool {
+        true
+    }
+
+    fn card_loader(&self) -> Loader {
+        Loader::UBoot
+    }
+
+    /// What U-Boot needs on its disk. The tree is the one that QEMU gave to U-Boot.
+    fn card(&self, _: &Firmware) -> Result<card::Files> {
+        let script = card::script("${fdtcontroladdr}", "");
+        Ok(vec![("boot.cmd", Content::Script(script))])
+    }
+}
+
+/// Starts TF-A from the flash; the image and the bundle are in RAM already.
+fn by_firmware(qemu: &mut Command, machine: &Machine, files: &Files, tree: &Path) -> Result<()> {
+    let flash = files.firmware.image.as_deref();
+    write_tree(machine, files, flash.context("flash image")?, tree)?;
+    qemu.args(arguments(machine, "", flash));
+    qemu.arg("-dtb").arg(tree);
+    qemu.args(["-device", &loader(&files.bl33, BL33)]);
+    if let Some(initrd) = &files.initrd {
+        qemu.args(["-device", &loader(initrd, INITRD)]);
+    }
+    Ok(())
+}
+
+/// Lets QEMU load the image as a kernel.
+fn directly(qemu: &mut Command, machine: &Machine, files: &Files) {
+    qemu.args(arguments(machine, "", None));
+    qemu.arg("-kernel").arg(&files.bl33);
+    if let Some(initrd) = &files.initrd {
+        qemu.arg("-initrd").arg(initrd);
+    }
+    if let Some(bootargs) = &files.bootargs {
+        qemu.args(["-append", bootargs]);
+    }
+}
+
+/// Starts U-Boot from the flash, with the card as its disk.
+fn by_u_boot(qemu: &mut Command, machine: &Machine, files: &Files, card: &Path) {
+    qemu.args(arguments(machine, "", files.firmware.image.as_deref()));
+    let drive = format!("if=none,id=card,format=raw,file={}", escape(card));
+    // Not where a guest's disk would be.
+    let device = "virtio-blk-device,drive=card,bus=virtio-mmio-bus.0";
+    qemu.args(["-drive", &drive, "-device", device]);
 }
 
 /// Debian's U-Boot for this machine.
@@ -51,49 +135,6 @@ fn u_boot(cache: &Cache) -> Result<PathBuf> {
         },
     )?;
     Ok(dir.join("root/usr/lib/u-boot/qemu_arm64/u-boot.bin"))
-}
-
-/// What U-Boot needs on its disk. The tree is the one that QEMU gave to U-Boot.
-pub fn card() -> card::Files {
-    let script = card::script("${fdtcontroladdr}", "");
-    vec![("boot.cmd", Content::Script(script))]
-}
-
-/// QEMU's command without serial ports; the console is the first. Writes the device tree to `tree`
-/// if the loader would.
-pub fn command(machine: &Machine, files: &Files, tree: &Path) -> Result<Command> {
-    let mut qemu = files.firmware.emulator.command();
-    let flash = files.firmware.image.as_deref();
-    match machine.loader {
-        Loader::TfA => {
-            write_tree(machine, files, flash.context("flash image")?, tree)?;
-            qemu.args(arguments(machine, "", flash));
-            qemu.arg("-dtb").arg(tree);
-            qemu.args(["-device", &loader(&files.bl33, BL33)]);
-            if let Some(initrd) = &files.initrd {
-                qemu.args(["-device", &loader(initrd, INITRD)]);
-            }
-        }
-        Loader::Direct => {
-            qemu.args(arguments(machine, "", None));
-            qemu.arg("-kernel").arg(&files.bl33);
-            if let Some(initrd) = &files.initrd {
-                qemu.arg("-initrd").arg(initrd);
-            }
-            if let Some(bootargs) = &files.bootargs {
-                qemu.args(["-append", bootargs]);
-            }
-        }
-        Loader::UBoot => {
-            let disk = card::with(Board::Virt, files, tree)?;
-            qemu.args(arguments(machine, "", flash));
-            let drive = format!("if=none,id=card,format=raw,file={}", escape(&disk));
-            // Not where a guest's disk would be.
-            let device = "virtio-blk-device,drive=card,bus=virtio-mmio-bus.0";
-            qemu.args(["-drive", &drive, "-device", device]);
-        }
-    }
-    Ok(qemu)
 }
 
 fn arguments(machine: &Machine, option: &str, flash: Option<&Path>) -> Vec<String> {

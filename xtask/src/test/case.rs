@@ -1,11 +1,10 @@
 //! What a run in QEMU is: a machine, what it boots, and what must come of it.
 
-use crate::boards::{Board, Loader};
 use crate::bundle::Conduit;
 use crate::firmware::{Gic, Optee};
 use crate::image::Profile;
 use crate::packages::Suite;
-use crate::qemu::Machine;
+use crate::qemu::{Board, Loader, Machine};
 use crate::script::Script;
 
 /// One machine started once, and what its console must say.

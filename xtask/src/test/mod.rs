@@ -13,16 +13,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::boards::Firmware;
+use crate::boards;
 use crate::bundle::{self, Changes};
 use crate::cache::{self, Cache};
 use crate::guest;
 use crate::image::{self, Profile};
 use crate::packages::Packages;
-use crate::qemu::{self, Files, Machine};
+use crate::qemu::{Files, Firmware, Machine};
 use crate::session::{self, Mode, RunDir, Until};
 use crate::toolchain::Toolchain;
-use crate::{check, command, fuzz};
+use crate::{check, command, emulator, fuzz};
 use case::{Boots, Case};
 
 /// How long to fuzz, always from the same seed.
@@ -85,7 +85,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     crate::host::ensure_tools(&cache)?;
     let toolchain = Toolchain::ensure(&cache)?;
     drop(cache);
-    println!("{}\n{}", toolchain.describe(), qemu::version()?);
+    println!("{}\n{}", toolchain.describe(), emulator::version()?);
     let mut tally = Tally::default();
     if options.only.is_none() {
         for (name, check) in check::checks(&toolchain) {
@@ -144,9 +144,9 @@ impl Foreign {
     /// need it.
     fn ensure(machine: &Machine) -> Result<Self> {
         let cache = Cache::open()?;
-        let packages = Packages::with_optee(&cache, machine.optee_suite())?;
+        let packages = Packages::with_optee(&cache, boards::optee_suite(machine))?;
         Ok(Self {
-            firmware: Firmware::ensure(&cache, &packages, machine)?,
+            firmware: boards::firmware(&cache, &packages, machine)?,
             guests: guest::ensure(&cache, &packages)?,
             unpacked: packages.root(),
         })

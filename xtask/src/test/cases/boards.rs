@@ -1,8 +1,8 @@
 //! Boards, loaders, and machines of other sizes.
 
 use super::{GUEST, LINUX, NO_TEE, OK, PANIC, QUIET, manifest};
-use crate::boards::{Board, Loader};
 use crate::firmware::{Gic, Optee};
+use crate::qemu::{Board, Loader};
 use crate::script::{Script, guest, once};
 use crate::test::case::Expect::{Absent, Line, Off};
 use crate::test::case::{Boots, Case};

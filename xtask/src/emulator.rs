@@ -7,8 +7,10 @@ use anyhow::{Context, Result};
 
 use crate::apt::Apt;
 use crate::cache::{Cache, Inputs};
-use crate::qemu::PROGRAM;
 use crate::{command, packages};
+
+/// QEMU for 64-bit Arm.
+const PROGRAM: &str = "qemu-system-aarch64";
 
 /// Where Debian 12, whose own QEMU has no Raspberry Pi 4, has a newer one.
 const SUITE: &str = "bookworm-backports";
@@ -89,6 +91,18 @@ impl Emulator {
         let text = command::output(Command::new(self.program()).arg("--version"))?;
         Ok(text.lines().next().map(str::to_owned))
     }
+}
+
+/// Whether this build of QEMU loads plugins.
+pub fn has_plugins() -> Result<bool> {
+    let help = command::output(Command::new(PROGRAM).arg("--help"))?;
+    Ok(help.lines().any(|line| line.starts_with("-plugin ")))
+}
+
+/// QEMU's version line.
+pub fn version() -> Result<String> {
+    let text = command::output(Command::new(PROGRAM).arg("--version"))?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
 /// The option that loads a file into memory at an address.
