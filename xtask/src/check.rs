@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::cache::{self, Cache};
 use crate::image::{self, Profile};
 use crate::toolchain::{self, Toolchain};
-use crate::{command, lines, ui};
+use crate::{command, lines, modules, ui};
 
 /// Bytes of the release image.
 const IMAGE: u64 = 256 * 1024;
@@ -56,6 +56,7 @@ pub fn checks(toolchain: &Toolchain) -> Vec<Check<'_>> {
     vec![
         ("format", Box::new(format)),
         ("arrows between crates", Box::new(arrows)),
+        ("arrows between modules", Box::new(module_arrows)),
         ("registry hosts", Box::new(registry_hosts)),
         (
             "mediator's size",
@@ -173,6 +174,13 @@ fn arrows() -> Result<String> {
     let bad: Vec<String> = bad.map(|(from, _, on)| format!("{from} → {on}")).collect();
     ensure!(bad.is_empty(), "not in the design: {}", bad.join(", "));
     Ok(format!("{} arrows", arrows.len()))
+}
+
+fn module_arrows() -> Result<String> {
+    let mut folders = el2_folders()?;
+    folders.push("xtask".into());
+    folders.sort();
+    modules::check(&cache::workspace(), &folders)
 }
 
 /// (package, its folder in the workspace, project's package it depends on). What only tests

@@ -22,6 +22,7 @@ mod image;
 mod lines;
 mod make;
 mod measure;
+mod modules;
 mod packages;
 mod qemu;
 mod run;
