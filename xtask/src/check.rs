@@ -57,6 +57,7 @@ pub fn checks(toolchain: &Toolchain) -> Vec<Check<'_>> {
         ("format", Box::new(format)),
         ("arrows between crates", Box::new(arrows)),
         ("arrows between modules", Box::new(module_arrows)),
+        ("assembly's place", Box::new(assembly)),
         ("registry hosts", Box::new(registry_hosts)),
         (
             "mediator's size",
@@ -204,6 +205,33 @@ fn project_arrows(metadata: &Value) -> Result<Vec<(String, PathBuf, String)>> {
         }
     }
     Ok(arrows)
+}
+
+/// Assembly and system registers are in these folders alone.
+const ASSEMBLY: [&str; 2] = ["boot/", "kernel/src/arch/"];
+
+/// Looks for assembly, and for the crates that stand for it, in the other sources that run at EL2.
+fn assembly() -> Result<String> {
+    let words = "asm!|\\b(mrs|msr)\\b|aarch64_cpu|arm_sysregs|GicCpuInterface";
+    let mut grep = Command::new("git");
+    grep.args(["grep", "-nIE", words, "--", "*.rs", "*.s"]);
+    grep.args([":!xtask", ":!qemu"])
+        .args(ASSEMBLY.map(|folder| format!(":!{folder}")));
+    let found = grep.current_dir(cache::workspace()).output();
+    let found = String::from_utf8_lossy(&found.context("cannot start git")?.stdout).into_owned();
+    let in_code = |line: &&str| {
+        !line
+            .splitn(3, ':')
+            .any(|part| part.trim().starts_with("//"))
+    };
+    let found: Vec<&str> = found.lines().filter(in_code).collect();
+    ensure!(
+        found.is_empty(),
+        "outside {}: {}",
+        ASSEMBLY.join(" and "),
+        found.join("; ")
+    );
+    Ok(format!("in {} alone", ASSEMBLY.join(" and ")))
 }
 
 /// Mirrors come from the machine's own configuration, so no host of an archive or registry may

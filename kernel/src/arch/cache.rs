@@ -1,10 +1,11 @@
 //! Cache maintenance by address (DDI 0487 D7.5).
 
-use super::sysreg::{dsb, isb, read_sysreg};
+use super::barrier::{dsb, isb};
+use super::registers::*;
 
 /// Bytes of the smallest data cache line.
 fn line() -> u64 {
-    4 << (read_sysreg!("ctr_el0") >> 16 & 0xf)
+    4 << CTR_EL0.read(Ctr::DminLine)
 }
 
 /// Cleans and invalidates `start..start + size` to the point of coherency, for observers without caches.
@@ -32,12 +33,11 @@ pub fn invalidate_instructions() {
 /// # Safety
 /// The caller owns the range; both ends are page-aligned.
 pub unsafe fn zero(start: u64, size: u64) {
-    let dczid = read_sysreg!("dczid_el0");
-    if dczid & 1 << 4 != 0 {
+    if DCZID_EL0.is_set(Dczid::DZP) {
         // SAFETY: the caller's promise.
         unsafe { (start as *mut u8).write_bytes(0, size as usize) };
     } else {
-        let block = 4 << (dczid & 0xf);
+        let block = 4 << DCZID_EL0.read(Dczid::BS);
         let mut at = start;
         while at < start + size {
             // SAFETY: the caller's promise; a block is at most 2 KiB and divides a page.

@@ -4,7 +4,8 @@ use core::cell::UnsafeCell;
 
 use boot::MAX_CORES;
 
-use super::sysreg::{isb, read_sysreg, write_sysreg};
+use super::barrier::{dsb, isb};
+use super::registers::*;
 
 /// Bytes of the stack on which a fault of EL2's own is reported.
 const EMERGENCY_STACK: usize = 4096;
@@ -35,38 +36,37 @@ pub fn set_current(index: usize) {
     unsafe {
         *block.index.get() = index;
         *block.emergency_top.get() = block.emergency_stack.get() as u64 + EMERGENCY_STACK as u64;
-        write_sysreg!("tpidr_el2", block as *const CoreBlock as u64);
     }
+    TPIDR_EL2.set(block as *const CoreBlock as u64);
     isb();
 }
 
 /// The number of this core.
 pub fn current() -> usize {
-    let block = read_sysreg!("tpidr_el2") as *const CoreBlock;
+    let block = TPIDR_EL2.get() as *const CoreBlock;
     // SAFETY: `set_current` ran first on this core and left a pointer to a static block.
     unsafe { *(*block).index.get() }
 }
 
 /// The affinity fields of this core's MPIDR_EL1.
 pub fn mpidr() -> u64 {
-    read_sysreg!("mpidr_el1") & 0xff_00ff_ffff
+    MPIDR_EL1.get() & 0xff_00ff_ffff
 }
 
 /// MIDR_EL1.
 pub fn midr() -> u64 {
-    read_sysreg!("midr_el1")
+    MIDR_EL1.get()
 }
 
 /// Sleeps until an interrupt is pending, masked or not.
 pub fn wait_for_interrupt() {
-    // SAFETY: WFI changes no state.
-    unsafe { core::arch::asm!("dsb sy", "wfi", options(nostack, preserves_flags)) }
+    dsb();
+    aarch64_cpu::asm::wfi();
 }
 
 /// Wakes the cores that wait for an event.
 pub fn send_event() {
-    // SAFETY: SEV changes no state but the cores' event registers.
-    unsafe { core::arch::asm!("sev", options(nostack, preserves_flags)) }
+    aarch64_cpu::asm::sev();
 }
 
 /// Stops this core for good.

@@ -9,12 +9,43 @@ use aarch64_paging::{
 use addr::PaRange;
 use boot::Layout;
 
-use super::sysreg::read_sysreg;
+use super::registers::*;
 
-/// Attribute 0 = Normal write-back, 1 = Device-nGnRE, as in boot's early tables.
-const MAIR: u64 = 0x04ff;
-/// MMU, caches, stack alignment check, write-implies-execute-never, and the RES1 bits (DDI 0487 D19.2.122).
-const SCTLR: u64 = 0x30c5_0830 | 1 | 1 << 2 | 1 << 3 | 1 << 12 | 1 << 19;
+/// SCTLR_EL2 as EL2 runs: MMU, caches, stack alignment check, write-implies-execute-never, and the
+/// RES1 bits (DDI 0487 D19.2.122).
+fn sctlr() -> u64 {
+    const RES1: u64 = 0x30c5_0830;
+    let on = SCTLR_EL2::M::Enable
+        + SCTLR_EL2::C::Cacheable
+        + SCTLR_EL2::I::Cacheable
+        + SCTLR_EL2::SA::Enable
+        + SCTLR_EL2::WXN::Enable;
+    RES1 | on.value
+}
+
+/// MAIR_EL2: attribute 0 = Normal write-back, 1 = Device-nGnRE, as in boot's early tables.
+fn mair() -> u64 {
+    let memory = MAIR_EL2::Attr0_Normal_Outer::WriteBack_NonTransient_ReadWriteAlloc
+        + MAIR_EL2::Attr0_Normal_Inner::WriteBack_NonTransient_ReadWriteAlloc
+        + MAIR_EL2::Attr1_Device::nonGathering_nonReordering_EarlyWriteAck;
+    memory.value
+}
+
+/// TCR_EL2: 48-bit addresses, write-back inner-shareable walks, 4 KiB granule, and as much of
+/// physical memory as the core can address; bits 31 and 23 are RES1.
+fn tcr() -> u64 {
+    const RES1: u64 = 1 << 31 | 1 << 23;
+    // 52-bit addresses need larger descriptors.
+    let pa_range = ID_AA64MMFR0_EL1.read(ID_AA64MMFR0_EL1::PARange).min(5);
+    let fields = TCR_EL2::T0SZ.val(16)
+        + TCR_EL2::IRGN0::WriteBack_ReadAlloc_WriteAlloc_Cacheable
+        + TCR_EL2::ORGN0::WriteBack_ReadAlloc_WriteAlloc_Cacheable
+        + TCR_EL2::SH0::Inner
+        + TCR_EL2::TG0::KiB_4
+        + TCR_EL2::PS.val(pa_range);
+    RES1 | fields.value
+}
+
 /// 48-bit addresses: walks start at level 0.
 const ROOT_LEVEL: usize = 0;
 
@@ -97,14 +128,11 @@ impl Tables {
 
     /// The registers that make a core use these tables.
     pub fn registers(&self) -> Registers {
-        let pa_range = (read_sysreg!("id_aa64mmfr0_el1") & 0xf).min(5);
-        // T0SZ = 16, write-back inner-shareable walks, 4 KiB granule; bits 31 and 23 are RES1.
-        let tcr = 16 | 1 << 8 | 1 << 10 | 3 << 12 | pa_range << 16 | 1 << 23 | 1 << 31;
         Registers {
             ttbr0: self.0.root_address().0 as u64,
-            tcr,
-            mair: MAIR,
-            sctlr: SCTLR,
+            tcr: tcr(),
+            mair: mair(),
+            sctlr: sctlr(),
         }
     }
 }
@@ -131,7 +159,7 @@ impl Registers {
         unsafe extern "C" {
             fn enable_mmu(ttbr0: u64, tcr: u64, mair: u64, sctlr: u64);
         }
-        super::sysreg::dsb();
+        super::barrier::dsb();
         // SAFETY: the caller's promise; `enable_mmu` keeps to the C calling convention and touches no memory.
         unsafe { enable_mmu(self.ttbr0, self.tcr, self.mair, self.sctlr) }
     }

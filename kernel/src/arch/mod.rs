@@ -2,12 +2,16 @@
 //!
 //! With `boot`, the only place for `asm!`.
 
+pub mod barrier;
 pub mod cache;
 pub mod cpu;
 pub mod fault;
 pub mod firmware;
+pub mod gic_cpu_interface;
 pub mod guest;
+pub mod identification;
+pub mod list_registers;
 pub mod mmio;
 pub mod mmu;
-pub mod sysreg;
+mod registers;
 pub mod timer;

@@ -63,7 +63,7 @@ register_bitfields! {u64,
 macro_rules! declare {
     ($($(#[$doc:meta])* $name:ident $(: $fields:ident)? = $asm:literal),* $(,)?) => {$(
         $(#[$doc])*
-        #[allow(non_camel_case_types)]
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
         pub struct $name;
 
         impl Readable for $name {
@@ -111,7 +111,7 @@ macro_rules! declare {
 macro_rules! declare_read_only {
     ($($(#[$doc:meta])* $name:ident $(: $fields:ident)? = $asm:literal),* $(,)?) => {$(
         $(#[$doc])*
-        #[allow(non_camel_case_types)]
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
         pub struct $name;
 
         impl Readable for $name {

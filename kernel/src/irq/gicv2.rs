@@ -119,7 +119,7 @@ impl GicV2 {
     pub fn kick(&self, core: usize) {
         let mask = u32::from(self.masks[core].load(Ordering::Acquire));
         // NSATT: with the security extension, Non-secure writes ignore it.
-        crate::arch::sysreg::dsb();
+        crate::arch::barrier::dsb();
         self.distributor.write32(GICD_SGIR, mask << 16 | KICK);
     }
 

@@ -6,11 +6,7 @@ use addr::PaRange;
 use arrayvec::ArrayVec;
 use boot::MAX_CORES;
 
-use crate::arch::{
-    cpu,
-    mmio::Mmio,
-    sysreg::{isb, read_sysreg, write_sysreg},
-};
+use crate::arch::{cpu, gic_cpu_interface as cpu_interface, mmio::Mmio};
 
 use super::{Acknowledged, DEFAULT_PRIORITY, KICK, PRIVATE_ENABLED, gicd};
 
@@ -95,7 +91,7 @@ impl GicV3 {
             r.write32(gicr::SGI_FRAME + gicd::IPRIORITYR + 4 * word, priorities);
         }
         r.write32(gicr::SGI_FRAME + gicd::ISENABLER, PRIVATE_ENABLED);
-        init_cpu_interface();
+        cpu_interface::init();
         true
     }
 
@@ -133,37 +129,22 @@ impl GicV3 {
     /// Interrupts core `core` with the kick SGI.
     pub fn kick(&self, core: usize) {
         let affinity = self.affinities[core].load(Ordering::Acquire);
-        let target = 1 << (affinity & 0xf);
-        let range = affinity >> 4 & 0xf;
-        let value = (affinity & 0xff_0000_0000) << 16
-            | (affinity & 0xff_0000) << 16
-            | range << 44
-            | u64::from(KICK) << 24
-            | (affinity & 0xff00) << 8
-            | target;
-        crate::arch::sysreg::dsb();
-        // SAFETY: an SGI that EL2 handles.
-        unsafe { write_sysreg!("icc_sgi1r_el1", value) };
-        isb();
+        cpu_interface::send_sgi(KICK, affinity);
     }
 
     /// Acknowledges the most urgent pending interrupt.
     pub fn acknowledge(&self) -> Option<Acknowledged> {
-        let value = read_sysreg!("icc_iar1_el1") as u32;
-        // 1020–1023 mean that there is none for us.
-        (value & 0xff_ffff < 1020).then_some(Acknowledged(value))
+        cpu_interface::acknowledge().map(Acknowledged)
     }
 
     /// Drops the running priority; the interrupt stays active.
     pub fn drop_priority(&self, interrupt: Acknowledged) {
-        // SAFETY: ends what was acknowledged.
-        unsafe { write_sysreg!("icc_eoir1_el1", u64::from(interrupt.0)) };
+        cpu_interface::drop_priority(interrupt.0);
     }
 
     /// Deactivates an interrupt whose priority was dropped.
     pub fn deactivate(&self, intid: u32) {
-        // SAFETY: EL2 or its guest has handled the interrupt.
-        unsafe { write_sysreg!("icc_dir_el1", u64::from(intid)) };
+        cpu_interface::deactivate(intid);
     }
 }
 
@@ -190,22 +171,4 @@ fn find_in(region: &PaRange, wanted: u64) -> Option<u64> {
         base += if typer & gicr::VLPIS != 0 { 4 } else { 2 } * gicr::SGI_FRAME;
     }
     None
-}
-
-/// EOI only drops the priority, so that an interrupt handed to a guest stays active until the
-/// guest ends it.
-fn init_cpu_interface() {
-    const EOI_MODE: u64 = 1 << 1;
-    // SAFETY: EL2's own CPU interface, and state that only the guest sees. SRE without Enable:
-    // ICC_SRE_EL1 traps, so no guest turns its system register interface off.
-    unsafe {
-        write_sysreg!("icc_sre_el2", 7);
-        isb();
-        write_sysreg!("icc_sre_el1", 7);
-        write_sysreg!("icc_pmr_el1", 0xff);
-        write_sysreg!("icc_bpr1_el1", 0);
-        write_sysreg!("icc_ctlr_el1", EOI_MODE);
-        write_sysreg!("icc_igrpen1_el1", 1);
-    }
-    isb();
 }

@@ -2,10 +2,8 @@
 
 use vgic::{Lr, Lrs};
 
-use crate::arch::{
-    mmio::Mmio,
-    sysreg::{read_sysreg, write_sysreg},
-};
+use crate::arch::list_registers::{self as ich, ACTIVE_PRIORITIES, has_active_priority};
+use crate::arch::mmio::Mmio;
 
 mod gich {
     pub const HCR: u64 = 0x0;
@@ -14,9 +12,6 @@ mod gich {
     pub const APR: u64 = 0xf0;
     pub const LR: u64 = 0x100;
 }
-
-/// Most active priority registers: AP0R and AP1R.
-const ACTIVE_PRIORITIES: usize = 8;
 
 /// What the virtual CPU interface holds of a vCPU beside its list registers. The default is the
 /// state after reset: nothing active, everything masked.
@@ -34,37 +29,14 @@ pub enum VirtualInterface {
     V2(Mmio),
 }
 
-macro_rules! ich_lr {
-    ($($n:literal)*) => {
-        fn read_ich_lr(n: usize) -> u64 {
-            match n {
-                $( $n => read_sysreg!(concat!("ich_lr", $n, "_el2")), )*
-                _ => 0,
-            }
-        }
-
-        fn write_ich_lr(n: usize, value: u64) {
-            // SAFETY: only the guest of this core sees its list registers.
-            unsafe {
-                match n {
-                    $( $n => write_sysreg!(concat!("ich_lr", $n, "_el2"), value), )*
-                    _ => {}
-                }
-            }
-        }
-    };
-}
-
-ich_lr!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
-
 impl VirtualInterface {
     /// Number of list registers.
     pub fn count(&self) -> usize {
-        let vtr = match self {
-            Self::V3 => read_sysreg!("ich_vtr_el2") as u32 & 0x1f,
-            Self::V2(gich) => gich.read32(gich::VTR) & 0x3f,
+        let count = match self {
+            Self::V3 => ich::count(),
+            Self::V2(gich) => (gich.read32(gich::VTR) & 0x3f) as usize + 1,
         };
-        (vtr as usize + 1).min(Lrs::MAX)
+        count.min(Lrs::MAX)
     }
 
     /// Gives the hardware the state of a vCPU that comes to this core. Its list registers are
@@ -73,10 +45,9 @@ impl VirtualInterface {
         match self {
             Self::V3 => {
                 for (n, value) in active_priorities(&state.active_priorities) {
-                    write_active_priority(n, *value);
+                    ich::write_active_priority(n, u64::from(*value));
                 }
-                // SAFETY: only the guest of this core is affected.
-                unsafe { write_sysreg!("ich_vmcr_el2", u64::from(state.vmcr)) }
+                ich::write_vmcr(state.vmcr);
             }
             Self::V2(gich) => {
                 gich.write32(gich::APR, state.active_priorities[0]);
@@ -90,9 +61,9 @@ impl VirtualInterface {
         match self {
             Self::V3 => {
                 for (n, value) in active_priorities_mut(&mut state.active_priorities) {
-                    *value = read_active_priority(n);
+                    *value = ich::read_active_priority(n) as u32;
                 }
-                state.vmcr = read_sysreg!("ich_vmcr_el2") as u32;
+                state.vmcr = ich::read_vmcr();
             }
             Self::V2(gich) => {
                 state.active_priorities[0] = gich.read32(gich::APR);
@@ -104,8 +75,8 @@ impl VirtualInterface {
     /// Takes what the hardware holds over into `lrs`.
     pub fn save(&self, lrs: &mut Lrs) {
         match self {
-            Self::V3 => lrs.save(read_sysreg!("ich_hcr_el2") as u32, |n| {
-                Lr::from_ich(read_ich_lr(n))
+            Self::V3 => lrs.save(ich::read_hcr(), |n| {
+                Lr::from_ich(ich::read_list_register(n))
             }),
             Self::V2(gich) => {
                 let read = |n| Lr::from_gich(gich.read32(gich::LR + 4 * n as u64));
@@ -120,27 +91,17 @@ impl VirtualInterface {
             self.write(n, *lr);
         }
         match self {
-            Self::V3 => {
-                // SAFETY: only the guest of this core is affected.
-                unsafe { write_sysreg!("ich_hcr_el2", u64::from(lrs.hcr() & v3_hcr_bits())) }
-            }
+            Self::V3 => ich::write_hcr(lrs.hcr() & v3_hcr_bits()),
             Self::V2(gich) => gich.write32(gich::HCR, lrs.hcr() & !Lrs::HCR_TDIR),
         }
     }
 
     fn write(&self, n: usize, lr: Lr) {
         match self {
-            Self::V3 => write_ich_lr(n, lr.to_ich()),
+            Self::V3 => ich::write_list_register(n, lr.to_ich()),
             Self::V2(gich) => gich.write32(gich::LR + 4 * n as u64, lr.to_gich()),
         }
     }
-}
-
-/// Those that this core has: one, two or four of each group, by ICH_VTR_EL2.PREbits. AP0R\<n\> is
-/// number n and AP1R\<n\> is number 4 + n.
-fn has_active_priority(n: usize) -> bool {
-    let preemption_bits = read_sysreg!("ich_vtr_el2") >> 26 & 7;
-    n % 4 < 1 << preemption_bits.saturating_sub(4)
 }
 
 fn active_priorities(all: &[u32; ACTIVE_PRIORITIES]) -> impl Iterator<Item = (usize, &u32)> {
@@ -157,35 +118,9 @@ fn active_priorities_mut(
         .filter(|(n, _)| has_active_priority(*n))
 }
 
-macro_rules! active_priority {
-    ($($n:literal = $name:literal)*) => {
-        fn read_active_priority(n: usize) -> u32 {
-            match n {
-                $( $n => read_sysreg!($name) as u32, )*
-                _ => 0,
-            }
-        }
-
-        fn write_active_priority(n: usize, value: u32) {
-            // SAFETY: only the guest of this core is affected; callers ask `has_active_priority`.
-            unsafe {
-                match n {
-                    $( $n => write_sysreg!($name, u64::from(value)), )*
-                    _ => {}
-                }
-            }
-        }
-    };
-}
-
-active_priority!(
-    0 = "ich_ap0r0_el2" 1 = "ich_ap0r1_el2" 2 = "ich_ap0r2_el2" 3 = "ich_ap0r3_el2"
-    4 = "ich_ap1r0_el2" 5 = "ich_ap1r1_el2" 6 = "ich_ap1r2_el2" 7 = "ich_ap1r3_el2"
-);
-
 /// The bits of ICH_HCR_EL2 that this core has: TDIR only by ICH_VTR_EL2.TDS.
 fn v3_hcr_bits() -> u32 {
-    if read_sysreg!("ich_vtr_el2") & 1 << 19 != 0 {
+    if ich::can_trap_dir() {
         u32::MAX
     } else {
         !Lrs::HCR_TDIR

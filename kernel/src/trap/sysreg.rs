@@ -1,8 +1,8 @@
 //! Trapped MRS and MSR (DDI 0487 D19.2.37, "ISS encoding for an exception from MSR, MRS").
 
-use idregs::{Encoding, Reg};
+use idregs::Encoding;
 
-use crate::arch::sysreg::read_sysreg;
+use crate::arch::identification;
 use crate::vm::vcpu::{Flow, VcpuContext};
 
 /// A trapped access, decoded.
@@ -64,11 +64,11 @@ fn read(vcpu: &mut VcpuContext, access: Access) -> Option<u64> {
     match access.name {
         (2, op1, crn, crm, op2) => vcpu.debug().read(op1, crn, crm, op2),
         // These trap with SMIDR_EL1, which SME's absence hides; they name errata.
-        REVIDR_EL1 => Some(read_sysreg!("revidr_el1")),
-        AIDR_EL1 => Some(read_sysreg!("S3_1_C0_C0_7")),
+        REVIDR_EL1 => Some(identification::revidr()),
+        AIDR_EL1 => Some(identification::aidr()),
         (3, op1, crn, crm, op2) if crn == 0 => {
             let encoding = Encoding { op1, crn, crm, op2 };
-            idregs::guest_value(encoding, vcpu.vm.virtual_gic(), host_value)
+            idregs::guest_value(encoding, vcpu.vm.virtual_gic(), identification::read)
         }
         ACTLR_EL1 => Some(0),
         // SRE, DFB and DIB read as one: the guest's interface is the system registers.
@@ -97,38 +97,4 @@ fn write(vcpu: &mut VcpuContext, access: Access) -> bool {
         }
         _ => false,
     }
-}
-
-/// The identification register of this core.
-fn host_value(register: Reg) -> u64 {
-    macro_rules! read {
-        ($($variant:ident = $name:literal),* $(,)?) => {
-            match register { $( Reg::$variant => read_sysreg!($name), )* }
-        };
-    }
-    read!(
-        IdPfr0 = "S3_0_C0_C1_0",
-        IdPfr1 = "S3_0_C0_C1_1",
-        IdDfr0 = "S3_0_C0_C1_2",
-        IdIsar0 = "S3_0_C0_C2_0",
-        IdIsar1 = "S3_0_C0_C2_1",
-        IdIsar2 = "S3_0_C0_C2_2",
-        IdIsar3 = "S3_0_C0_C2_3",
-        IdIsar4 = "S3_0_C0_C2_4",
-        IdIsar5 = "S3_0_C0_C2_5",
-        IdIsar6 = "S3_0_C0_C2_7",
-        Mvfr0 = "S3_0_C0_C3_0",
-        Mvfr1 = "S3_0_C0_C3_1",
-        Mvfr2 = "S3_0_C0_C3_2",
-        IdPfr2 = "S3_0_C0_C3_4",
-        IdAa64Pfr0 = "S3_0_C0_C4_0",
-        IdAa64Pfr1 = "S3_0_C0_C4_1",
-        IdAa64Dfr0 = "S3_0_C0_C5_0",
-        IdAa64Isar0 = "S3_0_C0_C6_0",
-        IdAa64Isar1 = "S3_0_C0_C6_1",
-        IdAa64Isar2 = "S3_0_C0_C6_2",
-        IdAa64Mmfr0 = "S3_0_C0_C7_0",
-        IdAa64Mmfr1 = "S3_0_C0_C7_1",
-        IdAa64Mmfr2 = "S3_0_C0_C7_2",
-    )
 }

@@ -2,7 +2,7 @@
 //! own is switched with it, and the rest, which leads to an external debugger or to other
 //! guests, reads as zero.
 
-use super::super::sysreg::{read_sysreg, write_sysreg};
+use super::super::registers::*;
 
 /// Most breakpoints and most watchpoints of a core.
 const MAX: usize = 16;
@@ -14,36 +14,34 @@ const OS_LOCK_MODEL: u64 = 1 << 3;
 const OS_LOCKED: u64 = 1 << 1;
 
 macro_rules! indexed {
-    ($read:ident, $write:ident, $op2:literal: $($n:literal)*) => {
+    ($read:ident, $write:ident: $($n:literal => $register:ident,)*) => {
         fn $read(n: usize) -> u64 {
             match n {
-                $( $n => read_sysreg!(concat!("S2_0_C0_C", $n, "_", $op2)), )*
+                $( $n => $register.get(), )*
                 _ => 0,
             }
         }
 
+        // It affects the vCPU of this core alone: EL2 takes no debug exceptions.
         fn $write(n: usize, value: u64) {
-            // SAFETY: it affects the vCPU of this core alone: EL2 takes no debug exceptions.
-            unsafe {
-                match n {
-                    $( $n => write_sysreg!(concat!("S2_0_C0_C", $n, "_", $op2), value), )*
-                    _ => {}
-                }
+            match n {
+                $( $n => $register.set(value), )*
+                _ => {}
             }
         }
     };
 }
 
-indexed!(read_bvr, write_bvr, 4: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
-indexed!(read_bcr, write_bcr, 5: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
-indexed!(read_wvr, write_wvr, 6: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
-indexed!(read_wcr, write_wcr, 7: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+indexed!(read_bvr, write_bvr: 0 => DBGBVR0_EL1, 1 => DBGBVR1_EL1, 2 => DBGBVR2_EL1, 3 => DBGBVR3_EL1, 4 => DBGBVR4_EL1, 5 => DBGBVR5_EL1, 6 => DBGBVR6_EL1, 7 => DBGBVR7_EL1, 8 => DBGBVR8_EL1, 9 => DBGBVR9_EL1, 10 => DBGBVR10_EL1, 11 => DBGBVR11_EL1, 12 => DBGBVR12_EL1, 13 => DBGBVR13_EL1, 14 => DBGBVR14_EL1, 15 => DBGBVR15_EL1,);
+indexed!(read_bcr, write_bcr: 0 => DBGBCR0_EL1, 1 => DBGBCR1_EL1, 2 => DBGBCR2_EL1, 3 => DBGBCR3_EL1, 4 => DBGBCR4_EL1, 5 => DBGBCR5_EL1, 6 => DBGBCR6_EL1, 7 => DBGBCR7_EL1, 8 => DBGBCR8_EL1, 9 => DBGBCR9_EL1, 10 => DBGBCR10_EL1, 11 => DBGBCR11_EL1, 12 => DBGBCR12_EL1, 13 => DBGBCR13_EL1, 14 => DBGBCR14_EL1, 15 => DBGBCR15_EL1,);
+indexed!(read_wvr, write_wvr: 0 => DBGWVR0_EL1, 1 => DBGWVR1_EL1, 2 => DBGWVR2_EL1, 3 => DBGWVR3_EL1, 4 => DBGWVR4_EL1, 5 => DBGWVR5_EL1, 6 => DBGWVR6_EL1, 7 => DBGWVR7_EL1, 8 => DBGWVR8_EL1, 9 => DBGWVR9_EL1, 10 => DBGWVR10_EL1, 11 => DBGWVR11_EL1, 12 => DBGWVR12_EL1, 13 => DBGWVR13_EL1, 14 => DBGWVR14_EL1, 15 => DBGWVR15_EL1,);
+indexed!(read_wcr, write_wcr: 0 => DBGWCR0_EL1, 1 => DBGWCR1_EL1, 2 => DBGWCR2_EL1, 3 => DBGWCR3_EL1, 4 => DBGWCR4_EL1, 5 => DBGWCR5_EL1, 6 => DBGWCR6_EL1, 7 => DBGWCR7_EL1, 8 => DBGWCR8_EL1, 9 => DBGWCR9_EL1, 10 => DBGWCR10_EL1, 11 => DBGWCR11_EL1, 12 => DBGWCR12_EL1, 13 => DBGWCR13_EL1, 14 => DBGWCR14_EL1, 15 => DBGWCR15_EL1,);
 
 /// How many breakpoints and watchpoints this core has (ID_AA64DFR0_EL1.BRPs, WRPs).
 fn counts() -> (usize, usize) {
-    let features = read_sysreg!("id_aa64dfr0_el1");
-    let count = |shift: u32| (features >> shift & 0xf) as usize + 1;
-    (count(12), count(20))
+    let breakpoints = ID_AA64DFR0_EL1.read(ID_AA64DFR0_EL1::BRPs) as usize + 1;
+    let watchpoints = ID_AA64DFR0_EL1.read(ID_AA64DFR0_EL1::WRPs) as usize + 1;
+    (breakpoints, watchpoints)
 }
 
 /// A vCPU's debug registers while it is off its core.
@@ -77,7 +75,7 @@ impl Debug {
         for (n, pair) in self.watchpoints[..watchpoints].iter_mut().enumerate() {
             *pair = (read_wvr(n), read_wcr(n));
         }
-        self.mdscr = read_sysreg!("mdscr_el1");
+        self.mdscr = MDSCR_EL1.get();
     }
 
     /// Gives the core what the vCPU had.
@@ -96,8 +94,7 @@ impl Debug {
     }
 
     fn write_lock(&self, value: u64) {
-        // SAFETY: it masks or unmasks the debug exceptions of the vCPU of this core.
-        unsafe { write_sysreg!("oslar_el1", value) }
+        OSLAR_EL1.set(value);
     }
 
     /// A trapped read of the register at op0 = 2 and these, by the vCPU on this core. `None` if
@@ -106,7 +103,7 @@ impl Debug {
         let n = usize::from(crm);
         let (breakpoints, watchpoints) = counts();
         match (op1, crn, crm, op2) {
-            (0, 0, 2, 2) => Some(read_sysreg!("mdscr_el1") & MDSCR),
+            (0, 0, 2, 2) => Some(MDSCR_EL1.get() & MDSCR),
             (0, 1, 1, 4) if self.locked => Some(OS_LOCK_MODEL | OS_LOCKED),
             (0, 1, 1, 4) => Some(OS_LOCK_MODEL),
             (0, 0, _, 4) if n < breakpoints => Some(read_bvr(n)),
@@ -140,8 +137,7 @@ impl Debug {
 }
 
 fn write_mdscr(value: u64) {
-    // SAFETY: debug exceptions of EL1 and EL0 only.
-    unsafe { write_sysreg!("mdscr_el1", value) }
+    MDSCR_EL1.set(value);
 }
 
 /// Registers that exist for the sake of an external debugger: MDCCINT_EL1, OSDTRRX_EL1, OSDTRTX_EL1,

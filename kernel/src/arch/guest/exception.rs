@@ -1,6 +1,6 @@
 //! Exceptions that EL2 raises in a guest.
 
-use super::super::sysreg::{read_sysreg, write_sysreg};
+use super::super::registers::*;
 use super::{GuestRegs, SPSR_EL1H};
 
 /// The vector of an exception that EL2 raises in the guest (DDI 0487 D1.3.1).
@@ -16,23 +16,20 @@ fn vector_offset(spsr: u64) -> u64 {
 /// Makes the guest take a synchronous exception to its EL1, as hardware without EL2 would
 /// (DDI 0487 D1.3.3).
 pub fn raise(regs: &mut GuestRegs, esr: u64, far: Option<u64>) {
-    let sctlr = read_sysreg!("sctlr_el1");
+    let sctlr = SCTLR_EL1.get();
     let from_el1 = matches!(regs.spsr & 0x1f, 4 | 5);
     let class = if from_el1 && matches!(esr >> 26, 0x20 | 0x24) {
         1 << 26
     } else {
         0
     };
-    // SAFETY: registers that only the guest uses.
-    unsafe {
-        write_sysreg!("esr_el1", esr | class);
-        write_sysreg!("elr_el1", regs.pc);
-        write_sysreg!("spsr_el1", regs.spsr);
-        if let Some(far) = far {
-            write_sysreg!("far_el1", far);
-        }
+    ESR_EL1.set(esr | class);
+    ELR_EL1.set(regs.pc);
+    SPSR_EL1.set(regs.spsr);
+    if let Some(far) = far {
+        FAR_EL1.set(far);
     }
-    regs.pc = read_sysreg!("vbar_el1").wrapping_add(vector_offset(regs.spsr));
+    regs.pc = VBAR_EL1.get().wrapping_add(vector_offset(regs.spsr));
     regs.spsr = pstate_after_exception(regs.spsr, sctlr);
 }
 
@@ -44,14 +41,14 @@ fn pstate_after_exception(spsr: u64, sctlr: u64) -> u64 {
     } else {
         spsr & 0xf << 28
     };
-    let has_pan = read_sysreg!("id_aa64mmfr1_el1") >> 20 & 0xf != 0;
+    let has_pan = ID_AA64MMFR1_EL1.get() >> 20 & 0xf != 0;
     let span_off = sctlr & 1 << 23 == 0;
     let pan = if has_pan && (span_off || spsr & 1 << 22 != 0) {
         1 << 22
     } else {
         0
     };
-    let has_ssbs = read_sysreg!("id_aa64pfr1_el1") >> 4 & 0xf != 0;
+    let has_ssbs = ID_AA64PFR1_EL1.get() >> 4 & 0xf != 0;
     let ssbs = if has_ssbs && sctlr & 1 << 44 != 0 {
         1 << 12
     } else {

@@ -2,10 +2,8 @@
 
 use core::arch::asm;
 
-use super::super::sysreg::{isb, read_sysreg, write_sysreg};
-
-/// CPTR_EL2.TFP: an access traps.
-const TRAP: u64 = 1 << 10;
+use super::super::barrier::isb;
+use super::super::registers::*;
 
 /// V0 to V31, FPCR and FPSR of a vCPU that does not have them.
 #[repr(C, align(16))]
@@ -70,8 +68,8 @@ impl FpState {
     pub fn save(&mut self) {
         // SAFETY: writes the 512 bytes of `vectors`.
         unsafe { asm!(all_pairs!("stp"), at = in(reg) &raw mut self.vectors, options(nostack)) }
-        self.fpcr = read_sysreg!("S3_3_C4_C4_0");
-        self.fpsr = read_sysreg!("S3_3_C4_C4_1");
+        self.fpcr = FPCR.get();
+        self.fpsr = FPSR.get();
     }
 
     /// Gives the core's registers these values. They do not [trap](set_trap).
@@ -79,19 +77,16 @@ impl FpState {
         // SAFETY: reads the 512 bytes of `vectors`; only guests use the registers.
         unsafe {
             asm!(all_pairs!("ldp"), at = in(reg) &raw const self.vectors, options(nostack));
-            write_sysreg!("S3_3_C4_C4_0", self.fpcr);
-            write_sysreg!("S3_3_C4_C4_1", self.fpsr);
         }
+        FPCR.set(self.fpcr);
+        FPSR.set(self.fpsr);
     }
 }
 
 /// Whether the next use of the registers on this core traps.
 pub fn set_trap(on: bool) {
-    let old = read_sysreg!("cptr_el2");
-    let new = if on { old | TRAP } else { old & !TRAP };
-    if new != old {
-        // SAFETY: EL2 uses none of the registers itself.
-        unsafe { write_sysreg!("cptr_el2", new) }
+    if CPTR.is_set(Cptr::TFP) != on {
+        CPTR.modify(Cptr::TFP.val(on.into()));
         isb();
     }
 }

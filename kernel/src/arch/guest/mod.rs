@@ -4,7 +4,8 @@ use core::arch::global_asm;
 
 use addr::{Pa, VmId};
 
-use super::sysreg::{dsb, isb, read_sysreg, write_sysreg};
+use super::barrier::{dsb, isb};
+use super::registers::*;
 
 pub mod debug;
 mod exception;
@@ -83,7 +84,7 @@ pub fn run(regs: &mut GuestRegs) -> Exit {
     // the trap controls, set by `load`, keep the guest to what is its own.
     let vector = unsafe { enter_guest(regs) };
     match vector & 3 {
-        0 => Exit::Sync(read_sysreg!("esr_el2")),
+        0 => Exit::Sync(ESR_EL2.get()),
         1 | 2 => Exit::Interrupt,
         _ => Exit::SError,
     }
@@ -91,68 +92,45 @@ pub fn run(regs: &mut GuestRegs) -> Exit {
 
 /// FAR_EL2 of the last synchronous exit.
 pub fn fault_address() -> u64 {
-    read_sysreg!("far_el2")
+    FAR_EL2.get()
 }
 
 /// The page that the last stage-2 fault was about: HPFAR_EL2.FIPA.
 pub fn fault_page() -> addr::Ipa {
-    addr::Ipa((read_sysreg!("hpfar_el2") & 0xfff_ffff_fff0) << 8)
+    addr::Ipa((HPFAR_EL2.get() & 0xfff_ffff_fff0) << 8)
 }
 
-/// Bits of HCR_EL2 (DDI 0487 D19.2.48).
-mod hcr {
-    pub const VM: u64 = 1 << 0;
-    pub const SWIO: u64 = 1 << 1;
-    pub const FMO: u64 = 1 << 3;
-    pub const IMO: u64 = 1 << 4;
-    pub const AMO: u64 = 1 << 5;
-    pub const VSE: u64 = 1 << 8;
-    pub const FB: u64 = 1 << 9;
-    pub const BSU_INNER: u64 = 1 << 10;
-    pub const TWI: u64 = 1 << 13;
-    pub const TWE: u64 = 1 << 14;
-    pub const TID1: u64 = 1 << 16;
-    pub const TID3: u64 = 1 << 18;
-    pub const TSC: u64 = 1 << 19;
-    pub const TIDCP: u64 = 1 << 20;
-    pub const TACR: u64 = 1 << 21;
-    pub const RW: u64 = 1 << 31;
-    pub const TLOR: u64 = 1 << 35;
-    pub const TERR: u64 = 1 << 36;
-    pub const TID5: u64 = 1 << 58;
-    pub const APK: u64 = 1 << 40;
-    pub const API: u64 = 1 << 41;
-}
-
+/// HCR_EL2 for a guest that has its core to itself (DDI 0487 D19.2.48).
 fn hcr_value() -> u64 {
-    let mut value = hcr::VM
-        | hcr::SWIO
-        | hcr::FMO
-        | hcr::IMO
-        | hcr::AMO
-        | hcr::FB
-        | hcr::BSU_INNER
-        | hcr::TID1
-        | hcr::TID3
-        | hcr::TSC
-        | hcr::TIDCP
-        | hcr::TACR
-        | hcr::RW;
+    let mut value = HCR_EL2::VM::Enable
+        + HCR_EL2::SWIO::SET
+        + HCR_EL2::FMO::EnableVirtualFIQ
+        + HCR_EL2::IMO::EnableVirtualIRQ
+        + HCR_EL2::AMO::SET
+        + HCR_EL2::FB::SET
+        + HCR_EL2::BSU::InnerShareable
+        + HCR_EL2::TID1::SET
+        + HCR_EL2::TID3::SET
+        + HCR_EL2::TSC::EnableTrapEl1SmcToEl2
+        + HCR_EL2::TIDCP::SET
+        + HCR_EL2::TACR::SET
+        + HCR_EL2::RW::EL1IsAarch64;
     // Each of these is RES0 on a CPU without the feature.
-    if has(read_sysreg!("id_aa64mmfr1_el1"), 16) {
-        value |= hcr::TLOR;
+    if has(ID_AA64MMFR1_EL1.get(), 16) {
+        value += HCR_EL2::TLOR::SET;
     }
-    if has(read_sysreg!("id_aa64pfr0_el1"), 28) {
-        value |= hcr::TERR;
+    if has(ID_AA64PFR0_EL1.get(), 28) {
+        value += HCR_EL2::TERR::SET;
     }
-    if has(read_sysreg!("id_aa64pfr1_el1"), 8) {
-        value |= hcr::TID5;
+    if has(ID_AA64PFR1_EL1.get(), 8) {
+        value += HCR_EL2::TID5::SET;
     }
     // The keys are the guest's.
     if has_pointer_authentication() {
-        value |= hcr::APK | hcr::API;
+        value += HCR_EL2::APK::DisableTrapPointerAuthKeyRegsToEl2
+            + HCR_EL2::API::DisableTrapPointerAuthInstToEl2;
     }
-    value
+    value.value
 }
 
 /// Whether the field of an identification register at `shift` says that there is something.
@@ -162,67 +140,65 @@ fn has(register: u64, shift: u32) -> bool {
 
 /// FEAT_PAuth by any algorithm: APA, API, GPA, GPI, and APA3, GPA3.
 fn has_pointer_authentication() -> bool {
-    read_sysreg!("id_aa64isar1_el1") & 0xff00_0ff0 != 0
-        || read_sysreg!("S3_0_C0_C6_2") & 0xff00 != 0
+    ID_AA64ISAR1_EL1.get() & 0xff00_0ff0 != 0 || ID_AA64ISAR2_EL1.get() & 0xff00 != 0
 }
 
 /// Makes the guest's next instruction take a virtual SError.
 pub fn pend_serror() {
-    let value = read_sysreg!("hcr_el2") | hcr::VSE;
-    // SAFETY: VSE only affects the guest.
-    unsafe { write_sysreg!("hcr_el2", value) };
+    HCR_EL2.modify(HCR_EL2::VSE::SET);
 }
 
 /// Settings of this core that hold for every guest.
 pub fn init_core() {
-    // CPTR: trap SVE, SME, trace and activity monitors; the rest are RES1 (DDI 0487 D19.2.34).
-    let cptr = 0x33ff | 1 << 20 | 1 << 30;
-    // MDCR: trap the PMU, statistical profiling and trace filters; leave all PMU counters to EL1 as reset does.
-    let counters = match read_sysreg!("id_aa64dfr0_el1") >> 8 & 0xf {
+    // Trap SVE, SME, trace and activity monitors; the rest are RES1.
+    CPTR.write(
+        Cptr::TAM::SET
+            + Cptr::TTA::SET
+            + Cptr::RES1_12.val(3)
+            + Cptr::RES1_9::SET
+            + Cptr::RES1_0.val(0x1ff),
+    );
+    // Trap the PMU, statistical profiling, trace filters and debug registers (see `debug`); leave
+    // all PMU counters to EL1 as reset does.
+    let counters = match ID_AA64DFR0_EL1.read(ID_AA64DFR0_EL1::PMUVer) {
         0 | 0xf => 0,
-        _ => read_sysreg!("pmcr_el0") >> 11 & 0x1f,
+        _ => PMCR_EL0.read(Pmcr::N),
     };
-    let pmu = 1 << 5 | 1 << 6 | 1 << 14 | 1 << 19;
-    // Debug registers: TDA, TDOSA, TDRA; see `debug`.
-    let mdcr = counters | pmu | 1 << 9 | 1 << 10 | 1 << 11;
-    // CNTHCTL: the guest may use the physical counter and timer.
-    let cnthctl = 3;
-    // SAFETY: these only choose what traps from EL1 and EL0.
-    unsafe {
-        write_sysreg!("cptr_el2", cptr);
-        write_sysreg!("mdcr_el2", mdcr);
-        write_sysreg!("cnthctl_el2", cnthctl);
-        write_sysreg!("hstr_el2", 0);
-        init_fine_grained_traps();
-        write_sysreg!("vpidr_el2", super::cpu::midr());
-    }
+    MDCR_EL2.write(
+        MDCR_EL2::HPMN.val(counters)
+            + MDCR_EL2::TPMCR::SET
+            + MDCR_EL2::TPM::SET
+            + MDCR_EL2::TDA::SET
+            + MDCR_EL2::TDOSA::SET
+            + MDCR_EL2::TDRA::SET
+            + MDCR_EL2::TPMS::SET
+            + MDCR_EL2::TTRF::SET,
+    );
+    // The guest may use the physical counter and timer.
+    CNTHCTL_EL2.write(CNTHCTL_EL2::EL1PCTEN::SET + CNTHCTL_EL2::EL1PCEN::SET);
+    HSTR_EL2.set(0);
+    init_fine_grained_traps();
+    VPIDR_EL2.set(super::cpu::midr());
     isb();
 }
 
-/// Fine-grained traps all off, and features behind HCRX_EL2 all off.
-///
-/// # Safety
-/// EL3 must let EL2 use the registers of the features it shows, as Linux's boot protocol asks.
-unsafe fn init_fine_grained_traps() {
-    let mmfr0 = read_sysreg!("id_aa64mmfr0_el1");
-    let mmfr1 = read_sysreg!("id_aa64mmfr1_el1");
-    let pfr0 = read_sysreg!("id_aa64pfr0_el1");
-    // SAFETY: the registers exist by their features; zero turns every trap off and hides what
-    // must be turned on.
-    unsafe {
-        if mmfr0 >> 56 & 0xf != 0 {
-            write_sysreg!("S3_4_C1_C1_4", 0); // HFGRTR_EL2
-            write_sysreg!("S3_4_C1_C1_5", 0); // HFGWTR_EL2
-            write_sysreg!("S3_4_C1_C1_6", 0); // HFGITR_EL2
-            write_sysreg!("S3_4_C3_C1_4", 0); // HDFGRTR_EL2
-            write_sysreg!("S3_4_C3_C1_5", 0); // HDFGWTR_EL2
-        }
-        if mmfr1 >> 40 & 0xf != 0 {
-            write_sysreg!("S3_4_C1_C2_2", 0); // HCRX_EL2
-        }
-        if pfr0 >> 40 & 0xf != 0 {
-            write_sysreg!("S3_4_C10_C5_0", 3 << 48); // MPAM2_EL2: trap EL1's and EL0's accesses
-        }
+/// Fine-grained traps all off, and features behind HCRX_EL2 all off. EL3 must let EL2 use the
+/// registers of the features it shows, as Linux's boot protocol asks.
+fn init_fine_grained_traps() {
+    // The registers exist by their features; zero turns every trap off and hides what must be
+    // turned on.
+    if has(ID_AA64MMFR0_EL1.get(), 56) {
+        HFGRTR_EL2.set(0);
+        HFGWTR_EL2.set(0);
+        HFGITR_EL2.set(0);
+        HDFGRTR_EL2.set(0);
+        HDFGWTR_EL2.set(0);
+    }
+    if has(ID_AA64MMFR1_EL1.get(), 40) {
+        HCRX_EL2.set(0);
+    }
+    if has(ID_AA64PFR0_EL1.get(), 40) {
+        MPAM2_EL2.write(Mpam2::TRAPMPAM.val(3));
     }
 }
 
@@ -246,22 +222,20 @@ impl Identity {
     /// As for [`CpuState::load`].
     unsafe fn load(&self, serror: bool) {
         let vmid = u64::from(self.vm.0) + 1;
-        let vtcr = stage2::vtcr(read_sysreg!("id_aa64mmfr0_el1") & 0xf);
         let mut hcr = hcr_value();
         if serror {
-            hcr |= hcr::VSE;
+            hcr |= HCR_EL2::VSE::SET.value;
         }
         if self.shares_core {
-            hcr |= hcr::TWI | hcr::TWE;
+            hcr |= (HCR_EL2::TWI::SET + HCR_EL2::TWE::SET).value;
         }
-        // SAFETY: the caller's promise.
-        unsafe {
-            write_sysreg!("hcr_el2", hcr);
-            write_sysreg!("vtcr_el2", vtcr);
-            write_sysreg!("vttbr_el2", vmid << 48 | self.stage2.0);
-            write_sysreg!("vmpidr_el2", self.mpidr);
-            write_sysreg!("cntvoff_el2", self.counter_offset);
-        }
+        HCR_EL2.set(hcr);
+        VTCR_EL2.set(stage2::vtcr(
+            ID_AA64MMFR0_EL1.read(ID_AA64MMFR0_EL1::PARange),
+        ));
+        VTTBR_EL2.set(vmid << 48 | self.stage2.0);
+        VMPIDR_EL2.set(self.mpidr);
+        CNTVOFF_EL2.set(self.counter_offset);
     }
 }
 

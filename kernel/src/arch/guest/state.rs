@@ -1,19 +1,20 @@
 //! What a core holds of a vCPU beside its general registers, kept while another one runs there.
 
-use super::super::sysreg::{isb, read_sysreg, write_sysreg};
-use super::{Identity, debug::Debug, has, hcr};
+use super::super::barrier::isb;
+use super::super::registers::*;
+use super::{Identity, debug::Debug, has};
 
 /// SCTLR_EL1 with MMU and caches off: its RES1 bits.
 const SCTLR_EL1_RESET: u64 = 0x30d0_0800;
 /// SCTLR_EL1.M.
-const MMU_ON: u64 = 1;
+const MMU_ON: u64 = SCTLR_EL1::M::Enable.value;
 /// TCR_EL1.EPD0 and EPD1: no walk is begun.
-const NO_WALKS: u64 = 1 << 7 | 1 << 23;
+const NO_WALKS: u64 = TCR_EL1::EPD0::SET.value | TCR_EL1::EPD1::SET.value;
 /// ENABLE without IMASK in a timer's CTL.
 const TIMER_ON: u64 = 1;
 
 macro_rules! registers {
-    ($(#[$doc:meta])* $state:ident: $($field:ident = $name:literal),* $(,)?) => {
+    ($(#[$doc:meta])* $state:ident: $($field:ident = $name:ident),* $(,)?) => {
         $(#[$doc])*
         #[derive(Clone, Default)]
         struct $state {
@@ -22,16 +23,14 @@ macro_rules! registers {
 
         impl $state {
             fn save(&mut self) {
-                $(self.$field = read_sysreg!($name);)*
+                $(self.$field = $name.get();)*
             }
 
             /// # Safety
             /// This core has the registers, and the vCPU whose values these are is next to run.
             unsafe fn load(&self) {
-                // SAFETY: the caller's promise; EL2 itself uses none of these.
-                unsafe {
-                    $(write_sysreg!($name, self.$field);)*
-                }
+                // EL2 itself uses none of these.
+                $($name.set(self.$field);)*
             }
         }
     };
@@ -41,52 +40,52 @@ registers!(
     /// What EL1 and EL0 write without a trap. SCTLR and TCR are apart: they open the way to
     /// all others.
     El1:
-    cpacr = "cpacr_el1",
-    ttbr0 = "ttbr0_el1",
-    ttbr1 = "ttbr1_el1",
-    mair = "mair_el1",
-    amair = "amair_el1",
-    vbar = "vbar_el1",
-    esr = "esr_el1",
-    far = "far_el1",
-    afsr0 = "afsr0_el1",
-    afsr1 = "afsr1_el1",
-    contextidr = "contextidr_el1",
-    par = "par_el1",
-    csselr = "csselr_el1",
-    elr = "elr_el1",
-    spsr = "spsr_el1",
-    sp_el0 = "sp_el0",
-    sp_el1 = "sp_el1",
-    tpidr_el0 = "tpidr_el0",
-    tpidr_el1 = "tpidr_el1",
-    tpidrro = "tpidrro_el0",
-    cntkctl = "cntkctl_el1",
+    cpacr = CPACR_EL1,
+    ttbr0 = TTBR0_EL1,
+    ttbr1 = TTBR1_EL1,
+    mair = MAIR_EL1,
+    amair = AMAIR_EL1,
+    vbar = VBAR_EL1,
+    esr = ESR_EL1,
+    far = FAR_EL1,
+    afsr0 = AFSR0_EL1,
+    afsr1 = AFSR1_EL1,
+    contextidr = CONTEXTIDR_EL1,
+    par = PAR_EL1,
+    csselr = CSSELR_EL1,
+    elr = ELR_EL1,
+    spsr = SPSR_EL1,
+    sp_el0 = SP_EL0,
+    sp_el1 = SP_EL1,
+    tpidr_el0 = TPIDR_EL0,
+    tpidr_el1 = TPIDR_EL1,
+    tpidrro = TPIDRRO_EL0,
+    cntkctl = CNTKCTL_EL1,
 );
 registers!(
     /// FEAT_PAuth's keys: APIA, APIB, APDA, APDB, APGA, low half first.
     Keys:
-    ia_lo = "S3_0_C2_C1_0",
-    ia_hi = "S3_0_C2_C1_1",
-    ib_lo = "S3_0_C2_C1_2",
-    ib_hi = "S3_0_C2_C1_3",
-    da_lo = "S3_0_C2_C2_0",
-    da_hi = "S3_0_C2_C2_1",
-    db_lo = "S3_0_C2_C2_2",
-    db_hi = "S3_0_C2_C2_3",
-    ga_lo = "S3_0_C2_C3_0",
-    ga_hi = "S3_0_C2_C3_1",
+    ia_lo = APIAKEYLO_EL1,
+    ia_hi = APIAKEYHI_EL1,
+    ib_lo = APIBKEYLO_EL1,
+    ib_hi = APIBKEYHI_EL1,
+    da_lo = APDAKEYLO_EL1,
+    da_hi = APDAKEYHI_EL1,
+    db_lo = APDBKEYLO_EL1,
+    db_hi = APDBKEYHI_EL1,
+    ga_lo = APGAKEYLO_EL1,
+    ga_hi = APGAKEYHI_EL1,
 );
 registers!(
     /// FEAT_RAS: VDISR_EL2, what an ESB instruction of the guest has found.
     Deferred:
-    vdisr = "S3_4_C12_C1_1",
+    vdisr = VDISR_EL2,
 );
 
 registers!(
     /// FEAT_SME: it is hidden, but only fine-grained traps would keep the guest from this one.
     Tpidr2:
-    tpidr2 = "S3_3_C13_C0_5",
+    tpidr2 = TPIDR2_EL0,
 );
 
 /// One of the guest's timers.
@@ -141,8 +140,8 @@ impl CpuState {
 
     /// Takes the vCPU off this core: nothing is walked, cached or timed for it any more.
     pub fn save(&mut self) {
-        self.sctlr = read_sysreg!("sctlr_el1");
-        self.tcr = read_sysreg!("tcr_el1");
+        self.sctlr = SCTLR_EL1.get();
+        self.tcr = TCR_EL1.get();
         self.el1.save();
         if super::has_pointer_authentication() {
             self.keys.save();
@@ -155,14 +154,14 @@ impl CpuState {
         }
         self.debug.save();
         self.virtual_timer = Timer {
-            ctl: read_sysreg!("cntv_ctl_el0"),
-            cval: read_sysreg!("cntv_cval_el0"),
+            ctl: CNTV_CTL_EL0.get(),
+            cval: CNTV_CVAL_EL0.get(),
         };
         self.physical_timer = Timer {
-            ctl: read_sysreg!("cntp_ctl_el0"),
-            cval: read_sysreg!("cntp_cval_el0"),
+            ctl: CNTP_CTL_EL0.get(),
+            cval: CNTP_CVAL_EL0.get(),
         };
-        self.serror = read_sysreg!("hcr_el2") & hcr::VSE != 0;
+        self.serror = HCR_EL2.is_set(HCR_EL2::VSE);
         super::super::timer::stop_guest_timers();
         stop_walks();
     }
@@ -188,13 +187,13 @@ impl CpuState {
                 self.tpidr2.load();
             }
             self.debug.load();
-            write_sysreg!("cntv_cval_el0", self.virtual_timer.cval);
-            write_sysreg!("cntv_ctl_el0", self.virtual_timer.ctl);
-            write_sysreg!("cntp_cval_el0", self.physical_timer.cval);
-            write_sysreg!("cntp_ctl_el0", self.physical_timer.ctl);
+            CNTV_CVAL_EL0.set(self.virtual_timer.cval);
+            CNTV_CTL_EL0.set(self.virtual_timer.ctl);
+            CNTP_CVAL_EL0.set(self.physical_timer.cval);
+            CNTP_CTL_EL0.set(self.physical_timer.ctl);
             isb();
-            write_sysreg!("tcr_el1", self.tcr);
-            write_sysreg!("sctlr_el1", self.sctlr);
+            TCR_EL1.set(self.tcr);
+            SCTLR_EL1.set(self.sctlr);
         }
         isb();
         if core::mem::take(&mut self.fresh) {
@@ -221,22 +220,19 @@ impl CpuState {
 }
 
 fn has_ras() -> bool {
-    has(read_sysreg!("id_aa64pfr0_el1"), 28)
+    has(ID_AA64PFR0_EL1.get(), 28)
 }
 
 fn has_sme() -> bool {
-    has(read_sysreg!("id_aa64pfr1_el1"), 24)
+    has(ID_AA64PFR1_EL1.get(), 24)
 }
 
 /// No translation of EL1's is begun from here until a vCPU's own TCR_EL1 is back, whatever the
 /// registers hold meanwhile. Cortex-A57 and A72 may otherwise keep in their TLBs what they found
 /// by registers of two vCPUs (errata 1319537 and 1319367).
 fn stop_walks() {
-    // SAFETY: registers that only guests use.
-    unsafe {
-        write_sysreg!("tcr_el1", NO_WALKS);
-        isb();
-        write_sysreg!("sctlr_el1", SCTLR_EL1_RESET | MMU_ON);
-    }
+    TCR_EL1.set(NO_WALKS);
+    isb();
+    SCTLR_EL1.set(SCTLR_EL1_RESET | MMU_ON);
     isb();
 }
