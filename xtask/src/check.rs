@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::cache::{self, Cache};
 use crate::image::{self, Profile};
 use crate::toolchain::{self, Toolchain};
-use crate::{command, lines, modules, ui};
+use crate::{command, deny, lines, modules, ui};
 
 /// Bytes of the release image.
 const IMAGE: u64 = 256 * 1024;
@@ -58,6 +58,10 @@ pub fn checks(toolchain: &Toolchain) -> Vec<Check<'_>> {
         ("arrows between crates", Box::new(arrows)),
         ("arrows between modules", Box::new(module_arrows)),
         ("assembly's place", Box::new(assembly)),
+        (
+            "other people's crates",
+            Box::new(|| deny::check(&cache::workspace())),
+        ),
         ("registry hosts", Box::new(registry_hosts)),
         (
             "mediator's size",

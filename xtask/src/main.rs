@@ -12,6 +12,7 @@ mod check;
 mod command;
 mod console;
 mod cpio;
+mod deny;
 mod emulator;
 mod fip;
 mod firmware;
