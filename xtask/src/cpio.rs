@@ -1,15 +1,18 @@
-//! Archives in the "new ASCII" cpio format (cpio(5), magic 070701), which Linux unpacks as
-//! its initial file system. The same members give the same bytes.
+//! Archives that Linux unpacks as its initial file system. The same members give the same bytes.
+
+use manifest::host::Writer;
 
 const FILE: u32 = 0o100_000;
 const DIRECTORY: u32 = 0o040_000;
 const SYMLINK: u32 = 0o120_000;
 
 /// An archive being written.
-#[derive(Default)]
-pub struct Archive {
-    bytes: Vec<u8>,
-    members: u32,
+pub struct Archive(Writer<Vec<u8>>);
+
+impl Default for Archive {
+    fn default() -> Self {
+        Self(Writer::new(Vec::new()))
+    }
 }
 
 impl Archive {
@@ -29,44 +32,13 @@ impl Archive {
     }
 
     /// The archive with its trailer.
-    pub fn finish(mut self) -> Vec<u8> {
-        self.member("TRAILER!!!", 0, &[]);
-        self.bytes
+    pub fn finish(self) -> Vec<u8> {
+        self.0.finish().expect("memory can be written")
     }
 
     fn member(&mut self, name: &str, mode: u32, content: &[u8]) {
-        self.members += 1;
-        let links = if mode & DIRECTORY == DIRECTORY { 2 } else { 1 };
-        let size = u32::try_from(content.len()).expect("cpio members end at 4 GiB");
-        let name_size = name.len() as u32 + 1;
-        let fields = [
-            self.members,
-            mode,
-            0,
-            0,
-            links,
-            0,
-            size,
-            0,
-            0,
-            0,
-            0,
-            name_size,
-            0,
-        ];
-        self.bytes.extend(b"070701");
-        for field in fields {
-            self.bytes.extend(format!("{field:08X}").bytes());
-        }
-        self.bytes.extend(name.bytes());
-        self.bytes.push(0);
-        self.pad();
-        self.bytes.extend(content);
-        self.pad();
-    }
-
-    fn pad(&mut self) {
-        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+        let added = self.0.entry(name, mode, content);
+        added.expect("cpio members end at 4 GiB");
     }
 }
 
@@ -84,9 +56,9 @@ mod tests {
         assert_eq!(bytes.len() % 4, 0);
         // Header of 110 bytes and name of 2 bytes, then the second member.
         assert_eq!(&bytes[..14], b"07070100000001");
-        assert_eq!(&bytes[14..22], b"000041ED");
+        assert_eq!(&bytes[14..22], b"000041ed");
         assert_eq!(&bytes[112..126], b"07070100000002");
-        assert_eq!(&bytes[126..134], b"000081ED");
+        assert_eq!(&bytes[126..134], b"000081ed");
         assert_eq!(&bytes[112 + 116..][..8], b"abcde\0\0\0");
         let trailer = bytes.len() - 124;
         assert_eq!(&bytes[trailer..trailer + 6], b"070701");
