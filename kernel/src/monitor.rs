@@ -6,8 +6,10 @@
 
 use conmux::View;
 use log::info;
+use mediator::{Asked, Denial, Denials};
 use monitor::{
-    Act, Command, Event, GuestLine, HELP, KEYS, Keyboard, PROMPT, TeeCounters, TeeUsage, VcpuLine,
+    Act, Command, DeniedLine, Event, GuestLine, HELP, KEYS, Keyboard, PROMPT, TeeCounters,
+    TeeUsage, VcpuLine,
 };
 use spin::Mutex;
 
@@ -280,6 +282,21 @@ fn show_tee(vm: &Vm) {
             ("turned away", counters.turned_away),
         ])
     );
+    show_denials(&report.denials);
+}
+
+fn show_denials(denials: &Denials) {
+    for Denial { uuid, asked, times } in denials.iter() {
+        let line = DeniedLine {
+            uuid: uuid.0,
+            load: asked == Asked::Load,
+            times,
+        };
+        info!("{line}");
+    }
+    if denials.others > 0 {
+        info!("  denied: other applications, times: {}", denials.others);
+    }
 }
 
 fn change(act: Act, vm: &Vm) {

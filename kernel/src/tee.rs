@@ -10,8 +10,8 @@ use board::Board;
 use log::info;
 use manifest::Guest as GuestManifest;
 use mediator::{
-    Config, Counters, CreateError, Dialect, Frames, Guest, Limits, Memory, NotRam, Regs, Results,
-    Step, TaPolicy, Usage, Uuid, abi::func,
+    Config, Counters, CreateError, Denials, Dialect, Frames, Guest, Limits, Memory, NotRam, Regs,
+    Results, Step, TaPolicy, Usage, Uuid, abi::func,
 };
 use spin::Mutex;
 use stage2::GuestRam;
@@ -69,6 +69,8 @@ pub struct Report {
     pub usage: Usage,
     /// What it has done since it was made.
     pub counters: Counters,
+    /// What its policy has refused.
+    pub denials: Denials,
 }
 
 /// Shadow pages: RAM of EL2's own.
@@ -240,6 +242,7 @@ impl Tee {
             },
             limits: limits(settings),
             policy: policy(settings),
+            rpmb: settings.rpmb,
             notifications: notifications && settings.notifications,
         };
         if config.policy == TaPolicy::Any {
@@ -363,6 +366,7 @@ impl Tee {
             admission: state.admission,
             usage: state.guest.usage(),
             counters: state.guest.counters(),
+            denials: state.guest.denials(),
         }
     }
 

@@ -113,6 +113,8 @@ pub mod cmd {
 pub mod rpc {
     /// Load a trusted application.
     pub const LOAD_TA: u32 = 0;
+    /// RPMB: frames for the one device that tee-supplicant names.
+    pub const RPMB: u32 = 1;
     /// File system.
     pub const FS: u32 = 2;
     /// Wall-clock time.
@@ -131,6 +133,8 @@ pub mod rpc {
     pub const BENCH_REG: u32 = 20;
     /// I2C transfers.
     pub const I2C: u32 = 21;
+    /// RPMB: begin to look for devices.
+    pub const RPMB_PROBE_RESET: u32 = 22;
     /// RPMB: frames for the probed device.
     pub const RPMB_FRAMES: u32 = 24;
 }
@@ -169,6 +173,8 @@ pub mod tee {
     pub const OUT_OF_MEMORY: u32 = 0xFFFF_000C;
     /// The other side could not be reached.
     pub const COMMUNICATION: u32 = 0xFFFF_000E;
+    /// There is no such storage (GPD_SPE_010, table 3-7).
+    pub const STORAGE_NOT_AVAILABLE: u32 = 0xF010_0003;
     /// Origin: the way between client and TEE, where the mediator stands.
     pub const ORIGIN_COMMS: u32 = 2;
 }

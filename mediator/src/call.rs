@@ -4,10 +4,10 @@ use addr::{Ipa, PAGE_SIZE};
 
 use crate::abi::{HEADER_WORDS, PARAM_WORDS, RPC_ARG_BYTES, attr, cmd, func, ret, tee};
 use crate::buffers::{BufferId, Kind};
-use crate::config::{TaPolicy, Uuid};
 use crate::guest::{Guest, Turn};
 use crate::host::{Frames, Memory, Trace, What};
 use crate::message::{MAX_PARAMS, Shape, Window, high, low, pack, words};
+use crate::policy::{Asked, TaPolicy, Uuid};
 use crate::rpc::Request;
 use crate::shadow::Chain;
 use crate::walk::{Lent, List, Then, Walk};
@@ -277,7 +277,7 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
     }
 
     /// The first two parameters of OPEN_SESSION name the application and the client.
-    fn admit_open(&self, count: u32) -> Result<(), Refusal> {
+    fn admit_open(&mut self, count: u32) -> Result<(), Refusal> {
         const META_VALUE: u64 = attr::VALUE_IN | attr::META;
         let [_, [META_VALUE, a, b, _], [META_VALUE, ..], ..] = self.guest.scratch else {
             return Err(BAD_PARAMETERS);
@@ -292,7 +292,7 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
             return Ok(());
         }
         let uuid = u128::from(b) << 64 | u128::from(a);
-        if self.guest.config.policy.allows(Uuid(uuid.to_le_bytes())) {
+        if self.guest.permits(Uuid(uuid.to_le_bytes()), Asked::Open) {
             Ok(())
         } else {
             Err(Refusal::Result(tee::ACCESS_DENIED))

@@ -1,8 +1,7 @@
 //! What one guest may do: its dialect, its quotas, the applications it may open.
 
-use alloc::boxed::Box;
-
 use crate::abi::LIST_ENTRIES;
+use crate::policy::TaPolicy;
 
 /// What a guest is told about RPC arguments.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -85,34 +84,6 @@ impl Default for Limits {
     }
 }
 
-/// UUID of a trusted application, in the order it is written.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Uuid(pub [u8; 16]);
-
-/// Which trusted applications a guest may open a session with. Sessions that one application
-/// opens with another stay inside OP-TEE and are not seen here.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub enum TaPolicy {
-    /// All.
-    #[default]
-    Any,
-    /// These alone.
-    Only(Box<[Uuid]>),
-    /// All but these.
-    Except(Box<[Uuid]>),
-}
-
-impl TaPolicy {
-    /// Whether `uuid` may be opened.
-    pub fn allows(&self, uuid: Uuid) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Only(list) => list.contains(&uuid),
-            Self::Except(list) => !list.contains(&uuid),
-        }
-    }
-}
-
 /// All about one guest.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Config {
@@ -122,6 +93,9 @@ pub struct Config {
     pub limits: Limits,
     /// The applications it may open.
     pub policy: TaPolicy,
+    /// Whether the board's RPMB is its own. OP-TEE keeps a write counter and a directory of it in
+    /// each guest's partition, so that two users of one RPMB break each other's.
+    pub rpmb: bool,
     /// Whether a virtual interrupt is wired for asynchronous notifications. They are offered
     /// when OP-TEE has them too.
     pub notifications: bool,

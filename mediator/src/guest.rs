@@ -13,6 +13,7 @@ use crate::call::{Call, State};
 use crate::config::{Config, Dialect, Limits};
 use crate::host::{Event, Frames, Memory, Trace, What};
 use crate::message::Scratch;
+use crate::policy::{Asked, Denials, Uuid};
 use crate::probe::{Optee, UID};
 use crate::shadow::ListFrames;
 use crate::walk::Then;
@@ -37,6 +38,7 @@ pub struct Guest<T> {
     pub(crate) sessions: Vec<u32>,
     pub(crate) notified: bool,
     pub(crate) counters: Counters,
+    pub(crate) denials: Denials,
     pub(crate) scratch: Scratch,
     /// The receiver of trace events.
     pub trace: T,
@@ -140,6 +142,7 @@ impl<T: Trace> Guest<T> {
             sessions: Vec::with_capacity(session_room(&limits)),
             notified: false,
             counters: Counters::default(),
+            denials: Denials::default(),
             scratch: Scratch::default(),
             trace,
         }
@@ -229,6 +232,20 @@ impl<T: Trace> Guest<T> {
         self.counters
     }
 
+    /// What the policy has refused the guest since it was made.
+    pub fn denials(&self) -> Denials {
+        self.denials
+    }
+
+    /// Whether the guest may use this application. If not, it is written down.
+    pub(crate) fn permits(&mut self, uuid: Uuid, asked: Asked) -> bool {
+        let allowed = self.config.policy.allows(uuid);
+        if !allowed {
+            self.denials.record(uuid, asked);
+        }
+        allowed
+    }
+
     /// A trapped call of the guest whose function id is in OP-TEE's ranges.
     pub fn on_guest<M: Memory, F: Frames>(
         &mut self,
@@ -303,7 +320,10 @@ impl<T: Trace> Guest<T> {
     /// The only capability of a normal world is UNIPROCESSOR; OP-TEE refuses any other.
     fn capabilities(&self, normal: u32) -> Step {
         let modern = self.config.dialect == Dialect::Modern;
-        let mut offered = cap::DYNAMIC_SHM | cap::MEMREF_NULL | cap::RPMB_PROBE;
+        let mut offered = cap::DYNAMIC_SHM | cap::MEMREF_NULL;
+        if self.config.rpmb {
+            offered |= cap::RPMB_PROBE;
+        }
         let (mut max, mut params) = (0, 0);
         if modern {
             offered |= cap::RPC_ARG;

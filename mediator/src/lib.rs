@@ -30,14 +30,16 @@ mod config;
 mod guest;
 mod host;
 mod message;
+mod policy;
 mod probe;
 mod rpc;
 mod shadow;
 mod walk;
 
-pub use config::{Config, Dialect, Limits, TaPolicy, Uuid};
+pub use config::{Config, Dialect, Limits};
 pub use guest::{Counters, CreateError, Guest, StillInside, Usage};
 pub use host::{Event, Frames, Memory, NotRam, Trace, What};
+pub use policy::{Asked, Denial, Denials, TaPolicy, Uuid};
 pub use probe::{Optee, ProbeError, probe};
 
 /// x0–x7 of a call; only the low 32 bits of each mean something (SMC32).

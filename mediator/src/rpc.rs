@@ -71,6 +71,7 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
         let [header, params @ ..] = message;
         self.frames.read(self.slot, word, header);
         let command = low(header[0]);
+        self.permit(command)?;
         let count = high(header[3]) as usize;
         let params = params.get_mut(..count).ok_or(tee::BAD_PARAMETERS)?;
         let word = word + HEADER_WORDS;
@@ -106,6 +107,20 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
             pack(0, count as u32),
         ];
         Ok(count)
+    }
+
+    /// Whether the guest may serve this command at all.
+    ///
+    /// The answer for an RPMB that is another guest's is the one after which OP-TEE gives up
+    /// without harm: NOT_SUPPORTED makes it try the older command, and ITEM_NOT_FOUND reads as
+    /// a device without a key, or a file that has yet to be made.
+    fn permit(&self, command: u32) -> Result<(), u32> {
+        match command {
+            rpc::RPMB | rpc::RPMB_PROBE_RESET..=rpc::RPMB_FRAMES if !self.guest.config.rpmb => {
+                Err(tee::STORAGE_NOT_AVAILABLE)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Checks a parameter of OP-TEE's and drops what the guest need not see.

@@ -163,6 +163,7 @@ fn the_hypervisor_answers_what_the_probe_learnt() {
         let mut world = World::new(
             Config {
                 dialect,
+                rpmb: true,
                 ..Config::default()
             },
             64,
@@ -198,6 +199,7 @@ fn the_hypervisor_answers_what_the_probe_learnt() {
 fn notifications_go_to_the_guest_that_enabled_them() {
     let config = Config {
         notifications: true,
+        rpmb: true,
         ..Config::default()
     };
     let mut world = World::new(config, 64);

@@ -25,14 +25,19 @@ fn table(heading: &str, radix: u32) -> BTreeMap<u32, (String, String)> {
     rows.collect()
 }
 
+/// A guest that has the RPMB.
 fn world(dialect: Dialect, notifications: bool) -> World {
-    let mut optee = FakeOptee::default();
-    optee.capabilities = 0x3ff;
-    let config = Config {
+    world_of(Config {
         dialect,
         notifications,
+        rpmb: true,
         ..Config::default()
-    };
+    })
+}
+
+fn world_of(config: Config) -> World {
+    let mut optee = FakeOptee::default();
+    optee.capabilities = 0x3ff;
     let mut world = World::unborn(config, optee, 128, 1);
     world.create().unwrap();
     world.open_session();
@@ -124,23 +129,25 @@ fn functions_are_handled_as_the_page_says() {
 
 #[test]
 fn capabilities_are_offered_as_the_page_says() {
-    let offered = |dialect, notifications| {
-        let mut world = world(dialect, notifications);
+    let offered = |mut world: World| {
         world.call(0, [func::EXCHANGE_CAPABILITIES.into(), 1, 0, 0, 0, 0, 0, 0])[1] as u32
     };
-    let (all, classic) = (
-        offered(Dialect::Modern, true),
-        offered(Dialect::Classic, true),
-    );
-    let quiet = offered(Dialect::Modern, false);
+    let all = offered(world(Dialect::Modern, true));
+    let classic = offered(world(Dialect::Classic, true));
+    let quiet = offered(world(Dialect::Modern, false));
+    let poor = offered(world_of(Config {
+        notifications: true,
+        ..Config::default()
+    }));
     let mut found = BTreeMap::new();
     for bit in 0..32 {
         let has = |caps: u32| caps & 1 << bit != 0;
-        let handling = match (has(all), has(classic), has(quiet)) {
-            (true, true, true) => "offered",
-            (true, true, false) => "if wired",
-            (true, false, true) => "if modern",
-            (false, false, false) => "hidden",
+        let handling = match (has(all), has(classic), has(quiet), has(poor)) {
+            (true, true, true, true) => "offered",
+            (true, true, false, true) => "if wired",
+            (true, false, true, true) => "if modern",
+            (true, true, true, false) => "if its own",
+            (false, false, false, false) => "hidden",
             other => panic!("bit {bit}: {other:?}"),
         };
         found.insert(bit, handling.to_string());
@@ -201,30 +208,38 @@ fn commands_are_handled_as_the_page_says() {
 fn rpcs_are_handled_as_the_page_says() {
     let mut found = BTreeMap::new();
     for command in (0..64).chain([0x100, u32::MAX]) {
-        let mut world = world(Dialect::Modern, false);
-        let mut client = Client::new(&world, 0, Way::RpcArg);
-        world.optee.plans.push_back(vec![Act::Alloc(64, 0)]);
-        client.call(&mut world, &Message::invoke(&[]));
-        let cookie = client.next_cookie;
-        client.served.clear();
-        world.optee.served.clear();
-        let params = match command {
-            rpc::SHM_ALLOC => vec![Param::value(1, 0, 64, 8)],
-            rpc::SHM_FREE => vec![Param::value(1, 0, cookie, 0)],
-            _ => vec![Param::value(2, 0, 0, 0)],
-        };
-        world
-            .optee
-            .plans
-            .push_back(vec![Act::Rpc(Rpc { command, params })]);
-        client.call(&mut world, &Message::invoke(&[]));
-        let handling = match (client.served.len(), world.optee.served[0][0] as u32) {
-            (0, tee::NOT_SUPPORTED) => "refused NOT_SUPPORTED",
-            (1, tee::SUCCESS) if world.usage().buffers == 1 => "passed",
-            (1, tee::SUCCESS) => "translated",
+        let own = rpc_handling(world(Dialect::Modern, false), command);
+        let poor = rpc_handling(world_of(Config::default()), command);
+        let handling = match (own, poor) {
+            (own, poor) if own == poor => own,
+            ("passed", "refused STORAGE_NOT_AVAILABLE") => "if its own",
             other => panic!("RPC {command}: {other:?}"),
         };
         found.insert(command, handling.to_string());
     }
     compare("RPC", 10, &found, "refused NOT_SUPPORTED");
+}
+
+fn rpc_handling(mut world: World, command: u32) -> &'static str {
+    let mut client = Client::new(&world, 0, Way::RpcArg);
+    world.optee.plans.push_back(vec![Act::Alloc(64, 0)]);
+    client.call(&mut world, &Message::invoke(&[]));
+    let cookie = client.next_cookie;
+    client.served.clear();
+    world.optee.served.clear();
+    let params = match command {
+        rpc::SHM_ALLOC => vec![Param::value(1, 0, 64, 8)],
+        rpc::SHM_FREE => vec![Param::value(1, 0, cookie, 0)],
+        _ => vec![Param::value(2, 0, 0, 0)],
+    };
+    let ask = Act::Rpc(Rpc { command, params });
+    world.optee.plans.push_back(vec![ask]);
+    client.call(&mut world, &Message::invoke(&[]));
+    match (client.served.len(), world.optee.served[0][0] as u32) {
+        (0, tee::NOT_SUPPORTED) => "refused NOT_SUPPORTED",
+        (0, tee::STORAGE_NOT_AVAILABLE) => "refused STORAGE_NOT_AVAILABLE",
+        (1, tee::SUCCESS) if world.usage().buffers == 1 => "passed",
+        (1, tee::SUCCESS) => "translated",
+        other => panic!("RPC {command}: {other:?}"),
+    }
 }

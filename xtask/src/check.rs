@@ -15,7 +15,7 @@ use crate::{command, deny, lines, modules, ui};
 /// Bytes of the release image.
 const IMAGE: u64 = 256 * 1024;
 /// Lines of code of the mediator, without its tests.
-const MEDIATOR: usize = 2_000;
+const MEDIATOR: usize = 2_600;
 /// Lines of code of everything that runs at EL2, without tests.
 const EL2: usize = 15_000;
 /// Lines of the file that dispatches traps.

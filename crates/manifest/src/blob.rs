@@ -171,6 +171,7 @@ impl<'a> Tee<'a> {
             "max-buffers",
             "max-shared",
             "max-sessions",
+            "rpmb",
             "allow",
             "deny",
         ])?;
@@ -184,6 +185,7 @@ impl<'a> Tee<'a> {
             max_buffers: table.cell("max-buffers")?,
             max_shared: table.size("max-shared")?,
             max_sessions: table.cell("max-sessions")?,
+            rpmb: table.flag("rpmb")?,
             allow: table.uuids("allow")?,
             deny: table.uuids("deny")?,
         })

@@ -37,6 +37,8 @@ pub struct Problem<'a> {
     pub key: &'static str,
     /// What the key's value has to be.
     pub rule: &'static str,
+    /// The guest that has already what this one wants; empty if that is not the matter.
+    pub other: &'a str,
 }
 
 impl fmt::Display for Problem<'_> {
@@ -44,7 +46,11 @@ impl fmt::Display for Problem<'_> {
         if !self.guest.is_empty() {
             write!(f, "guest {}: ", self.guest)?;
         }
-        write!(f, "{} {}", self.key, self.rule)
+        write!(f, "{} {}", self.key, self.rule)?;
+        if !self.other.is_empty() {
+            write!(f, ": guest {} has it", self.other)?;
+        }
+        Ok(())
     }
 }
 
@@ -59,6 +65,7 @@ pub fn check<'a>(guests: &[Guest<'a>]) -> Result<(), Problem<'a>> {
             guest: "",
             key: "[[guest]]",
             rule,
+            other: "",
         });
     }
     for (index, guest) in guests.iter().enumerate() {
@@ -68,9 +75,26 @@ pub fn check<'a>(guests: &[Guest<'a>]) -> Result<(), Problem<'a>> {
             guest: guest.name,
             key,
             rule,
+            other: "",
         })?;
     }
-    Ok(())
+    check_rpmb(guests)
+}
+
+/// OP-TEE keeps state of the RPMB for each guest, and there is one RPMB.
+fn check_rpmb<'a>(guests: &[Guest<'a>]) -> Result<(), Problem<'a>> {
+    let has = |guest: &Guest| guest.tee.is_some_and(|tee| tee.rpmb);
+    let mut owners = guests.iter().enumerate().filter(|(_, guest)| has(guest));
+    match (owners.next(), owners.next()) {
+        (Some((_, first)), Some((index, second))) => Err(Problem {
+            index,
+            guest: second.name,
+            key: "tee.rpmb",
+            rule: "must be true for one guest at most",
+            other: first.name,
+        }),
+        _ => Ok(()),
+    }
 }
 
 type Broken = (&'static str, &'static str);

@@ -111,6 +111,8 @@ pub struct Tee<'a> {
     pub max_shared: u64,
     /// Most sessions with trusted applications open at once.
     pub max_sessions: u32,
+    /// Whether the board's RPMB is its own; that of one guest at most.
+    pub rpmb: bool,
     /// The only trusted applications that it may open, in the order of an RFC 4122 UUID's
     /// bytes; empty: all but those denied.
     pub allow: &'a [[u8; 16]],

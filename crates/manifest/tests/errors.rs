@@ -1,5 +1,6 @@
 //! What users are told, and where.
 use manifest::host::{BundleError, bundle, compile};
+use manifest::{Guest, Manifest};
 
 const BASE: &str = r#"version = 1
 
@@ -483,4 +484,39 @@ fn a_missing_file_is_named_and_nothing_is_written() {
             .starts_with("initrd, which the manifest names: ")
     );
     assert!(out.is_empty());
+}
+
+/// A manifest of guests whose `[guest.tee]` has these keys.
+fn guests(tables: &[&str]) -> String {
+    let guest = |(n, tee): (usize, &&str)| {
+        format!(
+            "[[guest]]\nname = \"g{n}\"\nvcpus = 1\nmemory = \"2MiB\"\nkernel = \"k\"\n\
+             tee = {{ {tee} }}\n"
+        )
+    };
+    let guests: String = tables.iter().enumerate().map(guest).collect();
+    format!("version = 1\n{guests}")
+}
+
+#[test]
+fn h34_the_rpmb_is_one_guest_s_and_the_error_names_both() {
+    let both = compile(&guests(&["rpmb = true", "", "rpmb = true"])).unwrap_err();
+    let said = "guest g2: tee.rpmb must be true for one guest at most: guest g0 has it";
+    assert_eq!((both.line, both.message.as_str()), (19, said));
+}
+
+#[test]
+fn h34_the_rpmb_is_nobody_s_unless_it_is_given_or_one_guest_is_alone() {
+    let owners = |tables: &[&str]| -> Vec<bool> {
+        let blob = compile(&guests(tables)).unwrap().blob;
+        let manifest = Manifest::parse(&blob).unwrap();
+        let has = |guest: &Guest| guest.tee.is_some_and(|tee| tee.rpmb);
+        manifest.guests().iter().map(has).collect()
+    };
+    assert_eq!(owners(&[""]), [true]);
+    assert_eq!(owners(&["rpmb = false"]), [false]);
+    assert_eq!(owners(&["", ""]), [false, false]);
+    assert_eq!(owners(&["enabled = false", ""]), [false, true]);
+    assert_eq!(owners(&["", "rpmb = true"]), [false, true]);
+    assert_eq!(owners(&["enabled = false, rpmb = true", ""]), [false, true]);
 }

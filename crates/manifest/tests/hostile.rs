@@ -46,14 +46,21 @@ fn good() -> (Properties, Properties) {
         ("max-buffers", vec![0, 0, 0, 4]),
         ("max-shared", 4096_u64.to_be_bytes().to_vec()),
         ("max-sessions", vec![0, 0, 0, 4]),
+        ("rpmb", vec![0, 0, 0, 1]),
     ];
     (guest, tee)
 }
 
-fn write(name: &str, (guest, tee): &(Properties, Properties)) -> Vec<u8> {
+fn write(name: &str, properties: &(Properties, Properties)) -> Vec<u8> {
     let mut tree = FdtWriter::new().unwrap();
     let root = tree.begin_node("").unwrap();
     tree.property_u32("version", 1).unwrap();
+    write_guest(&mut tree, name, properties);
+    tree.end_node(root).unwrap();
+    tree.finish().unwrap()
+}
+
+fn write_guest(tree: &mut FdtWriter, name: &str, (guest, tee): &(Properties, Properties)) {
     let node = tree.begin_node(name).unwrap();
     guest
         .iter()
@@ -63,8 +70,6 @@ fn write(name: &str, (guest, tee): &(Properties, Properties)) -> Vec<u8> {
         .for_each(|(name, value)| tree.property(name, value).unwrap());
     tree.end_node(inner).unwrap();
     tree.end_node(node).unwrap();
-    tree.end_node(root).unwrap();
-    tree.finish().unwrap()
 }
 
 fn set(properties: &mut Properties, name: &'static str, value: &[u8]) {
@@ -352,4 +357,26 @@ proptest! {
         let _ = compile(&TEXT.replacen("512MiB", &value, 1));
         let _ = compile(&TEXT.replacen("vcpus = 2", &format!("vcpus = {value}"), 1));
     }
+}
+
+#[test]
+fn h34_a_blob_by_another_hand_has_one_owner_of_the_rpmb_too() {
+    let two = with_tees(&[1, 1]);
+    let error = Manifest::parse(&two).unwrap_err().to_string();
+    assert!(error.contains("guest b: tee.rpmb must be true for one guest at most: guest a has it"));
+    Manifest::parse(&with_tees(&[1, 0])).unwrap();
+}
+
+/// Two guests, each with its `rpmb`.
+fn with_tees(rpmb: &[u8; 2]) -> Vec<u8> {
+    let mut tree = FdtWriter::new().unwrap();
+    let root = tree.begin_node("").unwrap();
+    tree.property_u32("version", 1).unwrap();
+    for (name, rpmb) in ["a", "b"].into_iter().zip(rpmb) {
+        let mut properties = good();
+        set(&mut properties.1, "rpmb", &[0, 0, 0, *rpmb]);
+        write_guest(&mut tree, name, &properties);
+    }
+    tree.end_node(root).unwrap();
+    tree.finish().unwrap()
 }

@@ -13,7 +13,7 @@ mod trace;
 
 pub use command::{Act, Command, Error, HELP, parse};
 pub use keys::{Event, KEYS, Keyboard, LINE, PROMPT, Text};
-pub use report::{GuestLine, TeeCounters, TeeUsage, VcpuLine};
+pub use report::{DeniedLine, GuestLine, TeeCounters, TeeUsage, VcpuLine};
 pub use trace::{Detail, TraceLine};
 
 #[cfg(test)]

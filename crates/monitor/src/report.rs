@@ -91,6 +91,31 @@ impl fmt::Display for TeeUsage {
     }
 }
 
+/// An application that a guest's policy has refused.
+#[derive(Clone, Copy, Debug)]
+pub struct DeniedLine {
+    /// Its UUID, in the order in which it is written.
+    pub uuid: [u8; 16],
+    /// Whether a trusted application wanted it loaded; else the guest wanted to open it.
+    pub load: bool,
+    /// How often.
+    pub times: u64,
+}
+
+impl fmt::Display for DeniedLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("  denied: ")?;
+        for (n, byte) in self.uuid.iter().enumerate() {
+            if matches!(n, 4 | 6 | 8 | 10) {
+                f.write_str("-")?;
+            }
+            write!(f, "{byte:02x}")?;
+        }
+        let what = if self.load { "load" } else { "open" };
+        write!(f, ", {what}, times: {}", self.times)
+    }
+}
+
 /// What a guest has done with OP-TEE since it was made: a name and a number each.
 #[derive(Clone, Copy, Debug)]
 pub struct TeeCounters<'a>(pub &'a [(&'a str, u64)]);

@@ -188,6 +188,20 @@ fn lines_show_all_numbers() {
         TeeCounters(&[("calls", 7), ("RPCs", u64::MAX)]).to_string(),
         "  calls 7, RPCs 18446744073709551615"
     );
+    let denied = DeniedLine {
+        uuid: 0x023f_8f1a_292a_432b_8fc4_de84_7135_8067_u128.to_be_bytes(),
+        load: false,
+        times: 3,
+    };
+    assert_eq!(
+        denied.to_string(),
+        "  denied: 023f8f1a-292a-432b-8fc4-de8471358067, open, times: 3"
+    );
+    let load = DeniedLine {
+        load: true,
+        ..denied
+    };
+    assert!(load.to_string().ends_with("8067, load, times: 3"));
 }
 
 #[test]

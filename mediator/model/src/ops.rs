@@ -188,6 +188,7 @@ pub fn play(style: u8, ops: &[Op]) -> Played {
         dialect,
         policy,
         limits,
+        rpmb: style & 8 == 0,
         notifications: style & 4 == 0,
     };
     let mut world = World::new(config, 64);

@@ -18,6 +18,7 @@ pub fn small() -> Config {
     };
     Config {
         limits,
+        rpmb: true,
         ..Config::default()
     }
 }

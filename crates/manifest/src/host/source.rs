@@ -132,6 +132,7 @@ struct TeeSource {
     #[serde(deserialize_with = "size")]
     max_shared: u64,
     max_sessions: u32,
+    rpmb: Option<bool>,
     #[serde(deserialize_with = "some_uuids")]
     allow: Vec<[u8; 16]>,
     #[serde(deserialize_with = "uuids")]
@@ -148,6 +149,7 @@ impl Default for TeeSource {
             max_buffers: 1100,
             max_shared: 128 << 20,
             max_sessions: 256,
+            rpmb: None,
             allow: Vec::new(),
             deny: Vec::new(),
         }
@@ -171,12 +173,15 @@ pub(super) fn parse(text: &str) -> Result<Source, CompileError> {
 
 impl Source {
     pub(super) fn guests(&self) -> Vec<Guest<'_>> {
-        self.guest.iter().map(GuestSource::guest).collect()
+        let with_tee = self.guest.iter().filter(|guest| guest.tee.enabled).count();
+        let alone = with_tee == 1;
+        self.guest.iter().map(|guest| guest.guest(alone)).collect()
     }
 }
 
 impl GuestSource {
-    fn guest(&self) -> Guest<'_> {
+    /// `alone`: no other guest has a TEE.
+    fn guest(&self, alone: bool) -> Guest<'_> {
         Guest {
             name: &self.name,
             vcpus: self.vcpus,
@@ -195,13 +200,13 @@ impl GuestSource {
             }),
             direct_map: self.direct_map,
             devices: Devices::new(&self.devices),
-            tee: self.tee.enabled.then(|| self.tee.tee()),
+            tee: self.tee.enabled.then(|| self.tee.tee(alone)),
         }
     }
 }
 
 impl TeeSource {
-    fn tee(&self) -> Tee<'_> {
+    fn tee(&self, alone: bool) -> Tee<'_> {
         Tee {
             dialect: self.dialect,
             notifications: self.notifications,
@@ -209,6 +214,7 @@ impl TeeSource {
             max_buffers: self.max_buffers,
             max_shared: self.max_shared,
             max_sessions: self.max_sessions,
+            rpmb: self.rpmb.unwrap_or(alone),
             allow: &self.allow,
             deny: &self.deny,
         }

@@ -84,6 +84,7 @@ fn write_tee(tree: &mut FdtWriter, tee: &Tee) -> Result<(), vm_fdt::Error> {
     tree.property_u32("max-buffers", tee.max_buffers)?;
     tree.property_u64("max-shared", tee.max_shared)?;
     tree.property_u32("max-sessions", tee.max_sessions)?;
+    tree.property_u32("rpmb", tee.rpmb.into())?;
     tree.property("allow", tee.allow.as_flattened())?;
     tree.property("deny", tee.deny.as_flattened())?;
     tree.end_node(node)
