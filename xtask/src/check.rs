@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::cache::{self, Cache};
 use crate::image::{self, Profile};
 use crate::toolchain::{self, Toolchain};
-use crate::{command, deny, lines, modules, ui};
+use crate::{command, deny, docs, lines, modules, ui};
 
 /// Bytes of the release image.
 const IMAGE: u64 = 256 * 1024;
@@ -61,6 +61,10 @@ pub fn checks(toolchain: &Toolchain) -> Vec<Check<'_>> {
         (
             "other people's crates",
             Box::new(|| deny::check(&cache::workspace())),
+        ),
+        (
+            "names in the docs",
+            Box::new(|| docs::check(&cache::workspace())),
         ),
         ("registry hosts", Box::new(registry_hosts)),
         (

@@ -13,6 +13,7 @@ mod command;
 mod console;
 mod cpio;
 mod deny;
+mod docs;
 mod emulator;
 mod fip;
 mod firmware;
