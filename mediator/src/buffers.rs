@@ -54,6 +54,9 @@ pub(crate) struct Buffer {
     /// Offset of the first byte in the first page.
     pub offset: u16,
     pub kind: Kind,
+    /// How often admitted calls name it. OP-TEE's own count of references does not protect a buffer
+    /// from an UNREGISTER_SHM that meets such a call, so it must wait.
+    users: u16,
     /// The next record in the hash bucket, or in the free list.
     next: BufferId,
     first_block: u32,
@@ -69,6 +72,7 @@ impl Buffer {
             pages: 0,
             offset: 0,
             kind: Kind::Temporary,
+            users: 0,
             next,
             first_block: NO_BLOCK,
             last_block: NO_BLOCK,
@@ -162,6 +166,21 @@ impl Buffers {
 
     pub fn get(&self, id: BufferId) -> &Buffer {
         &self.records[usize::from(id)]
+    }
+
+    /// Another parameter of an admitted call names the buffer.
+    pub fn use_by_call(&mut self, id: BufferId) {
+        self.records[usize::from(id)].users += 1;
+    }
+
+    /// The call is over.
+    pub fn leave_by_call(&mut self, id: BufferId) {
+        self.records[usize::from(id)].users -= 1;
+    }
+
+    /// Whether an admitted call names the buffer.
+    pub fn is_used(&self, id: BufferId) -> bool {
+        self.get(id).users > 0
     }
 
     pub fn set_kind(&mut self, id: BufferId, kind: Kind) {

@@ -76,6 +76,9 @@ pub(crate) struct Call {
     /// Buffers that this call registers, unregisters, or brought along.
     made: [BufferId; MAX_PARAMS],
     made_count: u8,
+    /// Registered buffers that the message names, once for each parameter.
+    named: [BufferId; MAX_PARAMS],
+    named_count: u8,
     /// Lists of the message.
     chain: Chain,
     /// The list of the last SHM_ALLOC answer.
@@ -119,12 +122,20 @@ impl Call {
         self.generation = self.generation.wrapping_add(1);
         self.page = None;
         self.made_count = 0;
+        self.named_count = 0;
         self.chain = Chain::default();
         self.reply_chain = Chain::default();
     }
 
     fn made(&self) -> ([BufferId; MAX_PARAMS], usize) {
         (self.made, usize::from(self.made_count))
+    }
+
+    fn name(&mut self, id: BufferId) {
+        if let Some(place) = self.named.get_mut(usize::from(self.named_count)) {
+            *place = id;
+            self.named_count += 1;
+        }
     }
 
     fn make(&mut self, id: BufferId) {
@@ -330,7 +341,7 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
             cmd::UNREGISTER_SHM if shape.is_registered() => self.take_unregister(&mut copy),
             cmd::REGISTER_SHM | cmd::UNREGISTER_SHM => Err(BAD_PARAMETERS),
             _ if listed => self.take_list(n, &mut copy, Kind::Temporary),
-            _ if shape.is_registered() => self.check_registered(&copy),
+            _ if shape.is_registered() => self.take_registered(&copy),
             _ if shape.is_address() => take_null(&mut copy),
             _ => Ok(()),
         }?;
@@ -381,23 +392,30 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
         let id = buffers
             .find_kind(param[3], Kind::Registered)
             .ok_or(BAD_PARAMETERS)?;
+        if buffers.is_used(id) {
+            // The guest's driver waits for a call to end, as for a free thread.
+            return Err(Refusal::Code(ret::ETHREAD_LIMIT));
+        }
         buffers.set_kind(id, Kind::Unregistering);
         self.guest.calls[self.slot].make(id);
         (param[1], param[2]) = (0, 0);
         Ok(())
     }
 
-    /// Memory by cookie must lie inside a registered buffer.
-    fn check_registered(&self, param: &[u64; PARAM_WORDS]) -> Result<(), Refusal> {
+    /// Memory by cookie must lie inside a registered buffer, which stays one until the call ends.
+    fn take_registered(&mut self, param: &[u64; PARAM_WORDS]) -> Result<(), Refusal> {
         let [_, offset, size, cookie] = *param;
-        let buffers = &self.guest.buffers;
+        let buffers = &mut self.guest.buffers;
         let id = buffers
             .find_kind(cookie, Kind::Registered)
             .ok_or(BAD_PARAMETERS)?;
-        match offset.checked_add(size) {
-            Some(end) if end <= buffers.get(id).size => Ok(()),
-            _ => Err(BAD_PARAMETERS),
+        let end = offset.checked_add(size).ok_or(BAD_PARAMETERS)?;
+        if end > buffers.get(id).size {
+            return Err(BAD_PARAMETERS);
         }
+        buffers.use_by_call(id);
+        self.guest.calls[self.slot].name(id);
+        Ok(())
     }
 
     /// Gives the lists their shadow frames. Too few for ever is out of memory; too few now
@@ -598,6 +616,9 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
     pub(crate) fn end(&mut self, w0: u32) -> Step {
         self.note(What::Ended(w0));
         let call = &mut self.guest.calls[self.slot];
+        for &id in call.named.iter().take(usize::from(call.named_count)) {
+            self.guest.buffers.leave_by_call(id);
+        }
         self.guest.lists.give_back(&mut call.chain);
         self.guest.lists.give_back(&mut call.reply_chain);
         call.retire();
