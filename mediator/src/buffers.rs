@@ -15,6 +15,10 @@ pub(crate) type BufferId = u16;
 
 const NONE: u16 = u16::MAX;
 const NO_BLOCK: u32 = u32::MAX;
+/// Fibonacci hashing: 2^64 divided by the golden ratio.
+const HASH: u64 = 0x9E37_79B9_7F4A_7C15;
+/// Most records in a hash bucket: cookies that a guest chooses to share one are refused beyond it.
+const MAX_CHAIN: usize = 16;
 /// Pages in a block: 64 bytes, one cache line.
 pub(crate) const BLOCK: usize = 16;
 /// Blocks for a full page of a page list.
@@ -143,20 +147,22 @@ impl Buffers {
     }
 
     fn bucket(&self, cookie: u64) -> usize {
-        let hash = cookie.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48;
+        let hash = cookie.wrapping_mul(HASH) >> 48;
         hash as usize & (self.buckets.len() - 1)
     }
 
+    /// The records in the bucket of `cookie`, at most [`MAX_CHAIN`] of them.
+    fn chain(&self, cookie: u64) -> impl Iterator<Item = BufferId> {
+        let record = |id: &BufferId| self.records.get(usize::from(*id));
+        let first = self.buckets[self.bucket(cookie)];
+        core::iter::successors(Some(first), move |id| Some(record(id)?.next))
+            .take_while(move |id| record(id).is_some())
+    }
+
     /// The live record of `cookie`.
+    #[inline]
     pub fn find(&self, cookie: u64) -> Option<BufferId> {
-        let mut at = *self.buckets.get(self.bucket(cookie))?;
-        while let Some(record) = self.records.get(usize::from(at)) {
-            if record.cookie == cookie {
-                return Some(at);
-            }
-            at = record.next;
-        }
-        None
+        self.chain(cookie).find(|&id| self.get(id).cookie == cookie)
     }
 
     /// The live record of `cookie` if it is of this kind.
@@ -198,6 +204,9 @@ impl Buffers {
     ) -> Result<BufferId, u32> {
         if cookie == 0 || self.find(cookie).is_some() {
             return Err(tee::BAD_PARAMETERS);
+        }
+        if self.chain(cookie).count() >= MAX_CHAIN {
+            return Err(tee::OUT_OF_MEMORY);
         }
         let id = self.free;
         let left = self.pages_left.checked_sub(pages);
@@ -365,6 +374,63 @@ mod tests {
         for block in all.chunks(LIST_ENTRIES).flat_map(|list| list.chunks(BLOCK)) {
             let room = buffers.next_block(id).expect("a block");
             room[..block.len()].copy_from_slice(block);
+        }
+    }
+
+    /// The inverse of an odd number modulo 2^64, by Newton's iteration.
+    fn inverse(number: u64) -> u64 {
+        (0..6).fold(number, |x: u64, _| {
+            x.wrapping_mul(2_u64.wrapping_sub(number.wrapping_mul(x)))
+        })
+    }
+
+    #[test]
+    fn h32_a_look_up_takes_a_bounded_number_of_steps() {
+        let limits = Limits {
+            buffers: 1_100,
+            pages: 2_000,
+            ..Limits::default()
+        };
+        let mut buffers = Buffers::new(&limits);
+        // The hash of these is their low bits times 2^48: all share a bucket.
+        let cookies: Vec<u64> = (1..=1_100)
+            .map(|n| inverse(HASH).wrapping_mul(n << 32))
+            .collect();
+        let taken = cookies
+            .iter()
+            .filter(|&&cookie| buffers.insert(cookie, 1, 0, 1, Kind::Registered).is_ok());
+        assert_eq!(taken.count(), MAX_CHAIN);
+        let longest = cookies.iter().map(|&cookie| buffers.chain(cookie).count());
+        assert_eq!(longest.max(), Some(MAX_CHAIN));
+        // One that goes makes room for another.
+        let id = buffers.find(cookies[3]).unwrap();
+        buffers.remove(id);
+        assert!(
+            buffers
+                .insert(cookies[20], 1, 0, 1, Kind::Registered)
+                .is_ok()
+        );
+        assert!(
+            buffers
+                .insert(cookies[21], 1, 0, 1, Kind::Registered)
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn cookies_of_an_honest_kernel_fill_the_quota() {
+        let limits = Limits {
+            buffers: 32_768,
+            pages: 32_768,
+            ..Limits::default()
+        };
+        for stride in [8, 64, 96, 128, 192, 256, 1024, 4096, 65_536, 1 << 20] {
+            let mut buffers = Buffers::new(&limits);
+            for n in 0..32_768 {
+                let cookie = 0xffff_0000_1234_5680 + n * stride;
+                let made = buffers.insert(cookie, 1, 0, 1, Kind::Registered);
+                assert!(made.is_ok(), "buffer {n} at stride {stride}");
+            }
         }
     }
 

@@ -520,12 +520,15 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
             ret::RPC_FOREIGN_INTR => self.interrupted(),
             ret::RPC_CMD => self.rpc_arrived(w1 | w2),
             // OP-TEE has its RPC argument from us, so there is nothing to allocate: w1:w2 = 0
-            // says so. Of any other request nothing is known but that it must be resumed.
-            _ => self.resume_secure(),
+            // says so. Of any other request nothing is known but that it must be resumed. A guest's
+            // first calls may bring some, as long as another vCPU's sets its partition up.
+            _ => self.interrupted(),
         }
     }
 
-    fn interrupted(&mut self) -> Step {
+    /// Lets the core serve its interrupts before OP-TEE's thread runs on, however often OP-TEE comes
+    /// back: the guest resumes it.
+    pub(crate) fn interrupted(&mut self) -> Step {
         self.guest.counters.interrupts = self.guest.counters.interrupts.wrapping_add(1);
         self.note(What::Interrupted);
         self.wait(State::Interrupted, ret::RPC_FOREIGN_INTR, 0)
@@ -550,8 +553,12 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
     fn copy_back(&mut self) -> u32 {
         let mut header = [0; 3];
         self.frames.read(self.slot, 1, &mut header);
-        let [session, result, origin] = [low(header[0]), high(header[1]), low(header[2])];
+        let [session, mut result, origin] = [low(header[0]), high(header[1]), low(header[2])];
         let call = self.call();
+        if matches!(call.command, cmd::DO_BOTTOM_HALF | cmd::STOP_ASYNC_NOTIF) {
+            // OP-TEE writes no result for these: that it came back with OK is all.
+            result = tee::SUCCESS;
+        }
         if call.command == cmd::OPEN_SESSION {
             call.session = pack(session, high(call.session));
         }

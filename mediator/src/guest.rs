@@ -262,6 +262,7 @@ impl<T: Trace> Guest<T> {
         let mut turn = Turn {
             guest: self,
             slot: 0,
+            is_back: false,
             vcpu,
             memory,
             frames,
@@ -290,6 +291,7 @@ impl<T: Trace> Guest<T> {
             Visit::Call(slot) => Turn {
                 guest: self,
                 slot,
+                is_back: true,
                 vcpu: token.vcpu,
                 memory,
                 frames,
@@ -307,8 +309,10 @@ impl<T: Trace> Guest<T> {
             func::CALLS_REVISION => Step::Reply(self.optee.calls_revision.map(u64::from)),
             func::GET_OS_UUID => Step::Reply(self.optee.os_uuid.map(u64::from)),
             func::GET_OS_REVISION => Step::Reply(self.optee.os_revision.map(u64::from)),
-            func::GET_THREAD_COUNT if self.optee.threads.is_none() => code(ret::UNKNOWN),
-            func::GET_THREAD_COUNT => reply(ret::OK, self.optee.threads.unwrap_or(0), 0, 0),
+            func::GET_THREAD_COUNT => match self.optee.threads {
+                Some(threads) => reply(ret::OK, threads.min(self.calls.len() as u32), 0, 0),
+                None => code(ret::UNKNOWN),
+            },
             func::EXCHANGE_CAPABILITIES => self.capabilities(w1),
             // OP-TEE caches nothing of the guest's: it never holds an RPC argument of his.
             func::ENABLE_SHM_CACHE => code(ret::OK),
@@ -386,6 +390,8 @@ pub(crate) struct Turn<'a, T, M, F> {
     pub guest: &'a mut Guest<T>,
     /// The call's slot.
     pub slot: usize,
+    /// OP-TEE has just come back, and the core's interrupts were not served since.
+    pub is_back: bool,
     pub vcpu: VcpuId,
     pub memory: &'a M,
     pub frames: &'a mut F,

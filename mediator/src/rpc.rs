@@ -303,7 +303,10 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
         self.guest.counters.rpcs_answered = self.guest.counters.rpcs_answered.wrapping_add(1);
         self.note(What::RpcAnswered(result));
         self.write_result(result);
-        self.resume_secure()
+        match self.is_back {
+            true => self.interrupted(),
+            false => self.resume_secure(),
+        }
     }
 
     fn write_result(&mut self, result: u32) {

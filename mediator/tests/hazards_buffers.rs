@@ -37,7 +37,11 @@ fn h28_a_buffer_that_a_parked_call_names_is_not_unregistered() {
         let before = world.optee.seen.len();
         let (w0, _) = client.call(&mut world, &unregister(cookie));
         assert_eq!(w0, ret::ETHREAD_LIMIT);
-        assert_eq!(world.optee.seen.len(), before, "OP-TEE saw an UNREGISTER_SHM");
+        assert_eq!(
+            world.optee.seen.len(),
+            before,
+            "OP-TEE saw an UNREGISTER_SHM"
+        );
         // The call goes on, and names what is still registered.
         let answer = world.resume(1, parked);
         assert_eq!(answer[0], ret::OK.into());
@@ -55,10 +59,7 @@ fn h28_a_call_that_is_refused_holds_no_buffer() {
     let list = world.ram.page(20);
     let cookie = client.register(&mut world, list, 1);
     // The first parameter is good, the second lies outside.
-    let invoke = Message::invoke(&[
-        Param::shm(5, cookie, 0, 16),
-        Param::shm(5, cookie, 4096, 1),
-    ]);
+    let invoke = Message::invoke(&[Param::shm(5, cookie, 0, 16), Param::shm(5, cookie, 4096, 1)]);
     assert_eq!(outcome(client.call(&mut world, &invoke)), REFUSED);
     let gone = outcome(client.call(&mut world, &unregister(cookie)));
     assert_eq!((gone.0, gone.1), (ret::OK, 0));

@@ -496,7 +496,11 @@ impl FakeOptee {
                 }
             }
         }
-        pool.poke(thread.message + 16, u64::from(result) << 32);
+        // `__tee_entry_std` leaves `ret` alone for these: what comes back in w0 is all.
+        let silent = [cmd::DO_BOTTOM_HALF, cmd::STOP_ASYNC_NOTIF];
+        if !silent.contains(&(words[0] as u32)) {
+            pool.poke(thread.message + 16, u64::from(result) << 32);
+        }
         pool.poke(thread.message + 24, (words[3] & !0xFFFF_FFFF) | 4);
         results([ret::OK, 0, 0, 0])
     }
