@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::cache::{self, Cache};
 use crate::image::{self, Profile};
 use crate::toolchain::{self, Toolchain};
-use crate::{command, deny, docs, lines, modules, ui};
+use crate::{command, deny, docs, headers, lines, modules, ui};
 
 /// Bytes of the release image.
 const IMAGE: u64 = 256 * 1024;
@@ -65,6 +65,10 @@ pub fn checks(toolchain: &Toolchain) -> Vec<Check<'_>> {
         (
             "names in the docs",
             Box::new(|| docs::check(&cache::workspace())),
+        ),
+        (
+            "licence headers",
+            Box::new(|| headers::check(&cache::workspace())),
         ),
         ("registry hosts", Box::new(registry_hosts)),
         (

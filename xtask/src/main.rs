@@ -19,6 +19,7 @@ mod fip;
 mod firmware;
 mod fuzz;
 mod guest;
+mod headers;
 mod host;
 mod image;
 mod lines;
