@@ -170,7 +170,9 @@ impl Vgic {
             bank,
             Bank::Group | Bank::Priority | Bank::Targets | Bank::Config
         );
-        if only_ones && field == 0 {
+        // What is there already changes nothing, and nobody is to be kicked for it.
+        let is_there = |irq: &Irq| self.field(bank, vcpu, intid, irq) == field & bank.writable();
+        if only_ones && field == 0 || !only_ones && self.irqs.get(slot).is_some_and(is_there) {
             return VcpuSet::EMPTY;
         }
         match bank {
@@ -235,6 +237,15 @@ impl Vgic {
 }
 
 impl Bank {
+    /// The bits of a field that can be written.
+    const fn writable(self) -> u32 {
+        match self {
+            Self::Priority => PRIORITY_MASK as u32,
+            Self::Config => 0b10,
+            _ => u32::MAX,
+        }
+    }
+
     /// Whether the guest's CPU interface changes it, in the list registers.
     const fn is_state(self) -> bool {
         matches!(

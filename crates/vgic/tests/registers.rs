@@ -447,3 +447,26 @@ fn run(vgic: &mut Vgic, n: u8, lrs: &mut Lrs, hcr: u32, noise: &[u64]) -> VcpuSe
     while vgic.take_deactivation(addr::VcpuId(n)).is_some() {}
     kick
 }
+
+/// A guest once made its neighbour's core take an interrupt by each of these writes.
+#[test]
+fn writing_what_is_there_already_kicks_nobody() {
+    const SPI: u64 = 40;
+    for version in [Version::V2, Version::V3] {
+        let mut vgic = Vgic::new(version, 2, 96, 4);
+        let mut write = |offset, size, value| vgic.write(vcpu(0), Frame::Dist, offset, size, value);
+        let _ = write(0, 4, 3);
+        let _ = match version {
+            Version::V2 => write(0x800 + SPI, 1, 0b10),
+            Version::V3 => write(0x6000 + 8 * SPI, 8, 1),
+        };
+        let _ = write(0xc00 + SPI / 4, 4, 0b10 << 16);
+        let _ = write(0x400 + SPI, 1, 0xa0);
+        let _ = write(0x100 + 4, 4, 1 << 8);
+        assert!(write(0x200 + 4, 4, 1 << 8) != VcpuSet::EMPTY);
+        assert_eq!(write(0x400 + SPI, 1, 0xa0), VcpuSet::EMPTY, "priority");
+        assert_eq!(write(0x400 + SPI, 1, 0xa7), VcpuSet::EMPTY, "its low bits");
+        assert_eq!(write(0xc00 + SPI / 4, 4, 0b10 << 16), VcpuSet::EMPTY);
+        assert_eq!(write(0x200 + 4, 4, 1 << 8), VcpuSet::EMPTY, "pending");
+    }
+}

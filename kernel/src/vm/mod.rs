@@ -128,8 +128,8 @@ impl Vm {
     /// Makes the vCPUs in `set` look at their interrupts again.
     pub fn kick(&self, set: VcpuSet) {
         for id in set.iter() {
-            if let Some(vcpu) = self.vcpus.get(usize::from(id.0)) {
-                vcpu.mark_interrupts_changed();
+            let vcpu = self.vcpus.get(usize::from(id.0));
+            if vcpu.is_some_and(Vcpu::mark_interrupts_changed) {
                 self.kick_core(id);
             }
         }

@@ -1,6 +1,6 @@
 //! A vCPU: what others may ask of it, and its state, which belongs to its core.
 
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering, fence};
 
 use addr::{VcpuId, platform};
 use spin::Mutex;
@@ -73,9 +73,18 @@ impl Vcpu {
         }
     }
 
-    /// An interrupt has come for it or gone.
-    pub fn mark_interrupts_changed(&self) {
-        self.request(request::INTERRUPTS | request::WAKE);
+    /// An interrupt has come for it or gone. True if its core must be kicked: if it runs there, or
+    /// may end its wait, and nobody has asked for that already. Else it will look by itself.
+    pub fn mark_interrupts_changed(&self) -> bool {
+        let asked = request::INTERRUPTS | request::WAKE;
+        let before = self.requests.fetch_or(asked, Ordering::SeqCst);
+        // Against `set_state`: either it sees the request or we see its new state.
+        fence(Ordering::SeqCst);
+        match self.state() {
+            State::Running => before & request::INTERRUPTS == 0,
+            State::Waiting => before & request::WAKE == 0,
+            State::Off | State::Ready => false,
+        }
     }
 
     /// Lets its core's scheduler look at it, once the core is kicked.
@@ -107,8 +116,10 @@ impl Vcpu {
         self.requests.load(Ordering::Acquire) & what != 0
     }
 
+    /// What was asked before is seen behind this: [`Self::mark_interrupts_changed`].
     fn set_state(&self, state: State) {
         self.state.store(state as u8, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
     }
 }
 
