@@ -63,6 +63,7 @@ extern "C" fn wrong_exception_level(level: u64, tree: u64) -> ! {
 
 /// Powers the board off, or stops this core if the firmware can't.
 fn stop_board() -> ! {
+    console::flush();
     firmware::system_off();
     cpu::park()
 }
@@ -70,5 +71,6 @@ fn stop_board() -> ! {
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     console::last_words(format_args!("panic on core {}: {info}", cpu::current()));
-    stop_board()
+    firmware::system_off();
+    cpu::park()
 }

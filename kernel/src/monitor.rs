@@ -1,8 +1,8 @@
 //! The operator at the board's console: which guest gets what is typed, whose output is shown,
 //! and the monitor. Only bytes that the physical UART received come here.
 //!
-//! It all happens in the UART's interrupt, so each command is short: what takes time is asked of
-//! the guest's own cores, and tables are as long as there are guests and vCPUs.
+//! It all happens in interrupts of the housekeeping core, so each command is short: what takes time
+//! is asked of the guest's own cores, and tables are as long as there are guests and vCPUs.
 
 use conmux::View;
 use log::info;
@@ -12,26 +12,33 @@ use monitor::{
     TeeUsage, VcpuLine,
 };
 use spin::Mutex;
+use vuart::Received;
 
 use crate::vm::{
     self, Vm,
     lifecycle::{self, After, State},
     vcpu,
 };
-use crate::{console, heap, tee::Tee};
+use crate::{arch::timer, console, heap, tee::Tee};
 use boot::Layout;
+
+/// How long what is typed waits in the UART for a guest that reads none, in milliseconds.
+const PATIENCE: u64 = 1000;
 
 struct Operator {
     keyboard: Keyboard,
     /// The number of the guest that is typed to.
     focus: usize,
     view: View,
+    /// Since when what is typed waits for its guest; 0: it does not.
+    waits_since: u64,
 }
 
 static OPERATOR: Mutex<Operator> = Mutex::new(Operator {
     keyboard: Keyboard::new(),
     focus: 0,
     view: View::All,
+    waits_since: 0,
 });
 
 /// Types to the first guest, once the guests exist. One that is alone needs no name.
@@ -43,17 +50,10 @@ pub fn start() {
     operator.focus(0);
 }
 
-/// Takes what the UART has received.
-pub fn take_input() {
-    while let Some(byte) = console::receive() {
-        typed(byte);
-    }
-}
-
 /// A byte that the UART received. It is cold, so that it is not inlined into the path of a
 /// guest's interrupts.
 #[cold]
-fn typed(byte: u8) {
+pub fn typed(byte: u8) {
     let mut operator = OPERATOR.lock();
     match operator.keyboard.feed(byte) {
         Event::Nothing => return,
@@ -85,10 +85,36 @@ fn show_lines(lines: &[&str]) {
 }
 
 fn send(guest: usize, byte: u8) {
-    if let Some(vm) = vm::all().get(guest) {
-        console::attend(guest);
-        vm.uart_receive(byte);
+    let Some(vm) = vm::all().get(guest) else {
+        return;
+    };
+    console::attend(guest);
+    let name = &vm.name;
+    match vm.uart_receive(byte) {
+        Received::Kept | Received::LostToo => {}
+        Received::Lost => info!("{name} does not read: what is typed is lost"),
+        Received::KeptAfter(lost) => info!("{name} reads again: {lost} typed bytes were lost"),
     }
+}
+
+/// Whether a byte may be read from the UART. If the guest that is typed to has no room for it, it
+/// waits there, but not for a guest that stands still, and not for ever: the operator's own keys
+/// come the same way.
+pub fn has_room() -> bool {
+    let mut operator = OPERATOR.lock();
+    let full = match vm::all().get(operator.focus) {
+        Some(vm) => vm.uart_is_full() && state(vm) == "running",
+        None => false,
+    };
+    if !full || operator.keyboard.is_open() {
+        operator.waits_since = 0;
+        return true;
+    }
+    let now = timer::now();
+    if operator.waits_since == 0 {
+        operator.waits_since = now;
+    }
+    now - operator.waits_since > timer::frequency() * PATIENCE / 1000
 }
 
 impl Operator {
@@ -163,6 +189,7 @@ impl Operator {
                 ram: vm.ram.size(),
                 restarts: vm.life.restarts(),
                 has_keys: index == self.focus,
+                dropped: console::dropped(index),
             };
             info!("{line}");
             (0..vm.vcpus.len()).for_each(|number| show_vcpu(vm, number));

@@ -12,11 +12,11 @@ use crate::arch::{
     guest::{self, fp},
     timer,
 };
-use crate::irq;
 use crate::vm::{
     self, Vm, lifecycle,
     vcpu::{Flow, VcpuContext},
 };
+use crate::{console, irq};
 
 /// One core and its vCPUs.
 struct Core {
@@ -116,7 +116,7 @@ impl Core {
     /// Does the work that a guest without a running vCPU needs, in the turn of its first vCPU.
     fn work(&mut self, index: usize) {
         // Always: OP-TEE, which may be called here, gives the core back at an interrupt alone.
-        timer::set_alarm(self.watchdogs().chain([self.turns.end()]).min());
+        timer::set_alarm(self.deadlines().chain([self.turns.end()]).min());
         let vm = self.vcpus[index].vm;
         while lifecycle::work(vm) && !self.service() {}
     }
@@ -124,7 +124,7 @@ impl Core {
     /// Waits until an interrupt comes, or until a vCPU's timer ends its wait.
     fn idle(&mut self) {
         let wakes = self.vcpus.iter().filter_map(VcpuContext::wakes_at);
-        timer::set_alarm(wakes.chain(self.watchdogs()).min());
+        timer::set_alarm(wakes.chain(self.deadlines()).min());
         cpu::wait_for_interrupt();
         self.service();
     }
@@ -135,10 +135,10 @@ impl Core {
         irq::service(present)
     }
 
-    /// Ends the current turn when it is over, if anybody waits for that, or a watchdog does.
+    /// Ends the current turn when it is over, if anybody waits for that, or at a deadline.
     fn set_alarm(&self) {
         let turn = (self.vcpus.len() > 1).then_some(self.turns.end());
-        timer::set_alarm(turn.into_iter().chain(self.watchdogs()).min());
+        timer::set_alarm(turn.into_iter().chain(self.deadlines()).min());
     }
 
     /// The guests whose watchdogs this core sees to: those whose first vCPU it serves.
@@ -147,9 +147,10 @@ impl Core {
         first.map(|vcpu| vcpu.vm)
     }
 
-    /// The deadlines of their watchdogs.
-    fn watchdogs(&self) -> impl Iterator<Item = u64> {
-        self.watched().filter_map(Vm::watchdog_deadline)
+    /// When this core has something to do whoever's turn it is: for a watchdog, or the console.
+    fn deadlines(&self) -> impl Iterator<Item = u64> {
+        let watchdogs = self.watched().filter_map(Vm::watchdog_deadline);
+        watchdogs.chain(console::look_at())
     }
 
     /// Does what is due by their watchdogs.

@@ -186,14 +186,19 @@ pub fn run(tree: Pa, entry_ticks: u64) -> Result<(), SetupError> {
             tables,
         },
     };
-    create::all(manifest, resources).map_err(|(name, error)| SetupError::Guest(name, error))?;
-    irq::enable_shared(0, &board);
-    console::enable_receive_interrupt();
+    let housekeeping =
+        create::all(manifest, resources).map_err(|(name, error)| SetupError::Guest(name, error))?;
     report_guests();
     let guests = vm::all().iter().map(|vm| vm.ram.size()).sum::<u64>();
     let layout = Layout::get();
     let own = layout.end - layout.start + free_at_first - memory.free_bytes() - guests;
     start_guests(entry_ticks, own);
+    let interrupts = board
+        .console
+        .is_some_and(|console| console.interrupt.is_some());
+    irq::enable_shared(housekeeping, &board);
+    console::start(housekeeping, interrupts);
+    smp::release_all();
     Ok(())
 }
 
@@ -213,7 +218,7 @@ fn use_firmware(board: &Board) -> Result<(), SetupError> {
 
 /// Bytes of heap for what grows with what a guest may use.
 fn heap_needed(guest: &Guest<'_>) -> u64 {
-    tee::heap_needed(guest) + scheduler::heap_needed(guest.vcpus as usize)
+    tee::heap_needed(guest) + scheduler::heap_needed(guest.vcpus as usize) + console::HEAP_PER_GUEST
 }
 
 /// Moves onto EL2's own tables, which map the image, the tree and the console.
@@ -287,7 +292,7 @@ fn bundle(board: &Board, tables: &mut Tables) -> Result<Archive<'static>, SetupE
 
 fn report_guests() {
     for vm in vm::all() {
-        console::add_guest(&vm.name);
+        console::add_guest(vm.id.0, &vm.name);
         info!(
             "guest {}: {} vCPUs, {} MiB of RAM at {}, {}",
             vm.name,
@@ -314,7 +319,4 @@ fn start_guests(entry_ticks: u64, own: u64) {
         after_images - before_images,
     );
     monitor::start();
-    // A byte that came before the interrupt was enabled raises none, nor do those that come on top.
-    monitor::take_input();
-    smp::release_all();
 }

@@ -13,11 +13,11 @@ use crate::toolchain::{self, Toolchain};
 use crate::{command, deny, docs, headers, lines, modules, ui};
 
 /// Bytes of the release image.
-const IMAGE: u64 = 256 * 1024;
+const IMAGE: u64 = 384 * 1024;
 /// Lines of code of the mediator, without its tests.
 const MEDIATOR: usize = 2_600;
 /// Lines of code of everything that runs at EL2, without tests.
-const EL2: usize = 15_000;
+const EL2: usize = 22_000;
 /// Lines of the file that dispatches traps.
 const DISPATCH: usize = 250;
 const DISPATCH_FILE: &str = "kernel/src/trap/mod.rs";

@@ -265,21 +265,35 @@ mod tests {
             steps in prop::collection::vec((0_usize..2, "[xyz\r\n]{0,9}", 0_u8..4), 0..80),
         ) {
             let mut mux = conmux::Mux::new();
+            let log = spin::Mutex::new(conmux::Log::new());
+            let rings = [const { spin::Mutex::new(conmux::Ring::new()) }; conmux::MAX_GUESTS];
+            let sources = conmux::Sources { log: &log, rings: &rings };
             let names = ["a", "ab"];
-            names.iter().for_each(|name| mux.add_guest(name));
+            for (guest, name) in names.iter().enumerate() {
+                mux.add_guest(name);
+                rings[guest].lock().reserve();
+            }
             let (mut wire, mut sent) = (Vec::new(), [const { String::new() }; 2]);
-            let mut send = |byte| wire.push(byte);
             for (guest, text, act) in &steps {
                 match act {
-                    0 => mux.line(format_args!("a: off"), &mut send),
-                    1 => mux.attend(*guest, &mut send),
-                    2 => mux.prompt(format_args!("teevisor> "), &mut send),
-                    _ => mux.end_prompt(&mut send),
+                    0 => log.lock().push(&[conmux::PREFIX, "a: off"]),
+                    1 => mux.attend(*guest),
+                    2 => mux.prompt(format_args!("teevisor> ")),
+                    _ => mux.end_prompt(&log),
                 }
-                text.bytes().for_each(|byte| mux.guest(*guest, byte, &mut send));
+                text.bytes().for_each(|byte| rings[*guest].lock().push(byte));
+                // Visits of any length, as the UART has room.
+                mux.feed(sources, text.len() * 40, |byte| {
+                    wire.push(byte);
+                    true
+                });
                 sent[*guest] += text;
             }
-            (0..2).for_each(|guest| mux.guest(guest, b'\n', &mut send));
+            rings.iter().take(2).for_each(|ring| ring.lock().push(b'\n'));
+            mux.feed(sources, usize::MAX, |byte| {
+                wire.push(byte);
+                true
+            });
             let shown = split(&names, str::from_utf8(&wire).unwrap());
             for (sent, shown) in sent.iter().zip(&shown[1..]) {
                 let rest = sent.strip_prefix(shown.as_str());

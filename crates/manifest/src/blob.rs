@@ -7,6 +7,7 @@
 
 use crate::{
     Conduit, Devices, Dialect, Guest, MAX_GUESTS, Policy, Problem, Tee, VERSION, Watchdog, check,
+    check_housekeeping,
 };
 use arrayvec::ArrayVec;
 use core::fmt;
@@ -18,6 +19,7 @@ use fdt::nodes::NodeProperty;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Manifest<'a> {
     guests: ArrayVec<Guest<'a>, MAX_GUESTS>,
+    housekeeping_core: Option<u32>,
 }
 
 /// Why a blob is no manifest.
@@ -76,17 +78,34 @@ impl<'a> Manifest<'a> {
             .find_node("/")
             .map_err(damaged)?
             .ok_or(ManifestError::Damaged)?;
-        let version = Table {
-            node: root,
-            guest: "",
-        }
-        .cell("version");
+        let version = top(root).cell("version");
         match version.map_err(|_| ManifestError::Damaged)? {
-            VERSION => Ok(Self {
-                guests: guests(root)?,
-            }),
+            VERSION => Self::read(root),
             other => Err(ManifestError::Version(other)),
         }
+    }
+
+    fn read(root: Node<'a>) -> Result<Self, ManifestError<'a>> {
+        let mut guests = ArrayVec::new();
+        for node in root.children().map_err(damaged)?.iter() {
+            let guest = Guest::read(node.map_err(damaged)?)?;
+            guests
+                .try_push(guest)
+                .map_err(|_| ManifestError::TooManyGuests)?;
+        }
+        check(&guests).map_err(ManifestError::Invalid)?;
+        let housekeeping_core = top(root).optional_cell("housekeeping-core")?;
+        check_housekeeping(housekeeping_core, &guests).map_err(ManifestError::Invalid)?;
+        Ok(Self {
+            guests,
+            housekeeping_core,
+        })
+    }
+
+    /// The core that has console, monitor and OP-TEE's notifications, as a position in the board's
+    /// /cpus, if the manifest chooses one.
+    pub fn housekeeping_core(&self) -> Option<usize> {
+        self.housekeeping_core.map(|core| core as usize)
     }
 
     /// The guests, in the order in which they were written.
@@ -99,16 +118,12 @@ fn damaged<'a>(_: fdt::FdtError) -> ManifestError<'a> {
     ManifestError::Damaged
 }
 
-fn guests<'a>(root: Node<'a>) -> Result<ArrayVec<Guest<'a>, MAX_GUESTS>, ManifestError<'a>> {
-    let mut guests = ArrayVec::new();
-    for node in root.children().map_err(damaged)?.iter() {
-        let guest = Guest::read(node.map_err(damaged)?)?;
-        guests
-            .try_push(guest)
-            .map_err(|_| ManifestError::TooManyGuests)?;
+/// The root as a table of keys, which is no guest's.
+fn top(root: Node<'_>) -> Table<'_> {
+    Table {
+        node: root,
+        guest: "",
     }
-    check(&guests).map_err(ManifestError::Invalid)?;
-    Ok(guests)
 }
 
 /// A node read as a table of keys, and the guest whose it is.
@@ -235,6 +250,10 @@ impl<'a> Table<'a> {
         bytes
             .map(u32::from_be_bytes)
             .map_err(|_| self.malformed(key))
+    }
+
+    fn optional_cell(&self, key: &'static str) -> Result<Option<u32>, ManifestError<'a>> {
+        self.find(key)?.map(|_| self.cell(key)).transpose()
     }
 
     fn size(&self, key: &'static str) -> Result<u64, ManifestError<'a>> {

@@ -97,6 +97,28 @@ fn check_rpmb<'a>(guests: &[Guest<'a>]) -> Result<(), Problem<'a>> {
     }
 }
 
+/// Checks the key `housekeeping-core` beside guests that keep all rules.
+pub fn check_housekeeping<'a>(core: Option<u32>, guests: &[Guest<'a>]) -> Result<(), Problem<'a>> {
+    let problem = |rule| Problem {
+        index: 0,
+        guest: "",
+        key: "housekeeping-core",
+        rule,
+        other: "",
+    };
+    let Some(core) = core else { return Ok(()) };
+    if core > u32::from(MAX_CORE) {
+        return Err(problem("must be from 0 to 31"));
+    }
+    let mut alone = guests.iter().filter(|guest| guest.exclusive);
+    if alone.any(|guest| guest.cpus.iter().any(|&named| u32::from(named) == core)) {
+        return Err(problem(
+            "is a core in the cpus of an exclusive guest, which has it alone",
+        ));
+    }
+    Ok(())
+}
+
 type Broken = (&'static str, &'static str);
 
 fn rule(kept: bool, key: &'static str, rule: &'static str) -> Result<(), Broken> {

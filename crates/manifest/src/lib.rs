@@ -17,7 +17,7 @@ pub mod host;
 pub mod image;
 
 pub use blob::{Manifest, ManifestError};
-pub use check::{Problem, check};
+pub use check::{Problem, check, check_housekeeping};
 pub use devices::Devices;
 
 /// The manifest's format: the value of the key `version`.

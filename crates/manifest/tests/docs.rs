@@ -26,6 +26,7 @@ fn row(key: &str) -> &'static str {
 #[test]
 fn every_key_has_a_row() {
     let tables = [
+        "?\n",
         "[[guest]]\n?",
         "[[guest]]\ntee = { ? }",
         "[[guest]]\nwatchdog = { ? }",
@@ -36,7 +37,7 @@ fn every_key_has_a_row() {
         let keys: Vec<_> = error.split('`').skip(3).step_by(2).collect();
         assert!(keys.len() > 1, "{error}");
         for key in keys {
-            row(key);
+            row(if key == "guest" { "[[guest]]" } else { key });
         }
     }
 }
@@ -68,6 +69,7 @@ fn defaults_are_as_documented() {
     let blob = compile(text).unwrap().blob;
     let manifest = Manifest::parse(&blob).unwrap();
     let guest = manifest.guests()[0];
+    assert_eq!(manifest.housekeeping_core(), None);
     let default = |key: &str, value: &str| {
         assert!(row(key).ends_with(&format!("| {value} |")), "{}", row(key));
     };

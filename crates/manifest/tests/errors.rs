@@ -520,3 +520,21 @@ fn h34_the_rpmb_is_nobody_s_unless_it_is_given_or_one_guest_is_alone() {
     assert_eq!(owners(&["", "rpmb = true"]), [false, true]);
     assert_eq!(owners(&["enabled = false, rpmb = true", ""]), [false, true]);
 }
+
+#[test]
+fn the_housekeeping_core_is_no_exclusive_guests() {
+    let manifest = |core: &str| {
+        format!(
+            "version = 1\nhousekeeping-core = {core}\n[[guest]]\nname = \"a\"\nvcpus = 1\n\
+             exclusive = true\ncpus = [2]\nmemory = \"2MiB\"\nkernel = \"k\"\n"
+        )
+    };
+    let blob = compile(&manifest("1")).unwrap().blob;
+    let parsed = Manifest::parse(&blob).unwrap();
+    assert_eq!(parsed.housekeeping_core(), Some(1));
+    let error = compile(&manifest("2")).unwrap_err();
+    assert_eq!(error.line, 2);
+    assert!(error.message.contains("an exclusive guest"), "{error}");
+    let error = compile(&manifest("32")).unwrap_err();
+    assert_eq!(error.message, "housekeeping-core must be from 0 to 31");
+}

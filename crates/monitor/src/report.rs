@@ -17,6 +17,8 @@ pub struct GuestLine<'a> {
     pub restarts: u32,
     /// Whether what is typed goes to it.
     pub has_keys: bool,
+    /// Bytes of its output that were dropped.
+    pub dropped: u64,
 }
 
 impl fmt::Display for GuestLine<'_> {
@@ -32,6 +34,9 @@ impl fmt::Display for GuestLine<'_> {
         )?;
         if self.has_keys {
             f.write_str(", has the keys")?;
+        }
+        if self.dropped > 0 {
+            write!(f, ", {} bytes of output dropped", self.dropped)?;
         }
         Ok(())
     }

@@ -162,6 +162,7 @@ fn lines_show_all_numbers() {
         ram: 256 << 20,
         restarts: 3,
         has_keys: true,
+        dropped: 0,
     };
     assert_eq!(
         guest.to_string(),

@@ -16,6 +16,8 @@ struct Load {
 pub struct Cores {
     /// `None`: the core does not run.
     loads: [Option<Load>; MAX_CORES],
+    /// The housekeeping core, if it was chosen.
+    kept: Option<usize>,
 }
 
 /// Why a vCPU can't be placed.
@@ -25,6 +27,8 @@ pub enum PlaceError {
     Absent(usize),
     /// The core at this position has a vCPU already, and one of the two guests wants to be alone.
     Taken(usize),
+    /// The core at this position is the housekeeping core, which no guest may have alone.
+    Kept(usize),
     /// No core is left that may serve it.
     NoneLeft,
 }
@@ -34,6 +38,32 @@ impl Cores {
     pub fn new(runs: impl Fn(usize) -> bool) -> Self {
         Self {
             loads: core::array::from_fn(|position| runs(position).then(Load::default)),
+            kept: None,
+        }
+    }
+
+    /// Keeps the core at `position` from guests that want to be alone: it is the housekeeping core.
+    ///
+    /// # Errors
+    /// [`PlaceError::Absent`] if it does not run.
+    pub fn keep(&mut self, position: usize) -> Result<(), PlaceError> {
+        if self.load(position).is_none() {
+            return Err(PlaceError::Absent(position));
+        }
+        self.kept = Some(position);
+        Ok(())
+    }
+
+    /// Returns the housekeeping core's position, once all vCPUs have their cores: the one that was
+    /// [kept](Self::keep), else the last that no guest has alone. If there is none it is the last of
+    /// all, and the second value is true.
+    pub fn housekeeping(&self) -> (usize, bool) {
+        let last = |fits: fn(&Load) -> bool| {
+            (0..MAX_CORES).rfind(|&position| self.load(position).is_some_and(fits))
+        };
+        match self.kept.or_else(|| last(|load| !load.exclusive)) {
+            Some(position) => (position, false),
+            None => (last(|_| true).unwrap_or(0), true),
         }
     }
 
@@ -50,14 +80,17 @@ impl Cores {
     /// fewest. With `exclusive` it must be free, and stays closed to all that come later.
     pub fn place(&mut self, named: Option<usize>, exclusive: bool) -> Result<usize, PlaceError> {
         let open = |load: &Load| !load.exclusive && (!exclusive || load.vcpus == 0);
+        let kept = |position| exclusive && self.kept == Some(position);
         let position = match named {
             Some(position) => match self.load(position) {
                 None => return Err(PlaceError::Absent(position)),
+                Some(_) if kept(position) => return Err(PlaceError::Kept(position)),
                 Some(load) if !open(load) => return Err(PlaceError::Taken(position)),
                 Some(_) => position,
             },
             None => (0..MAX_CORES)
                 .filter(|&position| self.load(position).is_some_and(open))
+                .filter(|&position| !kept(position))
                 .min_by_key(|&position| self.vcpus(position))
                 .ok_or(PlaceError::NoneLeft)?,
         };
@@ -116,6 +149,38 @@ mod tests {
         assert_eq!(cores.place(Some(0), false), Err(PlaceError::Absent(0)));
         assert_eq!(cores.place(Some(99), false), Err(PlaceError::Absent(99)));
         assert_eq!(cores.place(None, false), Ok(1));
+    }
+
+    #[test]
+    fn the_housekeeping_core_is_the_last_that_is_nobodys_alone() {
+        let mut cores = cores(3);
+        assert_eq!(cores.housekeeping(), (2, false));
+        assert_eq!(cores.place(Some(2), true), Ok(2));
+        assert_eq!(cores.housekeeping(), (1, false));
+        assert_eq!(cores.place(Some(1), false), Ok(1));
+        assert_eq!(cores.housekeeping(), (1, false));
+        assert_eq!(cores.place(Some(0), true), Ok(0));
+        assert_eq!(cores.housekeeping(), (1, false));
+    }
+
+    #[test]
+    fn without_a_core_to_share_the_last_one_keeps_house() {
+        let mut cores = cores(2);
+        assert_eq!(cores.place(None, true), Ok(0));
+        assert_eq!(cores.place(None, true), Ok(1));
+        assert_eq!(cores.housekeeping(), (1, true));
+    }
+
+    #[test]
+    fn a_chosen_housekeeping_core_is_nobodys_alone() {
+        let mut cores = cores(2);
+        assert_eq!(cores.keep(2), Err(PlaceError::Absent(2)));
+        assert_eq!(cores.keep(0), Ok(()));
+        assert_eq!(cores.place(Some(0), true), Err(PlaceError::Kept(0)));
+        assert_eq!(cores.place(None, true), Ok(1));
+        assert_eq!(cores.place(None, true), Err(PlaceError::NoneLeft));
+        assert_eq!(cores.place(None, false), Ok(0));
+        assert_eq!(cores.housekeeping(), (0, false));
     }
 
     proptest! {

@@ -18,7 +18,7 @@ mod serial;
 
 use fifo::Fifo;
 use regs::*;
-pub use serial::Serial;
+pub use serial::{Received, Serial};
 
 /// What a register write did outside the UART.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

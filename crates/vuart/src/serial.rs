@@ -11,6 +11,21 @@ const BACKLOG: usize = 4096;
 pub struct Serial {
     uart: Uart,
     backlog: VecDeque<u8>,
+    /// Bytes lost since the last that was kept.
+    lost: u64,
+}
+
+/// What became of a typed byte.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Received {
+    /// It waits for the guest.
+    Kept,
+    /// The same, and so many before it were lost.
+    KeptAfter(u64),
+    /// It is lost, the first since one was kept.
+    Lost,
+    /// It is lost, as were those before it.
+    LostToo,
 }
 
 impl Default for Serial {
@@ -25,6 +40,7 @@ impl Serial {
         Self {
             uart: Uart::new(),
             backlog: VecDeque::with_capacity(BACKLOG),
+            lost: 0,
         }
     }
 
@@ -32,6 +48,12 @@ impl Serial {
     pub fn reset(&mut self) {
         self.uart.reset();
         self.backlog.clear();
+        self.lost = 0;
+    }
+
+    /// Whether [`receive`](Self::receive) would lose a byte.
+    pub fn is_full(&self) -> bool {
+        self.backlog.len() >= BACKLOG
     }
 
     /// The level of its interrupt.
@@ -53,12 +75,21 @@ impl Serial {
         value
     }
 
-    /// A byte typed for the guest; lost only if thousands before it still wait.
-    pub fn receive(&mut self, byte: u8) {
-        if self.backlog.len() < BACKLOG {
-            self.backlog.push_back(byte);
+    /// Takes a byte typed for the guest; it is lost only if thousands before it still wait.
+    pub fn receive(&mut self, byte: u8) -> Received {
+        if self.is_full() {
+            self.lost = self.lost.saturating_add(1);
+            return match self.lost {
+                1 => Received::Lost,
+                _ => Received::LostToo,
+            };
         }
+        self.backlog.push_back(byte);
         self.refill();
+        match core::mem::take(&mut self.lost) {
+            0 => Received::Kept,
+            lost => Received::KeptAfter(lost),
+        }
     }
 
     fn refill(&mut self) {
@@ -93,7 +124,9 @@ mod tests {
     fn a_paste_longer_than_the_fifo_arrives_whole() {
         let mut serial = Serial::new();
         let paste: Vec<u8> = (0..1000_u32).map(|n| n as u8).collect();
-        paste.iter().for_each(|&byte| serial.receive(byte));
+        for &byte in &paste {
+            assert_eq!(serial.receive(byte), Received::Kept);
+        }
         assert_eq!(read_all(&mut serial), paste);
         assert!(!serial.level());
     }
@@ -101,10 +134,17 @@ mod tests {
     #[test]
     fn a_flood_is_bounded_and_a_reset_forgets_it() {
         let mut serial = Serial::new();
-        (0..2 * BACKLOG).for_each(|_| serial.receive(b'x'));
+        let received: Vec<_> = (0..2 * BACKLOG).map(|_| serial.receive(b'x')).collect();
+        let lost = received
+            .iter()
+            .filter(|&&what| what != Received::Kept)
+            .count();
+        assert_eq!(received[2 * BACKLOG - lost], Received::Lost);
+        assert_eq!(received[2 * BACKLOG - 1], Received::LostToo);
+        assert!(serial.is_full());
         let kept = read_all(&mut serial).len();
         assert!((BACKLOG..2 * BACKLOG).contains(&kept));
-        (0..100).for_each(|_| serial.receive(b'x'));
+        assert_eq!(serial.receive(b'x'), Received::KeptAfter(lost as u64));
         serial.reset();
         assert!(read_all(&mut serial).is_empty());
     }

@@ -8,9 +8,12 @@ const IER: u64 = 0x4;
 const LSR: u64 = 0x14;
 const CNTL: u64 = 0x20;
 
-/// Receive. Bits 3:2 are called "don't care", yet nothing arrives without them (as the errata of
-/// the BCM2835's document say; that document also has bits 0 and 1 the wrong way round).
-const IER_RECEIVE: u32 = 0b1101;
+/// Bits 3:2 are called "don't care", yet nothing arrives without them (as the errata of the
+/// BCM2835's document say; that document also has bits 0 and 1 the wrong way round).
+const IER_BASE: u32 = 0b1100;
+const IER_RECEIVE: u32 = 1;
+/// The transmit FIFO is empty.
+const IER_TRANSMIT: u32 = 1 << 1;
 const LSR_RECEIVED: u32 = 1;
 const LSR_ROOM: u32 = 1 << 5;
 /// Receiver and transmitter on, flow control off.
@@ -28,12 +31,13 @@ impl MiniUart {
         Self(frame)
     }
 
-    /// Sends a byte, waiting for room.
-    pub fn send(&self, byte: u8) {
-        while self.0.read32(LSR) & LSR_ROOM == 0 {
-            core::hint::spin_loop();
+    /// Sends a byte if there is room for it.
+    pub fn send(&self, byte: u8) -> bool {
+        let room = self.0.read32(LSR) & LSR_ROOM != 0;
+        if room {
+            self.0.write32(IO, u32::from(byte));
         }
-        self.0.write32(IO, u32::from(byte));
+        room
     }
 
     /// The next received byte.
@@ -41,8 +45,11 @@ impl MiniUart {
         (self.0.read32(LSR) & LSR_RECEIVED != 0).then(|| self.0.read32(IO) as u8)
     }
 
-    /// Raises the interrupt while received bytes wait; there is nothing to acknowledge.
-    pub fn enable_receive_interrupt(&self) {
-        self.0.write32(IER, IER_RECEIVE);
+    /// Chooses whether received bytes that wait interrupt, and whether an empty transmit FIFO does;
+    /// there is nothing to acknowledge.
+    pub fn set_interrupts(&self, receive: bool, transmit: bool) {
+        let bit = |on, bit| if on { bit } else { 0 };
+        let chosen = bit(receive, IER_RECEIVE) | bit(transmit, IER_TRANSMIT);
+        self.0.write32(IER, IER_BASE | chosen);
     }
 }

@@ -1,35 +1,46 @@
 //! The board's console: EL2's own lines and every guest's output, on one UART.
 //!
 //! EL2's lines start with `teevisor: `. With several guests, each guest's lines start with its
-//! name. What is typed is handled by `monitor`. Output that cannot be sent because no console was
-//! found is dropped.
+//! name. Nobody waits for the UART: what is printed is left in a ring, and one core, the
+//! housekeeping core, writes it out as the UART has room ([`output`]). What is typed is handled by
+//! `monitor` on that core. Output that cannot be sent because no console was found is dropped.
 
 mod cadence;
+mod input;
 mod mini_uart;
+mod output;
 mod pl011;
 mod uart;
 
-use core::fmt;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use conmux::Mux;
+use arrayvec::ArrayString;
+use conmux::PREFIX;
 pub use conmux::View;
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use spin::{Mutex, Once};
+use spin::Once;
 
+use crate::arch::cpu;
+use output::{LINES, MUX, RINGS, SOURCES};
+pub use output::{flush, last_words};
 use uart::Uart;
 
-/// Outside the lock, so that what is typed does not wait for what is written.
-static UART: Once<Uart> = Once::new();
-static LINES: Mutex<Mux> = Mutex::new(Mux::new());
-/// There may be kept output to write. Changes under the lock of [`LINES`].
-static BEHIND: AtomicBool = AtomicBool::new(false);
+/// Bytes of heap for what a guest prints.
+pub const HEAP_PER_GUEST: u64 = conmux::KEPT as u64;
+/// Bytes of a line of EL2's that are shown.
+const LINE: usize = 512;
+/// No core, or no time.
+const NONE: usize = usize::MAX;
+const NEVER: u64 = u64::MAX;
 
-fn send(byte: u8) {
-    if let Some(uart) = UART.get() {
-        uart.send(byte);
-    }
-}
+static UART: Once<Uart> = Once::new();
+/// The housekeeping core. While there is none, EL2 boots: who prints writes, too.
+static CORE: AtomicUsize = AtomicUsize::new(NONE);
+/// The UART interrupts that core; else it looks by its timer.
+static INTERRUPTS: AtomicBool = AtomicBool::new(false);
+/// When that core looks again without being asked to.
+static LOOK: AtomicU64 = AtomicU64::new(NEVER);
 
 /// Uses the board's console from now on.
 ///
@@ -40,65 +51,98 @@ pub unsafe fn set_uart(console: &board::Console) {
     UART.call_once(|| unsafe { Uart::new(console) });
 }
 
-/// Makes room for the next guest, called `name`.
-pub fn add_guest(name: &str) {
-    LINES.lock().add_guest(name);
+/// Makes room for the next guest, called `name`, whose number is `vm`.
+pub fn add_guest(vm: u16, name: &str) {
+    if let Some(ring) = RINGS.get(usize::from(vm)) {
+        ring.lock().reserve();
+    }
+    MUX.lock().add_guest(name);
+}
+
+/// Lets core number `core` alone write and read from now on; `interrupts` says whether the UART
+/// interrupts it.
+pub fn start(core: usize, interrupts: bool) {
+    INTERRUPTS.store(interrupts, Ordering::Relaxed);
+    if let Some(uart) = UART.get() {
+        uart.prepare_interrupts();
+        uart.set_interrupts(true, false);
+    }
+    CORE.store(core, Ordering::Release);
+    // A byte that came before the interrupt was enabled raises none, nor do those that come on top.
+    output::request();
 }
 
 /// One byte that guest number `vm` sent.
 pub fn guest_output(vm: u16, byte: u8) {
-    LINES.lock().guest(vm.into(), byte, &mut send);
-}
-
-/// Shows other guests' output from now on; what was kept of it comes by [`catch_up`].
-pub fn show(view: View) {
-    let mut lines = LINES.lock();
-    lines.show(view, &mut send);
-    BEHIND.store(true, Ordering::Relaxed);
-}
-
-/// Writes a line of the output that was kept. True if there may be more: one at a time, since
-/// the wire is slow and interrupts wait.
-pub fn catch_up() -> bool {
-    if !BEHIND.load(Ordering::Relaxed) {
-        return false;
+    if let Some(ring) = RINGS.get(usize::from(vm)) {
+        ring.lock().push(byte);
+        output::request();
     }
-    let mut lines = LINES.lock();
-    let more = lines.catch_up(&mut send);
-    BEHIND.store(more, Ordering::Relaxed);
-    more
+}
+
+/// How many bytes of guest number `vm` were dropped.
+pub fn dropped(vm: usize) -> u64 {
+    RINGS.get(vm).map_or(0, |ring| ring.lock().dropped())
+}
+
+/// Shows other guests' output from now on.
+pub fn show(view: View) {
+    MUX.lock().show(view, SOURCES);
+    output::request();
 }
 
 /// Guest number `vm` is typed to.
 pub fn attend(vm: usize) {
-    LINES.lock().attend(vm, &mut send);
+    MUX.lock().attend(vm);
+    output::request();
 }
 
 /// Shows the monitor's prompt and what was typed behind it.
 pub fn prompt(text: fmt::Arguments<'_>) {
-    LINES.lock().prompt(text, &mut send);
+    MUX.lock().prompt(text);
+    output::request();
 }
 
 /// Shows a byte typed behind the monitor's prompt; with it, that is `text`.
 pub fn echo(byte: u8, text: fmt::Arguments<'_>) {
-    LINES.lock().echo(byte, text, &mut send);
+    MUX.lock().echo(byte, text);
+    output::request();
 }
 
 /// Ends the line with the monitor's prompt.
 pub fn end_prompt() {
-    LINES.lock().end_prompt(&mut send);
+    MUX.lock().end_prompt(&LINES);
+    output::request();
 }
 
-/// The next byte typed at the console. Only the core that takes the UART's interrupt asks.
-pub fn receive() -> Option<u8> {
-    UART.get().and_then(Uart::receive)
+/// Whether this core has to look at the console.
+#[inline]
+pub fn wants_visit() -> bool {
+    (output::is_requested() || LOOK.load(Ordering::Relaxed) != NEVER) && is_housekeeping()
 }
 
-/// Interrupts EL2 when something is typed.
-pub fn enable_receive_interrupt() {
+/// Whether this core is the housekeeping core.
+pub fn is_housekeeping() -> bool {
+    CORE.load(Ordering::Relaxed) == cpu::current()
+}
+
+/// Reads what is typed and writes what waits, a bounded number of bytes. Only the housekeeping
+/// core, at each of its interrupts that [`wants_visit`]. True if [`look_at`] has changed.
+#[cold]
+pub fn visit() -> bool {
+    LOOK.store(NEVER, Ordering::Relaxed);
+    let reads = input::visit();
+    let writes = output::visit();
     if let Some(uart) = UART.get() {
-        uart.enable_receive_interrupt();
+        uart.set_interrupts(reads, writes);
     }
+    LOOK.load(Ordering::Relaxed) != NEVER
+}
+
+/// When the housekeeping core has to look again by itself.
+pub fn look_at() -> Option<u64> {
+    let at = LOOK.load(Ordering::Relaxed);
+    (at != NEVER && is_housekeeping()).then_some(at)
 }
 
 struct Logger;
@@ -114,9 +158,11 @@ impl Log for Logger {
             Level::Warn => "warning: ",
             _ => "",
         };
-        LINES
-            .lock()
-            .line(format_args!("{label}{}", record.args()), &mut send);
+        // Outside the lock; what is longer is cut off.
+        let mut text = ArrayString::<LINE>::new();
+        let _ = text.write_fmt(*record.args());
+        LINES.lock().push(&[PREFIX, label, &text]);
+        output::request();
     }
 
     fn flush(&self) {}
@@ -129,22 +175,6 @@ pub fn init_log() {
     log::set_max_level(LevelFilter::Info);
 }
 
-/// Writes a last line even if the core that held the console's lock is the one that fails.
-pub fn last_words(text: fmt::Arguments<'_>) {
-    // A core that died inside the console keeps the lock for ever; every other holder is brief.
-    for _ in 0..1_000_000 {
-        if let Some(mut lines) = LINES.try_lock() {
-            return lines.line(text, &mut send);
-        }
-        core::hint::spin_loop();
-    }
-    // SAFETY: the holder is stuck; two writers can only garble characters.
-    unsafe { LINES.force_unlock() };
-    if let Some(mut lines) = LINES.try_lock() {
-        lines.line(text, &mut send);
-    }
-}
-
 /// Says, without locks and with the MMU off, that EL2 was not where we were entered.
 ///
 /// # Safety
@@ -152,8 +182,12 @@ pub fn last_words(text: fmt::Arguments<'_>) {
 pub unsafe fn write_bare(console: &board::Console, level: u64) {
     // SAFETY: the caller's promise.
     let uart = unsafe { Uart::new(console) };
-    let send = |text: &str| text.bytes().for_each(|byte| uart.send(byte));
-    send("\r\nteevisor: error: entered at EL");
-    uart.send(b'0' + level as u8);
-    send("; start it at EL2 (QEMU: -machine virt,virtualization=on)\r\n");
+    let digit = [b'0' + level as u8];
+    for text in [
+        b"\r\nteevisor: error: entered at EL".as_slice(),
+        &digit,
+        b"; start it at EL2 (QEMU: -machine virt,virtualization=on)\r\n",
+    ] {
+        text.iter().for_each(|&byte| uart.send_now(byte));
+    }
 }

@@ -14,6 +14,7 @@ const FR_TX_FULL: u32 = 1 << 5;
 const CR_ENABLE: u32 = 1 | 1 << 8 | 1 << 9;
 /// Receive and receive timeout.
 const RX_INTERRUPTS: u32 = 1 << 4 | 1 << 6;
+const TX_INTERRUPT: u32 = 1 << 5;
 
 /// A PL011 that EL2 owns.
 #[derive(Clone, Copy, Debug)]
@@ -31,12 +32,18 @@ impl Pl011 {
         Self(frame)
     }
 
-    /// Sends a byte, waiting for room.
-    pub fn send(&self, byte: u8) {
-        while self.0.read32(FR) & FR_TX_FULL != 0 {
-            core::hint::spin_loop();
+    /// Sends a byte if there is room for it.
+    pub fn send(&self, byte: u8) -> bool {
+        let room = self.0.read32(FR) & FR_TX_FULL == 0;
+        if room {
+            self.0.write32(DR, u32::from(byte));
         }
-        self.0.write32(DR, u32::from(byte));
+        room
+    }
+
+    /// Takes note of the transmit interrupt, which comes again when what is sent now is out.
+    pub fn clear_transmit_interrupt(&self) {
+        self.0.write32(ICR, TX_INTERRUPT);
     }
 
     /// The next received byte.
@@ -44,9 +51,15 @@ impl Pl011 {
         (self.0.read32(FR) & FR_RX_EMPTY == 0).then(|| self.0.read32(DR) as u8)
     }
 
-    /// Raises the interrupt when bytes arrive.
-    pub fn enable_receive_interrupt(&self) {
+    /// Forgets interrupts from before.
+    pub fn prepare_interrupts(&self) {
         self.0.write32(ICR, 0x7ff);
-        self.0.write32(IMSC, RX_INTERRUPTS);
+    }
+
+    /// Chooses whether bytes that arrive interrupt, and whether room in the transmit FIFO does.
+    pub fn set_interrupts(&self, receive: bool, transmit: bool) {
+        let bits = |on, bits| if on { bits } else { 0 };
+        let chosen = bits(receive, RX_INTERRUPTS) | bits(transmit, TX_INTERRUPT);
+        self.0.write32(IMSC, chosen);
     }
 }

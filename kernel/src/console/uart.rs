@@ -1,11 +1,17 @@
 //! The board's UART, whichever it is.
 
+use core::sync::atomic::{AtomicBool, Ordering};
+
 use board::ConsoleKind;
 
 use super::cadence::Cadence;
 use super::mini_uart::MiniUart;
 use super::pl011::Pl011;
 use crate::arch::mmio::Mmio;
+
+/// Looks at a UART without room before it counts as standing still: longer than any byte takes.
+const PATIENCE: u32 = 1_000_000;
+static STALLED: AtomicBool = AtomicBool::new(false);
 
 /// The driver of the board's console. All drivers leave the line's speed to the firmware.
 #[derive(Clone, Copy, Debug)]
@@ -44,9 +50,31 @@ impl Uart {
         }
     }
 
-    /// Sends a byte, waiting for room.
-    pub fn send(&self, byte: u8) {
-        each!(self, uart => uart.send(byte));
+    /// Sends a byte if there is room for it.
+    pub fn send(&self, byte: u8) -> bool {
+        each!(self, uart => uart.send(byte))
+    }
+
+    /// Sends a byte and waits for room, but not for a UART that stands still: then it is lost.
+    pub fn send_now(&self, byte: u8) {
+        let patience = match STALLED.load(Ordering::Relaxed) {
+            true => 1,
+            false => PATIENCE,
+        };
+        let sent = (0..patience).any(|_| {
+            core::hint::spin_loop();
+            self.send(byte)
+        });
+        STALLED.store(!sent, Ordering::Relaxed);
+    }
+
+    /// Takes note of the transmit interrupt. The mini UART's ends by itself.
+    pub fn clear_transmit_interrupt(&self) {
+        match self {
+            Self::Pl011(uart) => uart.clear_transmit_interrupt(),
+            Self::Mini(_) => {}
+            Self::Cadence(uart) => uart.clear_transmit_interrupt(),
+        }
     }
 
     /// The next received byte.
@@ -54,8 +82,17 @@ impl Uart {
         each!(self, uart => uart.receive())
     }
 
-    /// Raises the interrupt when bytes arrive.
-    pub fn enable_receive_interrupt(&self) {
-        each!(self, uart => uart.enable_receive_interrupt());
+    /// Forgets interrupts from before. The mini UART has none to forget.
+    pub fn prepare_interrupts(&self) {
+        match self {
+            Self::Pl011(uart) => uart.prepare_interrupts(),
+            Self::Mini(_) => {}
+            Self::Cadence(uart) => uart.prepare_interrupts(),
+        }
+    }
+
+    /// Chooses whether bytes that arrive interrupt, and whether room for bytes to send does.
+    pub fn set_interrupts(&self, receive: bool, transmit: bool) {
+        each!(self, uart => uart.set_interrupts(receive, transmit));
     }
 }

@@ -10,8 +10,8 @@ use board::Board;
 use spin::Once;
 
 use crate::arch::{cpu, mmio::Mmio, timer};
+use crate::console;
 use crate::vm::{self, devices, vcpu::VcpuContext};
-use crate::{console, monitor};
 use gicv2::GicV2;
 use gicv3::GicV3;
 use virt::VirtualInterface;
@@ -211,12 +211,18 @@ pub fn deactivate(intid: u32) {
     each!(controller(), gic => gic.deactivate(intid));
 }
 
-/// Handles every pending interrupt of this core, which `vcpu` is on. True if the core has to
-/// look at what it does next: its alarm has gone off.
+/// Most interrupts that one visit handles: what is left comes again at once.
+const VISIT: usize = 16;
+
+/// Handles pending interrupts of this core, which `vcpu` is on. True if the core has to look at
+/// what it does next: its alarm has gone off.
 pub fn service(mut vcpu: Option<&mut VcpuContext>) -> bool {
     let controller = controller();
-    let mut alarm = false;
-    while let Some(interrupt) = each!(controller, gic => gic.acknowledge()) {
+    let (mut alarm, mut typed) = (false, false);
+    for _ in 0..VISIT {
+        let Some(interrupt) = each!(controller, gic => gic.acknowledge()) else {
+            break;
+        };
         each!(controller, gic => gic.drop_priority(interrupt));
         let intid = interrupt.0 & 0x3ff;
         match (intid, vcpu.as_deref_mut()) {
@@ -234,22 +240,17 @@ pub fn service(mut vcpu: Option<&mut VcpuContext>) -> bool {
             // So will its own end of a device's interrupt.
             _ if devices::fired(intid) => {}
             _ => {
-                own_interrupt(controller, intid);
+                typed |= Some(intid) == controller.console;
+                if Some(intid) == controller.optee {
+                    vm::all().iter().for_each(vm::Vm::notify_from_tee);
+                }
                 deactivate(interrupt.0);
             }
         }
     }
     // Once for each visit: whatever else is pending comes in between.
-    if console::catch_up() {
-        kick(cpu::current());
+    if typed || console::wants_visit() {
+        alarm |= console::visit();
     }
     alarm
-}
-
-fn own_interrupt(controller: &Controller, intid: u32) {
-    if Some(intid) == controller.console {
-        monitor::take_input();
-    } else if Some(intid) == controller.optee {
-        vm::all().iter().for_each(vm::Vm::notify_from_tee);
-    }
 }

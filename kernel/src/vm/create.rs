@@ -6,6 +6,7 @@ use ::sched::place::{Cores, PlaceError};
 use addr::{Ipa, PAGE_SIZE, Pa, PaRange, VmId, platform};
 use alloc::{boxed::Box, vec::Vec};
 use board::Board;
+use log::warn;
 use manifest::{Guest, Manifest, Policy, archive::Archive};
 use physmem::FreeMap;
 use spin::Mutex;
@@ -96,6 +97,11 @@ impl fmt::Display for CreateError<'_> {
                 "core {core} has a vCPU already, and one of the two guests is `exclusive`: \
                  change `cpus`"
             ),
+            Self::Core(PlaceError::Kept(core)) => write!(
+                f,
+                "core {core} is the housekeeping core, which no `exclusive` guest can have: change \
+                 `cpus` or `housekeeping-core`"
+            ),
             Self::Core(PlaceError::NoneLeft) => f.write_str(
                 "no core is left that is not another guest's alone: lower `vcpus`, or leave out \
                  `exclusive`",
@@ -121,15 +127,21 @@ impl From<ImageError> for CreateError<'_> {
     }
 }
 
-/// Makes every guest of the manifest, or names the first that can't be made, and why.
+/// Makes every guest of the manifest, or names the first that can't be made, and why. Returns the
+/// number of the housekeeping core.
 // Cold, as it runs once: inlined into one another these functions take kilobytes more.
 #[cold]
 pub fn all<'a>(
     manifest: &'a Manifest<'static>,
     mut resources: Resources<'_>,
-) -> Result<(), (&'a str, CreateError<'static>)> {
+) -> Result<usize, (&'a str, CreateError<'static>)> {
     let numbers = resources.cores;
     let mut cores = Cores::new(|position| numbers.get(position).is_some_and(Option::is_some));
+    if let Some(position) = manifest.housekeeping_core()
+        && cores.keep(position).is_err()
+    {
+        warn!("core {position} does not run: change `housekeeping-core`");
+    }
     let mut vms = Vec::new();
     for (index, guest) in manifest.guests().iter().enumerate() {
         let vm = one(VmId(index as u16), guest, &mut resources, &mut cores)
@@ -138,7 +150,18 @@ pub fn all<'a>(
     }
     let boxed: Box<[Vm]> = vms.into();
     VMS.call_once(|| boxed);
-    Ok(())
+    Ok(housekeeping(&cores, numbers))
+}
+
+/// The number of the core that has console, monitor and OP-TEE's notifications.
+fn housekeeping(cores: &Cores, numbers: &[Option<usize>]) -> usize {
+    let (position, shared) = cores.housekeeping();
+    if shared {
+        warn!(
+            "core {position} is a guest's alone and serves the console, too: no core is left for that"
+        );
+    }
+    numbers.get(position).copied().flatten().unwrap_or(0)
 }
 
 #[cold]

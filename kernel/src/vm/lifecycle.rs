@@ -14,7 +14,7 @@ use spin::{Mutex, MutexGuard};
 
 use super::{Vm, images, vcpu::Start};
 use crate::arch::firmware;
-use crate::tee::Tee;
+use crate::{console, tee::Tee};
 
 /// Most bytes of RAM that one step zeroes or copies.
 const STEP: u64 = 256 << 10;
@@ -225,7 +225,11 @@ pub fn work(vm: &Vm) -> bool {
     drop(state);
     match next {
         State::Running => launch(vm, epoch),
-        State::Off => power_off_if_last(),
+        State::Off => {
+            // Only now is it true for who reads it.
+            info!("{}: off", vm.name);
+            power_off_if_last();
+        }
         _ => {}
     }
     true
@@ -262,10 +266,7 @@ fn end(vm: &Vm, after: After, done: u64) -> State {
     }
     match after {
         After::Restart => State::Preparing(0),
-        After::Off => {
-            info!("{}: off", vm.name);
-            State::Off
-        }
+        After::Off => State::Off,
     }
 }
 
@@ -320,6 +321,7 @@ fn launch(vm: &Vm, epoch: u32) {
 fn power_off_if_last() {
     if super::all().iter().all(|vm| vm.life.is_off()) {
         info!("all guests are off: powering the board off");
+        console::flush();
         firmware::system_off();
         error!("the firmware cannot power the board off");
     }

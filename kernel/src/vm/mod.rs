@@ -18,7 +18,7 @@ use spin::{Mutex, Once};
 use stage2::{GuestRam, Tables};
 use vgic::{VcpuSet, Version, Vgic};
 use vpsci::Vpsci;
-use vuart::Serial;
+use vuart::{Received, Serial};
 
 use crate::{
     arch::cpu,
@@ -154,8 +154,13 @@ impl Vm {
     }
 
     /// A byte typed at the console for this guest.
-    pub fn uart_receive(&self, byte: u8) {
-        self.with_uart(|uart| uart.receive(byte));
+    pub fn uart_receive(&self, byte: u8) -> Received {
+        self.with_uart(|uart| uart.receive(byte))
+    }
+
+    /// Whether a typed byte would be lost, as the guest reads none.
+    pub fn uart_is_full(&self) -> bool {
+        self.uart.lock().is_full()
     }
 
     /// Lets `act` work on the UART, and carries a change of its interrupt line to the GIC while

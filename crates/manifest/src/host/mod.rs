@@ -27,8 +27,10 @@ pub fn compile(text: &str) -> Result<Compiled, CompileError> {
     let source = source::parse(text)?;
     let guests = source.guests();
     crate::check(&guests).map_err(|problem| CompileError::of_rule(text, &problem))?;
+    crate::check_housekeeping(source.housekeeping_core, &guests)
+        .map_err(|problem| CompileError::of_top(text, &problem))?;
     Ok(Compiled {
-        blob: writer::blob(&guests),
+        blob: writer::blob(&guests, source.housekeeping_core),
         files: files(&guests),
     })
 }

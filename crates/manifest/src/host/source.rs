@@ -53,6 +53,15 @@ impl CompileError {
         Self::at_key(text, problem.index, problem.key, problem.to_string())
     }
 
+    /// A broken rule of a key at the top, at its line.
+    pub(super) fn of_top(text: &str, problem: &Problem) -> Self {
+        let at = DeTable::parse(text).ok().and_then(|root| {
+            let value = root.get_ref().get(problem.key)?;
+            Some(value.span().start)
+        });
+        Self::at_byte(text, at.unwrap_or(0), problem.to_string())
+    }
+
     /// At the line of a key of the `index`th guest.
     pub(super) fn at_key(text: &str, index: usize, key: &str, message: String) -> Self {
         let at = key_position(text, index, key).unwrap_or(0);
@@ -76,9 +85,10 @@ fn key_position(text: &str, index: usize, key: &str) -> Option<usize> {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Source {
     version: u32,
+    pub(super) housekeeping_core: Option<u32>,
     #[serde(default)]
     guest: Vec<GuestSource>,
 }

@@ -4,15 +4,18 @@ use crate::{Conduit, Dialect, Guest, Policy, Tee, VERSION, Watchdog};
 use vm_fdt::FdtWriter;
 
 /// Writes guests that passed [`crate::check`].
-pub(super) fn blob(guests: &[Guest]) -> Vec<u8> {
+pub(super) fn blob(guests: &[Guest], housekeeping_core: Option<u32>) -> Vec<u8> {
     // A checked name is a valid node name and checked text has no NUL: all that can fail here.
-    write(guests).expect("checked guests can be written")
+    write(guests, housekeeping_core).expect("checked guests can be written")
 }
 
-fn write(guests: &[Guest]) -> Result<Vec<u8>, vm_fdt::Error> {
+fn write(guests: &[Guest], housekeeping_core: Option<u32>) -> Result<Vec<u8>, vm_fdt::Error> {
     let mut tree = FdtWriter::new()?;
     let root = tree.begin_node("")?;
     tree.property_u32("version", VERSION)?;
+    if let Some(core) = housekeeping_core {
+        tree.property_u32("housekeeping-core", core)?;
+    }
     for guest in guests {
         write_guest(&mut tree, guest)?;
     }

@@ -1,0 +1,134 @@
+//! From the rings to the UART.
+
+use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use conmux::{Fed, Log, MAX_GUESTS, Mux, Ring, Sources};
+use spin::Mutex;
+
+use super::{CORE, INTERRUPTS, LOOK, NONE, UART};
+use crate::arch::timer;
+use crate::irq;
+
+/// Steps of one visit, each a byte sent or some taken out of a ring: they bound how long the
+/// core's interrupts wait.
+const VISIT: usize = 48;
+/// Most steps to write what waits before the board goes off or EL2 has failed.
+const LAST: usize = 1 << 16;
+/// Looks a second, if no interrupt tells that the UART has room.
+const RATE: u64 = 1000;
+
+pub static MUX: Mutex<Mux> = Mutex::new(Mux::new());
+pub static LINES: Mutex<Log> = Mutex::new(Log::new());
+pub static RINGS: [Mutex<Ring>; MAX_GUESTS] = [const { Mutex::new(Ring::new()) }; MAX_GUESTS];
+pub const SOURCES: Sources<'static> = Sources {
+    log: &LINES,
+    rings: &RINGS,
+};
+
+/// Output waits, and the housekeeping core knows: it needs no kick more.
+static REQUESTED: AtomicBool = AtomicBool::new(false);
+
+/// Whether output waits.
+#[inline]
+pub fn is_requested() -> bool {
+    REQUESTED.load(Ordering::Relaxed)
+}
+
+/// Lets the housekeeping core write what waits. While EL2 boots, this core does.
+pub fn request() {
+    match CORE.load(Ordering::Acquire) {
+        NONE => write_all(usize::MAX),
+        core if !REQUESTED.swap(true, Ordering::SeqCst) => irq::kick(core),
+        _ => {}
+    }
+}
+
+/// Writes as much as the UART has room for and a visit allows. True if the UART's interrupt has
+/// to tell when there is room again.
+pub fn visit() -> bool {
+    // Who else has it writes everything before the board goes off.
+    let Some(mut mux) = MUX.try_lock() else {
+        return false;
+    };
+    let mut fed = feed(&mut mux);
+    if fed == Fed::All {
+        // In this order: what is printed from here on asks for a visit of its own.
+        REQUESTED.store(false, Ordering::SeqCst);
+        fed = feed(&mut mux);
+        if fed != Fed::All {
+            REQUESTED.store(true, Ordering::SeqCst);
+        }
+    }
+    let interrupts = INTERRUPTS.load(Ordering::Relaxed);
+    match fed {
+        Fed::All => {}
+        Fed::More => irq::kick(CORE.load(Ordering::Relaxed)),
+        Fed::Full if !interrupts => look_soon(),
+        Fed::Full => {}
+    }
+    fed == Fed::Full && interrupts
+}
+
+/// Comes back by the timer.
+pub fn look_soon() {
+    let at = timer::now() + timer::frequency() / RATE;
+    LOOK.fetch_min(at, Ordering::Relaxed);
+}
+
+fn feed(mux: &mut Mux) -> Fed {
+    match UART.get() {
+        Some(uart) => {
+            // Before the look at its room: room that comes after it interrupts again.
+            uart.clear_transmit_interrupt();
+            mux.feed(SOURCES, VISIT, |byte| uart.send(byte))
+        }
+        None => mux.feed(SOURCES, VISIT, |_| true),
+    }
+}
+
+/// Writes what waits, at most so many steps, and waits for the UART.
+fn write_all(most: usize) {
+    MUX.lock().feed(SOURCES, most, |byte| {
+        send_now(byte);
+        true
+    });
+}
+
+fn send_now(byte: u8) {
+    if let Some(uart) = UART.get() {
+        uart.send_now(byte);
+    }
+}
+
+/// Writes what waits before the board goes off.
+pub fn flush() {
+    write_all(LAST);
+}
+
+/// Writes what waits and a last line, even if the core that held one of the console's locks is
+/// the one that fails.
+pub fn last_words(text: fmt::Arguments<'_>) {
+    // The core that died inside the console keeps a lock for ever; every other holder is brief.
+    free(&MUX);
+    free(&LINES);
+    RINGS.iter().for_each(free);
+    if let Some(mut mux) = MUX.try_lock() {
+        mux.feed(SOURCES, LAST, |byte| {
+            send_now(byte);
+            true
+        });
+        mux.write_now(text, send_now);
+    }
+}
+
+fn free<T>(lock: &Mutex<T>) {
+    for _ in 0..1_000_000 {
+        if lock.try_lock().is_some() {
+            return;
+        }
+        core::hint::spin_loop();
+    }
+    // SAFETY: the holder is stuck; two writers can only garble characters.
+    unsafe { lock.force_unlock() };
+}
