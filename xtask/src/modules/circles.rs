@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::Graph;
+use super::sources::Graph;
 
 /// The most files that import from each other in a circle; empty if there is none. A module may
 /// import from the one that it is part of.
