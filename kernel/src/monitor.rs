@@ -14,12 +14,13 @@ use monitor::{
 use spin::Mutex;
 use vuart::Received;
 
+use crate::console::{self, Typist};
 use crate::vm::{
     self, Vm,
     lifecycle::{self, After, State},
     vcpu,
 };
-use crate::{arch::timer, console, heap, tee::Tee};
+use crate::{arch::timer, heap, tee::Tee};
 use boot::Layout;
 
 /// How long what is typed waits in the UART for a guest that reads none, in milliseconds.
@@ -50,10 +51,13 @@ pub fn start() {
     operator.focus(0);
 }
 
+/// Takes what is typed at the console.
+pub const TYPIST: Typist = Typist { has_room, typed };
+
 /// A byte that the UART received. It is cold, so that it is not inlined into the path of a
 /// guest's interrupts.
 #[cold]
-pub fn typed(byte: u8) {
+fn typed(byte: u8) {
     let mut operator = OPERATOR.lock();
     match operator.keyboard.feed(byte) {
         Event::Nothing => return,
@@ -100,7 +104,7 @@ fn send(guest: usize, byte: u8) {
 /// Whether a byte may be read from the UART. If the guest that is typed to has no room for it, it
 /// waits there, but not for a guest that stands still, and not for ever: the operator's own keys
 /// come the same way.
-pub fn has_room() -> bool {
+fn has_room() -> bool {
     let mut operator = OPERATOR.lock();
     let full = match vm::all().get(operator.focus) {
         Some(vm) => vm.uart_is_full() && state(vm) == "running",

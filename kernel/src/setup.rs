@@ -197,7 +197,7 @@ pub fn run(tree: Pa, entry_ticks: u64) -> Result<(), SetupError> {
         .console
         .is_some_and(|console| console.interrupt.is_some());
     irq::enable_shared(housekeeping, &board);
-    console::start(housekeeping, interrupts);
+    console::start(housekeeping, interrupts, irq::kick);
     smp::release_all();
     Ok(())
 }

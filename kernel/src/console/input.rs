@@ -1,16 +1,24 @@
-//! From the UART to the operator's keyboard.
+//! From the UART to who takes what is typed.
 
 use super::{UART, output};
-use crate::monitor;
 
 /// Bytes that are read in a visit.
 const VISIT: usize = 16;
 
+/// Who takes what is typed.
+#[derive(Clone, Copy)]
+pub struct Typist {
+    /// Whether there is room for a byte.
+    pub has_room: fn() -> bool,
+    /// Takes a byte.
+    pub typed: fn(u8),
+}
+
 /// Reads some of what was typed. True if the UART's interrupt has to tell of more.
-pub fn visit() -> bool {
+pub fn visit(typist: Typist) -> bool {
     let Some(uart) = UART.get() else { return false };
     for _ in 0..VISIT {
-        if !monitor::has_room() {
+        if !(typist.has_room)() {
             // Meanwhile the UART's FIFO holds what is typed, and its flow control the sender.
             output::look_soon();
             return false;
@@ -18,7 +26,7 @@ pub fn visit() -> bool {
         let Some(byte) = uart.receive() else {
             return true;
         };
-        monitor::typed(byte);
+        (typist.typed)(byte);
     }
     output::look_soon();
     true

@@ -22,6 +22,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use spin::Once;
 
 use crate::arch::cpu;
+pub use input::Typist;
 use output::{LINES, MUX, RINGS, SOURCES};
 pub use output::{flush, last_words};
 use uart::Uart;
@@ -37,6 +38,8 @@ const NEVER: u64 = u64::MAX;
 static UART: Once<Uart> = Once::new();
 /// The housekeeping core. While there is none, EL2 boots: who prints writes, too.
 static CORE: AtomicUsize = AtomicUsize::new(NONE);
+/// Interrupts a core.
+static KICK: Once<fn(usize)> = Once::new();
 /// The UART interrupts that core; else it looks by its timer.
 static INTERRUPTS: AtomicBool = AtomicBool::new(false);
 /// When that core looks again without being asked to.
@@ -60,8 +63,9 @@ pub fn add_guest(vm: u16, name: &str) {
 }
 
 /// Lets core number `core` alone write and read from now on; `interrupts` says whether the UART
-/// interrupts it.
-pub fn start(core: usize, interrupts: bool) {
+/// interrupts it, `kick` interrupts a core.
+pub fn start(core: usize, interrupts: bool, kick: fn(usize)) {
+    KICK.call_once(|| kick);
     INTERRUPTS.store(interrupts, Ordering::Relaxed);
     if let Some(uart) = UART.get() {
         uart.prepare_interrupts();
@@ -129,9 +133,9 @@ pub fn is_housekeeping() -> bool {
 /// Reads what is typed and writes what waits, a bounded number of bytes. Only the housekeeping
 /// core, at each of its interrupts that [`wants_visit`]. True if [`look_at`] has changed.
 #[cold]
-pub fn visit() -> bool {
+pub fn visit(typist: Typist) -> bool {
     LOOK.store(NEVER, Ordering::Relaxed);
-    let reads = input::visit();
+    let reads = input::visit(typist);
     let writes = output::visit();
     if let Some(uart) = UART.get() {
         uart.set_interrupts(reads, writes);

@@ -6,9 +6,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use conmux::{Fed, Log, MAX_GUESTS, Mux, Ring, Sources};
 use spin::Mutex;
 
-use super::{CORE, INTERRUPTS, LOOK, NONE, UART};
+use super::{CORE, INTERRUPTS, KICK, LOOK, NONE, UART};
 use crate::arch::timer;
-use crate::irq;
 
 /// Steps of one visit, each a byte sent or some taken out of a ring: they bound how long the
 /// core's interrupts wait.
@@ -39,8 +38,14 @@ pub fn is_requested() -> bool {
 pub fn request() {
     match CORE.load(Ordering::Acquire) {
         NONE => write_all(usize::MAX),
-        core if !REQUESTED.swap(true, Ordering::SeqCst) => irq::kick(core),
+        core if !REQUESTED.swap(true, Ordering::SeqCst) => kick(core),
         _ => {}
+    }
+}
+
+fn kick(core: usize) {
+    if let Some(kick) = KICK.get() {
+        kick(core);
     }
 }
 
@@ -63,7 +68,7 @@ pub fn visit() -> bool {
     let interrupts = INTERRUPTS.load(Ordering::Relaxed);
     match fed {
         Fed::All => {}
-        Fed::More => irq::kick(CORE.load(Ordering::Relaxed)),
+        Fed::More => kick(CORE.load(Ordering::Relaxed)),
         Fed::Full if !interrupts => look_soon(),
         Fed::Full => {}
     }

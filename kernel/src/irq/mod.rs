@@ -10,8 +10,8 @@ use board::Board;
 use spin::Once;
 
 use crate::arch::{cpu, mmio::Mmio, timer};
-use crate::console;
 use crate::vm::{self, devices, vcpu::VcpuContext};
+use crate::{console, monitor};
 use gicv2::GicV2;
 use gicv3::GicV3;
 use virt::VirtualInterface;
@@ -250,7 +250,7 @@ pub fn service(mut vcpu: Option<&mut VcpuContext>) -> bool {
     }
     // Once for each visit: whatever else is pending comes in between.
     if typed || console::wants_visit() {
-        alarm |= console::visit();
+        alarm |= console::visit(monitor::TYPIST);
     }
     alarm
 }
