@@ -88,6 +88,8 @@ enum Task {
     Check,
     /// Run all checks and tests, on the host and in QEMU
     Test(test::Options),
+    /// Run in QEMU what takes hours
+    Soak(test::soak::Options),
     /// Fuzz the mediator: a hostile guest and a hostile OP-TEE, guided by coverage
     Fuzz(fuzz::Options),
     /// Print the image's size, EL2's memory and the instructions from entry to the first guest
@@ -125,6 +127,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Trace(options) => return trace::trace(&options),
         Task::Check => return check::run(),
         Task::Test(options) => return test::run(&options),
+        Task::Soak(options) => return test::soak::run(&options),
         Task::Fuzz(options) => return fuzz::run(&options),
         Task::Measure => measure::run()?,
         Task::Bench(options) => return bench::run(&options),

@@ -5,6 +5,7 @@ mod cases;
 mod host;
 mod judge;
 mod passthrough;
+pub mod soak;
 
 use std::fs;
 use std::path::PathBuf;
@@ -81,11 +82,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         cases::all().for_each(|case| println!("{}", case.name));
         return Ok(ExitCode::SUCCESS);
     }
-    let cache = Cache::open()?;
-    crate::host::ensure_tools(&cache)?;
-    let toolchain = Toolchain::ensure(&cache)?;
-    drop(cache);
-    println!("{}\n{}", toolchain.describe(), emulator::version()?);
+    let toolchain = prepare()?;
     let mut tally = Tally::default();
     if options.only.is_none() {
         for (name, check) in check::checks(&toolchain) {
@@ -95,13 +92,20 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         tally.run("fuzz", || fuzz::search(FUZZ_SECONDS, 1))?;
     }
     if !options.host {
-        run_machines(
-            &toolchain,
-            options.only.as_deref().unwrap_or(""),
-            &mut tally,
-        )?;
+        let filter = options.only.as_deref().unwrap_or("");
+        run_cases(&toolchain, cases::all(), filter, &mut tally)?;
     }
     Ok(conclude(&tally))
+}
+
+/// The tools, which it names.
+fn prepare() -> Result<Toolchain> {
+    let cache = Cache::open()?;
+    crate::host::ensure_tools(&cache)?;
+    let toolchain = Toolchain::ensure(&cache)?;
+    drop(cache);
+    println!("{}\n{}", toolchain.describe(), emulator::version()?);
+    Ok(toolchain)
 }
 
 fn conclude(tally: &Tally) -> ExitCode {
@@ -116,13 +120,16 @@ fn conclude(tally: &Tally) -> ExitCode {
     }
 }
 
-fn run_machines(toolchain: &Toolchain, filter: &str, tally: &mut Tally) -> Result<()> {
+fn run_cases(
+    toolchain: &Toolchain,
+    cases: impl Iterator<Item = &'static Case>,
+    filter: &str,
+    tally: &mut Tally,
+) -> Result<()> {
     session::remove_stale_runs()?;
     let bench = Bench::prepare(toolchain)?;
-    for case in cases::all().filter(|case| case.name.contains(filter)) {
-        tally.run(case.name, || bench.run(case))?;
-    }
-    Ok(())
+    let mut wanted = cases.filter(|case| case.name.contains(filter));
+    wanted.try_for_each(|case| tally.run(case.name, || bench.run(case)))
 }
 
 /// Everything the runs have in common.

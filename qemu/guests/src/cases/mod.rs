@@ -15,6 +15,7 @@ mod loading;
 mod neighbour;
 mod optee;
 mod psci;
+mod race;
 mod reset;
 mod smc;
 mod timer;
@@ -112,6 +113,11 @@ pub const GROUPS: &[Group] = &[
         name: "neighbour",
         by_default: false,
         tests: neighbour::TESTS,
+    },
+    Group {
+        name: "race",
+        by_default: false,
+        tests: race::TESTS,
     },
     Group {
         name: "reset",

@@ -53,6 +53,21 @@ const RESETS: Case = Case {
     ..GUEST
 };
 
+/// Two vCPUs whose calls meet inside OP-TEE.
+pub const RACE: Case = Case {
+    boots: Boots::Manifest(manifest!("race")),
+    expect: &[
+        Shown("done under a parked call"),
+        Shown("calls named the buffer"),
+        Line("test race::h30_two_first_calls ... ok"),
+        Line("guest: 3 passed, 0 failed, 0 skipped"),
+        Absent("FAILED"),
+        PANIC,
+        Off,
+    ],
+    ..GUEST
+};
+
 /// The runs.
 pub const CASES: &[Case] = &[
     Case {
@@ -196,6 +211,16 @@ pub const CASES: &[Case] = &[
             Off,
         ],
         ..GUEST
+    },
+    Case {
+        name: "guest-h28-h30-race-one-core",
+        smp: 1,
+        ..RACE
+    },
+    Case {
+        name: "guest-h28-h30-race-two-cores",
+        smp: 2,
+        ..RACE
     },
     Case {
         name: "guest-watchdogs",

@@ -11,6 +11,8 @@ mod several;
 use super::case::Expect::{Absent, Line, Off, Statuses};
 use super::case::{BASE, Boots, Case, Expect};
 
+mod soak;
+
 /// The text of a manifest in qemu/profiles/test.
 macro_rules! manifest {
     ($name:literal) => {
@@ -32,6 +34,11 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
     ]
     .into_iter()
     .flatten()
+}
+
+/// Runs that take too long for each change.
+pub fn long() -> impl Iterator<Item = &'static Case> {
+    soak::CASES.iter()
 }
 
 const PANIC: Expect = Absent("teevisor: panic");

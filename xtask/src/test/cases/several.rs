@@ -24,7 +24,11 @@ const OPERATOR: Script = &[
     once(hypervisor("NOTICE:  BL31"), "\r"),
     once(guest("one", "~ # "), "echo first-$((40 + 2))\r").nudged(),
     once(guest("one", "first-42"), "\x1d2\r"),
-    once(guest("two", "~ # "), "echo second-$((40 + 2))\r").nudged(),
+    once(
+        guest("two", "~ # "),
+        "xtest -l 0 -t regression 1001; echo second-$((40 + 2))\r",
+    )
+    .nudged(),
     once(guest("two", "second-42"), "\x1do"),
     once(
         hypervisor("only two's output is shown"),
@@ -131,6 +135,9 @@ pub const CASES: &[Case] = &[
             Line("two| third-42"),
             Line("two| fourth-42"),
             Line("teevisor: 1 one: running, 256 MiB of RAM, restarts: 0"),
+            Line("guest one may open every trusted application"),
+            Absent("guest two may open every trusted application"),
+            Line("denied: d96a5b40-c3e5-21e3-8794-1002a5d5c61b, open, times: "),
             Line("there is no command `lsit`"),
             Line("there is no guest `three`"),
             Times(2, "teevisor: two: restarted"),
