@@ -128,6 +128,7 @@ fn every_transition_is_traced() {
         What::Rpc(3),
         What::Secure,
         What::RpcAnswered(0xFFFF_000A),
+        What::Interrupted,
         What::Secure,
         What::RpcPage,
         What::Ended(0),
@@ -138,14 +139,14 @@ fn every_transition_is_traced() {
     assert_eq!(what, expected);
     let calls: Vec<u32> = events.iter().map(|Event { call, .. }| *call).collect();
     assert_eq!(calls[0], 0);
-    assert!(calls[1..13].iter().all(|&call| call == calls[1]));
-    assert_ne!(calls[13], calls[1]);
+    assert!(calls[1..14].iter().all(|&call| call == calls[1]));
+    assert_ne!(calls[14], calls[1]);
     let counters = world.counters();
     // The first one opened the session.
     assert_eq!((counters.calls, counters.fast, counters.chunks), (3, 1, 1));
     assert_eq!(
         (counters.interrupts, counters.rpcs, counters.rpcs_answered),
-        (1, 1, 1)
+        (2, 1, 1)
     );
     assert_eq!((counters.refusals, counters.turned_away), (1, 0));
 }
