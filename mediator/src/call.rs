@@ -302,8 +302,7 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
         if self.guest.config.policy == TaPolicy::Any {
             return Ok(());
         }
-        let uuid = u128::from(b) << 64 | u128::from(a);
-        if self.guest.permits(Uuid(uuid.to_le_bytes()), Asked::Open) {
+        if self.guest.permits(Uuid::of(a, b), Asked::Open) {
             Ok(())
         } else {
             Err(Refusal::Result(tee::ACCESS_DENIED))

@@ -9,8 +9,15 @@ use alloc::boxed::Box;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Uuid(pub [u8; 16]);
 
-/// Which trusted applications a guest may open a session with. Sessions that one application
-/// opens with another stay inside OP-TEE and are not seen here.
+impl Uuid {
+    /// The UUID in the first two words of a value parameter.
+    pub(crate) fn of(a: u64, b: u64) -> Self {
+        Self((u128::from(b) << 64 | u128::from(a)).to_le_bytes())
+    }
+}
+
+/// Which trusted applications a guest may open a session with, and OP-TEE load from it. Sessions
+/// that one application opens with another stay inside OP-TEE and are not seen here.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum TaPolicy {
     /// All.

@@ -9,6 +9,7 @@ use crate::call::{RpcPage, State};
 use crate::guest::Turn;
 use crate::host::{Frames, Memory, Trace, What};
 use crate::message::{Shape, Window, high, low, pack, words};
+use crate::policy::{Asked, TaPolicy, Uuid};
 use crate::walk::Then;
 
 /// An RPC argument: its header, then its parameters.
@@ -94,9 +95,8 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
                     self.forget_payload(value)?;
                 }
             }
-            rpc::LOAD_TA..=rpc::SUSPEND
-            | rpc::GPROF..=rpc::PLUGIN
-            | rpc::I2C..=rpc::RPMB_FRAMES => {}
+            rpc::LOAD_TA => self.permit_load(params)?,
+            rpc::RPMB..=rpc::SUSPEND | rpc::GPROF..=rpc::PLUGIN | rpc::I2C..=rpc::RPMB_FRAMES => {}
             _ => return Err(tee::NOT_SUPPORTED),
         }
         self.call().request = request;
@@ -120,6 +120,23 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
                 Err(tee::STORAGE_NOT_AVAILABLE)
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Whether the policy lets OP-TEE load this application or library from the guest: an allowed
+    /// application may have asked for it.
+    fn permit_load(&mut self, params: &[[u64; PARAM_WORDS]]) -> Result<(), u32> {
+        if self.guest.config.policy == TaPolicy::Any {
+            return Ok(());
+        }
+        match params {
+            [[attr::VALUE_IN, a, b, _], ..]
+                if self.guest.permits(Uuid::of(*a, *b), Asked::Load) =>
+            {
+                Ok(())
+            }
+            [[attr::VALUE_IN, ..], ..] => Err(tee::ACCESS_DENIED),
+            _ => Err(tee::BAD_PARAMETERS),
         }
     }
 

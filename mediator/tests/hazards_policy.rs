@@ -1,9 +1,9 @@
-//! What a guest's policy keeps from it, and what is written down of that (h34).
+//! What a guest's policy keeps from it, and what is written down of that (h31, h34).
 mod common;
 
 use common::{DONE, outcome, small};
 use mediator::abi::{cap, func, ret, rpc, tee};
-use mediator::{Asked, Config, Denials, TaPolicy, Uuid};
+use mediator::{Asked, Config, Denial, Denials, TaPolicy, Uuid};
 use mediator_model::{Act, Client, Message, Param, Rpc, Way, World};
 
 /// A guest that has the RPMB, or not.
@@ -91,4 +91,44 @@ fn h22_a_guest_that_asks_for_everything_fills_a_small_table() {
     assert_eq!(denials.iter().count(), Denials::KEPT);
     assert_eq!(denials.iter().next().map(|denial| denial.times), Some(2));
     assert_eq!(denials.others, 0xe0 - Denials::KEPT as u64);
+}
+
+/// OP-TEE asks to load 0x11… or 0x22…, one after the other, in a call of a guest with this
+/// policy: the results that it gets, how often the guest served it, and what was written down.
+fn loads(policy: TaPolicy) -> (Vec<u64>, usize, Denials) {
+    let mut world = World::new(Config { policy, ..small() }, 128);
+    let mut client = Client::new(&world, 0, Way::RpcArg);
+    let load = |byte: u8| {
+        let half = u64::from_le_bytes([byte; 8]);
+        let params = vec![Param::value(1, half, half, 0), [0xa, 0, 0, 0]];
+        let command = rpc::LOAD_TA;
+        Act::Rpc(Rpc { command, params })
+    };
+    world.optee.plans.push_back(vec![load(0x11), load(0x22)]);
+    assert_eq!(outcome(client.call(&mut world, &open(0x11))), DONE);
+    let results = world.optee.served.iter().map(|served| served[0]).collect();
+    (results, client.served.len(), world.guest.denials())
+}
+
+#[test]
+fn h31_the_policy_holds_for_what_an_allowed_application_loads() {
+    const DENIED: u64 = tee::ACCESS_DENIED as u64;
+    let list = |byte| Box::new([Uuid([byte; 16])]);
+    for policy in [TaPolicy::Only(list(0x11)), TaPolicy::Except(list(0x22))] {
+        let (results, served, denials) = loads(policy);
+        assert_eq!((results, served), (vec![0, DENIED], 1));
+        let kept: Vec<_> = denials.iter().collect();
+        let asked = Asked::Load;
+        let uuid = Uuid([0x22; 16]);
+        assert_eq!(
+            kept,
+            [Denial {
+                uuid,
+                asked,
+                times: 1
+            }]
+        );
+    }
+    let (results, served, _) = loads(TaPolicy::Any);
+    assert_eq!((results, served), (vec![0, 0], 2));
 }
