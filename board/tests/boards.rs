@@ -454,6 +454,15 @@ fn errors_name_the_node_and_the_remedy() {
         "cpu",
         "cpu-release-addr",
     );
+    property(
+        "cpus/cpu@1",
+        |node| {
+            node.text("enable-method", "spin-table")
+                .cells("cpu-release-addr", &[0, 0xdc])
+        },
+        "cpu",
+        "cpu-release-addr",
+    );
     property("psci", |node| node.without("method"), "psci", "method");
     property(
         "firmware/optee",

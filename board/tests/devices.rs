@@ -285,6 +285,15 @@ fn overlapping_pages_are_given_once() {
     assert_eq!(pages, expected);
     let error = given(&tree, &[(0, "/a@1"), (1, "/b@2")]).unwrap_err();
     assert_eq!(error, DeviceError::Given(0));
+    // What ends within pages that were given ends there.
+    let pages = given(&tree, &[(0, "/b@2"), (0, "/a@1")]).unwrap();
+    assert_eq!(pages, [range(0x0b00_0000, 0x6000)]);
+    let tree = tree.child(device("c@3", 0x0aff_f000, 0x2000));
+    let pages = given(&tree, &[(0, "/b@2"), (0, "/c@3")]).unwrap();
+    assert_eq!(
+        pages,
+        [range(0x0b00_0000, 0x6000), range(0x0aff_f000, 0x1000)]
+    );
 }
 
 proptest! {

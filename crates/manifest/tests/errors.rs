@@ -219,6 +219,39 @@ fn broken_rules_are_shown_with_their_line() {
 }
 
 #[test]
+fn an_exclusive_guest_keeps_its_cores_from_later_ones() {
+    let first = BASE.replacen("cpus = [0]", "cpus = [0]\nexclusive = true", 1);
+    let second = |core: u8| {
+        let more = format!(
+            "[[guest]]\nname = \"b\"\nvcpus = 1\ncpus = [{core}]\nmemory = \"2MiB\"\nkernel = \"k\"\n"
+        );
+        compile(&format!("{first}{more}")).map_err(|error| error.to_string())
+    };
+    assert!(second(1).is_ok());
+    assert_eq!(
+        second(0).unwrap_err(),
+        "manifest, line 18: guest b: cpus has a core that is another guest's already, and one of the \
+         two is exclusive\n  cpus = [0]"
+    );
+}
+
+#[test]
+fn a_name_has_31_letters_and_a_file_none_of_the_bundles_own_names() {
+    let named = |length| BASE.replacen("\"a\"", &format!("\"{}\"", "a".repeat(length)), 1);
+    assert!(compile(&named(31)).is_ok());
+    let error = compile(&named(32)).unwrap_err().to_string();
+    assert!(error.contains("name must be 1 to 31 of"), "{error}");
+    for key in ["kernel = \"Image\"", "initrd = \"initrd\""] {
+        for reserved in [".padding", "TRAILER!!!"] {
+            let name = key.split(' ').next().unwrap();
+            let error = after(key, &format!("{name} = \"{reserved}\""));
+            let message = format!("{name} must be the path of a file, at most 255 bytes");
+            assert!(error.contains(&message), "{reserved}: {error}");
+        }
+    }
+}
+
+#[test]
 fn two_guests_may_not_share_a_name_or_an_exclusive_core() {
     let second = |name: &str, core: u8, exclusive: bool| {
         let more = format!(

@@ -86,6 +86,15 @@ mod tests {
     }
 
     #[test]
+    fn even_a_slice_of_nothing_is_a_turn() {
+        let mut turns = Turns::new();
+        assert_eq!(turns.choose(7, 2, |_| true, |_| 0), Some(1));
+        assert_eq!(turns.end(), 8);
+        assert_eq!(turns.choose(7, 2, |_| true, |_| 0), Some(1));
+        assert_eq!(turns.choose(8, 2, |_| true, |_| 0), Some(0));
+    }
+
+    #[test]
     fn one_that_wakes_waits_for_its_turn() {
         let mut turns = Turns::new();
         assert_eq!(turns.choose(0, 2, |index| index == 0, |_| 10), Some(0));

@@ -163,4 +163,44 @@ mod tests {
         assert_eq!(vtcr(6) >> 16 & 7, 5);
         assert_eq!(vtcr(0) & 0x3f, 25);
     }
+
+    /// Walks are cacheable and inner shareable, begin at level 1, and RES1 is one.
+    #[test]
+    fn vtcr_has_all_its_fields() {
+        assert_eq!(vtcr(0), 0x8000_3559);
+        assert_eq!(vtcr(5), 0x8005_3559);
+    }
+
+    /// The bits of DDI 0487 D8.3.1, "Stage 2 attribute fields", in numbers of their own.
+    #[test]
+    fn ram_is_shared_write_back_memory_and_devices_are_devices() {
+        let mut ram = GuestRam::new();
+        ram.push(RamRegion {
+            ipa: Ipa(0x4000_0000),
+            pa: Pa(0x5000_0000),
+            size: 1 << 21,
+        })
+        .unwrap();
+        let mut tables = Tables::new();
+        tables.map_ram(&ram).unwrap();
+        tables
+            .map_device(Ipa(0x0801_0000), Pa(0x0804_0000), 0x1000)
+            .unwrap();
+        let flags: Vec<_> = leaves(&tables, 0, 1 << 39)
+            .iter()
+            .map(|leaf| leaf.2.bits() as u64)
+            .collect();
+        let (write_back, inner_shareable, read_write, accessed) =
+            (0b1111 << 2, 0b11 << 8, 0b11 << 6, 1 << 10);
+        let (device_ngnre, never_executed, page) = (0b0001 << 2, 0b10 << 53, 1 << 1);
+        let attributes = !page & !1;
+        assert_eq!(
+            flags[0] & attributes & !(0b11 << 8),
+            device_ngnre | read_write | accessed | never_executed
+        );
+        assert_eq!(
+            flags[1] & attributes,
+            write_back | inner_shareable | read_write | accessed
+        );
+    }
 }

@@ -61,7 +61,13 @@ fn encodings_have_the_bits_of_the_architecture() {
         },
     };
     assert_eq!(sgi.to_gich(), 0x3000_1403);
-    for lr in [software, hardware, sgi] {
+    // All ten bits of a physical INTID are there.
+    let last = Lr {
+        origin: Origin::Hardware(0x3ff),
+        ..hardware
+    };
+    assert_eq!(last.to_gich(), 0xa80f_fc1b);
+    for lr in [software, hardware, sgi, last] {
         assert_eq!(Lr::from_gich(lr.to_gich()), lr);
     }
     for lr in [software, hardware] {
@@ -214,6 +220,34 @@ fn a_disabled_timer_stays_masked_and_fires_when_enabled_if_still_asserted() {
     machine.gicr(0, 0x100, 1 << TIMER);
     assert!(!machine.physical_active(0, TIMER));
     assert_eq!(machine.acknowledge(0), None);
+}
+
+/// Nobody would tell of it again, as a level's line does.
+#[test]
+fn a_devices_edge_that_came_while_it_was_disabled_is_kept() {
+    for version in BOTH {
+        let mut machine = ready(version, 4);
+        machine.gicd(0x184, 1 << (EDGE - 32));
+        machine.physical(0, EDGE, true);
+        assert_eq!(machine.acknowledge(0), None);
+        machine.spis.get_mut(&EDGE).unwrap().line = false;
+        machine.gicd(0x104, 1 << (EDGE - 32));
+        assert_eq!(machine.acknowledge(0), Some((EDGE, 0)), "{version:?}");
+    }
+}
+
+/// The next vCPU of the core must not find what it held, nor an interface that is on.
+#[test]
+fn vacated_registers_are_free_and_the_interface_off() {
+    let mut machine = ready(Version::V3, 4);
+    machine.pulse(0, EDGE);
+    let Core { lrs, cpu, .. } = &mut machine.cores[0];
+    assert_ne!(lrs.hcr() & Lrs::HCR_EN, 0);
+    lrs.save(cpu.hcr, |lr| Lr::from_ich(cpu.lr[lr]));
+    let _ = machine.vgic.sync(vcpu(0), lrs);
+    lrs.vacate();
+    assert_eq!(lrs.hcr(), 0);
+    assert_eq!(lrs.to_load(), [Lr::FREE]);
 }
 
 #[test]

@@ -18,6 +18,7 @@ fn v3_describes_itself() {
         let typer = read(&vgic, Frame::Dist, 4, 4);
         assert_eq!(typer & 0x1f, lines);
         assert_eq!(typer >> 19 & 0x1f, 9, "10 bits of INTID");
+        assert_ne!(typer & 1 << 25, 0, "No1N: an SPI has one target");
         assert_eq!(
             typer & (1 << 17 | 1 << 16 | 1 << 10 | 1 << 8),
             0,
