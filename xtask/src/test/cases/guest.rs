@@ -65,6 +65,7 @@ pub const RACE: Case = Case {
         PANIC,
         Off,
     ],
+    seconds: 240,
     ..GUEST
 };
 
