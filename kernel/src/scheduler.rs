@@ -33,7 +33,10 @@ pub fn serve(index: usize) -> ! {
     let mut core = Core::new(index);
     loop {
         core.check_watchdogs();
-        core.attend();
+        if core.attend() {
+            // Making a vCPU new takes a while: interrupts may have come.
+            core.service();
+        }
         match core.choose() {
             Some(next) if core.vcpus[next].has_work() => core.work(next),
             Some(next) => core.run(next),
@@ -63,18 +66,22 @@ impl Core {
         }
     }
 
-    /// Carries out what was asked of the vCPUs: to start or to leave their guest.
-    fn attend(&mut self) {
+    /// Carries out what was asked of the vCPUs: to start or to leave their guest. True if anything
+    /// was.
+    fn attend(&mut self) -> bool {
+        let mut any = false;
         for index in 0..self.vcpus.len() {
             if !self.vcpus[index].wants_attention() {
                 continue;
             }
+            any = true;
             if self.vcpus[index].take_attention() {
                 self.power_off(index);
                 lifecycle::left(self.vcpus[index].vm);
             }
             self.vcpus[index].start_if_asked();
         }
+        any
     }
 
     /// Whose turn it is.

@@ -30,20 +30,33 @@ impl Profile {
 
 /// Builds the hypervisor: the path of its flat image.
 pub fn hypervisor(toolchain: &Toolchain, profile: Profile) -> Result<PathBuf> {
-    build(toolchain, profile, "teevisor")?;
-    flatten(&elf(profile, "teevisor"))
+    build(toolchain, profile, "teevisor", &[])?;
+    let elf = elf(profile, "teevisor");
+    flatten(&elf, &elf.with_extension("bin"))
+}
+
+/// Builds the hypervisor with a console that takes as long as one of 115,200 baud.
+pub fn slow_hypervisor(toolchain: &Toolchain) -> Result<PathBuf> {
+    build(
+        toolchain,
+        Profile::Release,
+        "teevisor",
+        &["--features", "slow-uart"],
+    )?;
+    let elf = elf(Profile::Release, "teevisor");
+    flatten(&elf, &elf.with_extension("slow.bin"))
 }
 
 /// Builds the test guests: a name and a flat image each.
 pub fn test_guests(toolchain: &Toolchain) -> Result<Vec<(String, PathBuf)>> {
-    let elves = build(toolchain, Profile::Release, "testguests")?;
+    let elves = build(toolchain, Profile::Release, "testguests", &[])?;
     let guest = |elf: &PathBuf| {
         let name = elf
             .file_name()
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        Ok((name, flatten(elf)?))
+        Ok((name, flatten(elf, &elf.with_extension("bin"))?))
     };
     elves.iter().map(guest).collect()
 }
@@ -59,7 +72,12 @@ pub fn target_dir() -> PathBuf {
 }
 
 /// Builds a package for the target: the paths of its programs.
-fn build(toolchain: &Toolchain, profile: Profile, package: &str) -> Result<Vec<PathBuf>> {
+fn build(
+    toolchain: &Toolchain,
+    profile: Profile,
+    package: &str,
+    options: &[&str],
+) -> Result<Vec<PathBuf>> {
     let mut cargo = toolchain.cargo("build");
     cargo.args([
         "--package",
@@ -70,7 +88,7 @@ fn build(toolchain: &Toolchain, profile: Profile, package: &str) -> Result<Vec<P
         .arg("--target-dir")
         .arg(target_dir())
         .current_dir(cache::workspace());
-    cargo.args(["--profile", profile.name()]);
+    cargo.args(["--profile", profile.name()]).args(options);
     // cargo's own progress and diagnostics go to the terminal as they are.
     cargo.stderr(std::process::Stdio::inherit());
     let out = cargo.output().with_context(|| command::display(&cargo))?;
@@ -96,17 +114,16 @@ fn executables(messages: &str) -> Vec<PathBuf> {
     found
 }
 
-fn flatten(elf: &Path) -> Result<PathBuf> {
-    let image = elf.with_extension("bin");
+fn flatten(elf: &Path, image: &Path) -> Result<PathBuf> {
     let mut objcopy = Command::new("aarch64-linux-gnu-objcopy");
-    objcopy.args(["-O", "binary"]).arg(elf).arg(&image);
+    objcopy.args(["-O", "binary"]).arg(elf).arg(image);
     command::output(&mut objcopy)?;
     anyhow::ensure!(
-        fs::metadata(&image)?.len() > 0,
+        fs::metadata(image)?.len() > 0,
         "{} is empty",
         image.display()
     );
-    Ok(image)
+    Ok(image.to_owned())
 }
 
 #[cfg(test)]

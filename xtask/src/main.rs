@@ -30,6 +30,7 @@ mod packages;
 mod qemu;
 mod run;
 mod script;
+mod sections;
 mod session;
 mod sources;
 mod split;
@@ -129,7 +130,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Test(options) => return test::run(&options),
         Task::Soak(options) => return test::soak::run(&options),
         Task::Fuzz(options) => return fuzz::run(&options),
-        Task::Measure => measure::run()?,
+        Task::Measure => return measure::run(),
         Task::Bench(options) => return bench::run(&options),
     }
     Ok(ExitCode::SUCCESS)

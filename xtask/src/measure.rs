@@ -1,6 +1,7 @@
 //! `cargo xtask measure`: what the hypervisor itself costs, in numbers that repeat.
 
 use std::fs;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -12,6 +13,7 @@ use crate::firmware;
 use crate::image::{self, Profile};
 use crate::packages::Packages;
 use crate::qemu::{Files, Firmware, Machine};
+use crate::sections::Setup;
 use crate::session::{self, Ended, Mode, RunDir, Until};
 use crate::toolchain::Toolchain;
 use crate::{guest, host};
@@ -21,7 +23,7 @@ use crate::{guest, host};
 const INSTRUCTIONS_PER_TICK: u64 = 16;
 
 /// Performs the task.
-pub fn run() -> Result<()> {
+pub fn run() -> Result<ExitCode> {
     let cache = Cache::open()?;
     host::ensure_tools(&cache)?;
     let packages = Packages::ensure(&cache)?;
@@ -39,6 +41,10 @@ pub fn run() -> Result<()> {
         boards::secure_world(&machine),
     )?;
     let toolchain = Toolchain::ensure(&cache)?;
+    let Machine { gic, smp, .. } = Machine::default();
+    let world = boards::secure_world(&Machine::default());
+    let four = firmware::flash(&cache, &packages, gic, smp, world)?;
+    let flood = Setup::prepare(&cache, &toolchain, four)?;
     drop(cache);
     let bl33 = image::hypervisor(&toolchain, Profile::Release)?;
     let size = fs::metadata(&bl33)?.len();
@@ -70,14 +76,20 @@ pub fn run() -> Result<()> {
         outcome.ended
     );
     let found = outcome.lines.iter().find_map(|line| figures(line));
-    let figures = found.context("no line of the hypervisor tells its figures")?;
+    let figures = found.with_context(|| {
+        let console = outcome.lines.join("\n");
+        format!("no line of the hypervisor tells its figures:\n{console}\n")
+    })?;
     println!("image                        {size} bytes");
     println!("EL2's memory                 {} KiB", figures.memory_kib);
     let boot = figures.boot_ticks * INSTRUCTIONS_PER_TICK;
     println!("entry to guest, instructions {boot} (one vCPU, one core)");
     let images = figures.image_ticks * INSTRUCTIONS_PER_TICK;
     println!("copying the guest's images   {images} more instructions");
-    Ok(())
+    Ok(match flood.run()? {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
 }
 
 #[derive(Debug, PartialEq, Eq)]

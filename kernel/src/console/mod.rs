@@ -10,6 +10,8 @@ mod input;
 mod mini_uart;
 mod output;
 mod pl011;
+#[cfg(feature = "slow-uart")]
+mod slow;
 mod uart;
 
 use core::fmt::{self, Write};
@@ -66,6 +68,8 @@ pub fn add_guest(vm: u16, name: &str) {
 /// interrupts it, `kick` interrupts a core.
 pub fn start(core: usize, interrupts: bool, kick: fn(usize)) {
     KICK.call_once(|| kick);
+    // No interrupt tells when a UART that only seems slow has room.
+    let interrupts = interrupts && !cfg!(feature = "slow-uart");
     INTERRUPTS.store(interrupts, Ordering::Relaxed);
     if let Some(uart) = UART.get() {
         uart.prepare_interrupts();

@@ -52,6 +52,10 @@ impl Uart {
 
     /// Sends a byte if there is room for it.
     pub fn send(&self, byte: u8) -> bool {
+        #[cfg(feature = "slow-uart")]
+        if !super::slow::take_room() {
+            return false;
+        }
         each!(self, uart => uart.send(byte))
     }
 

@@ -16,8 +16,8 @@ use super::{Vm, images, vcpu::Start};
 use crate::arch::firmware;
 use crate::{console, tee::Tee};
 
-/// Most bytes of RAM that one step zeroes or copies.
-const STEP: u64 = 256 << 10;
+/// Most bytes of RAM that one step zeroes or copies: the core's interrupts wait meanwhile.
+const STEP: u64 = 16 << 10;
 
 /// Most visits to OP-TEE to end what a stopped guest has begun there. Each lasts for a slice at
 /// most; a call that needs more will never end.

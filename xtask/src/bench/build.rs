@@ -31,7 +31,7 @@ pub fn programs(cache: &Cache, packages: &Packages) -> Result<Programs> {
     let dir = cache.step("bench/guest", inputs, |work| in_guest(packages, work))?;
     Ok(Programs {
         archive: dir.join("archive.cpio"),
-        plugin: plugin(cache)?,
+        plugin: plugin(cache, "calls")?,
     })
 }
 
@@ -59,27 +59,34 @@ fn compile(name: &str, packages: &Packages, work: &Work) -> Result<PathBuf> {
     Ok(program)
 }
 
-fn plugin(cache: &Cache) -> Result<Option<PathBuf>> {
+/// Builds the QEMU plugin of this name, if QEMU takes one.
+pub fn plugin(cache: &Cache, name: &str) -> Result<Option<PathBuf>> {
     let version = emulator::version()?;
     if !emulator::has_plugins()? {
         ui::note(&format!(
-            "{version} is built without plugins: EL2's own share can not be counted"
+            "{version} is built without plugins: EL2's instructions can not be counted"
         ));
         return Ok(None);
     }
     let api = api(&version).with_context(|| format!("no version in `{version}`"))?;
-    let inputs = Inputs::default().texts(["1", &source("calls.c")?, &compiler(HOST)?, api]);
-    let dir = cache.step("bench/plugin", inputs, |work| {
+    let inputs =
+        Inputs::default().texts(["1", &source(&format!("{name}.c"))?, &compiler(HOST)?, api]);
+    let library = format!("{name}.so");
+    let step = match name {
+        "calls" => "bench/plugin".to_owned(),
+        _ => format!("bench/plugin-{name}"),
+    };
+    let dir = cache.step(&step, inputs, |work| {
         let mut cc = Command::new(HOST);
         cc.args(["-O2", "-shared", "-fPIC", "-fvisibility=hidden"])
             .args(["-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"])
             .arg(format!("-DAPI={api}"))
-            .arg(path("calls.c"))
+            .arg(path(&format!("{name}.c")))
             .arg("-o")
-            .arg(work.dir.join("calls.so"));
+            .arg(work.dir.join(&library));
         command::logged(&mut cc, "QEMU plugin", work.log, work.bar)
     })?;
-    Ok(Some(dir.join("calls.so")))
+    Ok(Some(dir.join(library)))
 }
 
 /// The version of the plugin interface that a QEMU with this version line has.

@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: what a call to OP-TEE costs a Linux program, in instructions, without
 //! hypervisor, with it, and at EL2 alone. One core under `-icount`, so the medians repeat.
 
-mod build;
+pub mod build;
 mod counts;
 mod profile;
 mod scaling;
@@ -297,7 +297,8 @@ fn machine(optee: Optee) -> Machine {
     }
 }
 
-fn el2_counter(file: PathBuf, out: &Path) -> Plugin {
+/// A plugin that counts what EL2 executes, and where it writes that.
+pub fn el2_counter(file: PathBuf, out: &Path) -> Plugin {
     let arguments = vec![
         ("out", out.display().to_string()),
         ("start", format!("{BL33:x}")),

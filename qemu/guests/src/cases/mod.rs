@@ -6,6 +6,7 @@ use crate::rt::env;
 mod boot;
 mod crash;
 mod fault;
+mod flood;
 mod gic;
 mod hostile;
 mod id;
@@ -133,6 +134,16 @@ pub const GROUPS: &[Group] = &[
         name: "watchdog",
         by_default: false,
         tests: watchdog::TESTS,
+    },
+    Group {
+        name: "flood",
+        by_default: false,
+        tests: flood::FLOOD,
+    },
+    Group {
+        name: "silent",
+        by_default: false,
+        tests: flood::SILENT,
     },
     Group {
         name: "crash",
