@@ -4,6 +4,7 @@ use addr::{Ipa, VcpuId, platform};
 use vgic::Frame;
 use vwatchdog::Frame as WatchdogFrame;
 
+use super::blind;
 use crate::arch::guest;
 use crate::vm::vcpu::{Flow, VcpuContext};
 
@@ -45,7 +46,7 @@ impl DataAbort {
 
 /// The registers an access can reach.
 #[derive(Clone, Copy)]
-enum Device {
+pub(super) enum Device {
     Gic(Frame, u64),
     Uart(u64),
     Watchdog(WatchdogFrame, u64),
@@ -62,13 +63,14 @@ pub fn data_abort(vcpu: &mut VcpuContext, esr: u64) -> Flow {
         // There is no cache line that could hold a device or nothing.
         _ if abort.is_cache_maintenance() => {}
         Some(device) if abort.has_syndrome() => emulate(vcpu, device, abort),
+        Some(_) if blind::emulate(vcpu, ipa, abort.is_write()) => {}
         _ => return external_abort(vcpu, esr),
     }
-    vcpu.regs.advance();
+    vcpu.regs.skip(esr);
     Flow::Run
 }
 
-fn find(vcpu: &VcpuContext, ipa: Ipa) -> Option<Device> {
+pub(super) fn find(vcpu: &VcpuContext, ipa: Ipa) -> Option<Device> {
     let within = |base: Ipa, size: u64| {
         let offset = ipa.0.wrapping_sub(base.0);
         (offset < size).then_some(offset)
@@ -101,21 +103,30 @@ fn find(vcpu: &VcpuContext, ipa: Ipa) -> Option<Device> {
 
 fn emulate(vcpu: &mut VcpuContext, device: Device, abort: DataAbort) {
     if abort.is_write() {
-        let value = vcpu.regs.get(abort.register()) & mask(abort.size());
-        match device {
-            Device::Gic(frame, offset) => vcpu.gic_write(frame, offset, abort.size(), value),
-            Device::Uart(offset) => vcpu.vm.uart_write(offset, abort.size(), value),
-            Device::Watchdog(frame, offset) => {
-                vcpu.vm.watchdog_write(frame, offset, abort.size(), value);
-            }
-        }
+        let value = vcpu.regs.get(abort.register());
+        write(vcpu, device, abort.size(), value);
     } else {
-        let value = match device {
-            Device::Gic(frame, offset) => vcpu.gic_read(frame, offset, abort.size()),
-            Device::Uart(offset) => vcpu.vm.uart_read(offset, abort.size()).into(),
-            Device::Watchdog(frame, offset) => vcpu.vm.watchdog_read(frame, offset, abort.size()),
-        };
+        let value = read(vcpu, device, abort.size());
         vcpu.regs.set(abort.register(), extend(value, abort));
+    }
+}
+
+/// Writes the low bytes of `value` to the registers at `device`.
+pub(super) fn write(vcpu: &mut VcpuContext, device: Device, size: u8, value: u64) {
+    let value = value & mask(size);
+    match device {
+        Device::Gic(frame, offset) => vcpu.gic_write(frame, offset, size, value),
+        Device::Uart(offset) => vcpu.vm.uart_write(offset, size, value),
+        Device::Watchdog(frame, offset) => vcpu.vm.watchdog_write(frame, offset, size, value),
+    }
+}
+
+/// Reads the registers at `device`.
+pub(super) fn read(vcpu: &mut VcpuContext, device: Device, size: u8) -> u64 {
+    match device {
+        Device::Gic(frame, offset) => vcpu.gic_read(frame, offset, size),
+        Device::Uart(offset) => vcpu.vm.uart_read(offset, size).into(),
+        Device::Watchdog(frame, offset) => vcpu.vm.watchdog_read(frame, offset, size),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a guest did that needs EL2: one arm per exception class (DDI 0487 D19.2.37, ESR_EL2.EC).
 
+mod blind;
 mod mmio;
 mod smccc;
 mod sysreg;
@@ -17,16 +18,17 @@ mod class {
     pub const DATA_ABORT: u64 = 0x24;
 }
 
-/// ESR_EL1 of an undefined instruction: class 0, 32-bit instruction.
-const UNDEFINED: u64 = 1 << 25;
-
 /// Handles the synchronous exception `esr` of the vCPU on this core.
 pub fn handle(vcpu: &mut VcpuContext, esr: u64) -> Flow {
+    if !insn::condition_holds(esr, vcpu.regs.spsr) {
+        vcpu.regs.skip(esr);
+        return Flow::Run;
+    }
     match esr >> 26 & 0x3f {
         // HVC has stepped past itself; SMC is trapped before it executes (D1.3.6).
         class::HVC64 => smccc::call(vcpu, esr as u16),
         class::SMC64 => {
-            vcpu.regs.advance();
+            vcpu.regs.skip(esr);
             smccc::call(vcpu, esr as u16)
         }
         class::DATA_ABORT => mmio::data_abort(vcpu, esr),
@@ -34,7 +36,7 @@ pub fn handle(vcpu: &mut VcpuContext, esr: u64) -> Flow {
         class::SYSTEM_REGISTER => sysreg::access(vcpu, esr),
         // ISS.TI: WFE lets others run, as it waits for one of them.
         class::WFX => {
-            vcpu.regs.advance();
+            vcpu.regs.skip(esr);
             if esr & 1 == 0 {
                 Flow::Wait
             } else {
@@ -43,12 +45,12 @@ pub fn handle(vcpu: &mut VcpuContext, esr: u64) -> Flow {
         }
         class::FP => Flow::NeedFp,
         // What is left is a feature we hide or trap: to this guest it does not exist.
-        _ => undefined(vcpu),
+        _ => undefined(vcpu, esr),
     }
 }
 
-/// The instruction does not exist for this guest.
-fn undefined(vcpu: &mut VcpuContext) -> Flow {
-    vcpu.raise(UNDEFINED, None);
+/// The instruction that trapped with `esr` does not exist for this guest.
+fn undefined(vcpu: &mut VcpuContext, esr: u64) -> Flow {
+    vcpu.raise(insn::undefined_syndrome(esr), None);
     Flow::Run
 }

@@ -54,9 +54,9 @@ pub fn access(vcpu: &mut VcpuContext, esr: u64) -> Flow {
             false => write(vcpu, access),
         };
     if !done {
-        return super::undefined(vcpu);
+        return super::undefined(vcpu, esr);
     }
-    vcpu.regs.advance();
+    vcpu.regs.skip(esr);
     Flow::Run
 }
 

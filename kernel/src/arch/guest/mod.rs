@@ -11,9 +11,11 @@ pub mod debug;
 mod exception;
 pub mod fp;
 mod state;
+mod translate;
 
 pub use exception::raise;
 pub use state::CpuState;
+pub use translate::{set_stack_pointer, stack_pointer, translate};
 
 global_asm!(include_str!("../vectors.s"));
 
@@ -56,10 +58,10 @@ impl GuestRegs {
         }
     }
 
-    /// Steps over the trapped instruction.
-    pub fn advance(&mut self) {
-        // SPSR.IL marks a 32-bit instruction only in ESR; an AArch64 one is always 4 bytes.
-        self.pc = self.pc.wrapping_add(4);
+    /// Steps over the instruction that trapped with `esr`.
+    pub fn skip(&mut self, esr: u64) {
+        let insn::Resume { pc, spsr } = insn::skip(esr, self.pc, self.spsr);
+        (self.pc, self.spsr) = (pc, spsr);
     }
 }
 
@@ -104,6 +106,8 @@ pub fn fault_page() -> addr::Ipa {
 fn hcr_value() -> u64 {
     let mut value = HCR_EL2::VM::Enable
         + HCR_EL2::SWIO::SET
+        // A walk through what stage 2 maps as a device faults, whoever begins it.
+        + HCR_EL2::PTW::SET
         + HCR_EL2::FMO::EnableVirtualFIQ
         + HCR_EL2::IMO::EnableVirtualIRQ
         + HCR_EL2::AMO::SET

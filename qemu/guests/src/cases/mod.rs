@@ -19,6 +19,7 @@ mod psci;
 mod race;
 mod reset;
 mod smc;
+mod step;
 mod timer;
 mod uart;
 mod uncached;
@@ -69,6 +70,11 @@ pub const GROUPS: &[Group] = &[
         name: "fault",
         by_default: true,
         tests: fault::TESTS,
+    },
+    Group {
+        name: "step",
+        by_default: true,
+        tests: step::TESTS,
     },
     Group {
         name: "smc",

@@ -209,3 +209,15 @@ leave_el0:
     ldp     x21, x22, [sp, #16]
     ldp     x19, x20, [sp], #96
     ret
+
+// enter_step(pc, argument): calls pc with software step armed (MDSCR_EL1.KDE, SS; see trap.rs).
+.global enter_step
+enter_step:
+    mov     x2, #0x2001
+    msr     mdscr_el1, x2
+    mov     x3, #0x1c5
+    movk    x3, #0x20, lsl #16
+    msr     elr_el1, x0
+    msr     spsr_el1, x3
+    isb
+    eret

@@ -30,6 +30,8 @@ pub const EC_SVC: u64 = 0x15;
 pub const EC_SVC32: u64 = 0x11;
 const EC_INSTRUCTION_ABORT: u64 = 0x21;
 const EC_DATA_ABORT: u64 = 0x25;
+/// Software step, from the same exception level.
+const EC_STEP: u64 = 0x33;
 /// Fault status: synchronous external abort, not on a table walk.
 const EXTERNAL: u64 = 0x10;
 /// The same on a table walk; the low two bits are the level.
@@ -107,6 +109,7 @@ pub fn catch(f: impl FnOnce()) -> Option<Exception> {
 unsafe extern "C" {
     fn enter_el0(pc: u64, pstate: u64);
     fn leave_el0();
+    fn enter_step(pc: u64, argument: u64);
 }
 
 unsafe extern "C" {
@@ -123,15 +126,46 @@ pub fn run_at_el0(address: u64, aarch32: bool) -> Option<Exception> {
     if !aarch32 {
         return enter(address + EL0_ALIAS, 0x3c0);
     }
+    run_in_aarch32(address, 0x1d0)
+}
+
+/// Runs the T32 code at `address` in RAM at EL0, until its first exception.
+pub fn run_thumb_at_el0(address: u64) -> Option<Exception> {
+    run_in_aarch32(address, 0x1f0)
+}
+
+fn run_in_aarch32(address: u64, pstate: u64) -> Option<Exception> {
     let table = l1_table();
     let identity = table[3].load(Relaxed);
     remap(
         &table[3],
         table[256 + (address >> 30) as usize].load(Relaxed),
     );
-    let exception = enter(EL0_ALIAS_32 | address & 0x3fff_ffff, 0x1d0);
+    let exception = enter(EL0_ALIAS_32 | address & 0x3fff_ffff, pstate);
     remap(&table[3], identity);
     exception
+}
+
+/// Calls the function at `code` with `argument` in x1, one step of software step, and then the
+/// rest without. Returns where the step ended; 0 if it never did.
+pub fn step(code: u64, argument: u64) -> u64 {
+    STEPPED.store(0, Relaxed);
+    crate::msr!("oslar_el1", 0);
+    // SAFETY: a function that ends by itself, and changes what a function may.
+    cpu::without_irqs(|| catch(|| unsafe { enter_step(code, argument) }));
+    STEPPED.load(Relaxed)
+}
+
+/// Where the last software step ended.
+static STEPPED: AtomicU64 = AtomicU64::new(0);
+
+/// The step is over: the rest runs freely, with debug exceptions masked.
+fn end_step(frame: &mut Frame) {
+    const SS: u64 = 1 << 21;
+    const D: u64 = 1 << 9;
+    STEPPED.store(frame.elr, Relaxed);
+    frame.spsr = frame.spsr & !SS | D;
+    crate::msr!("mdscr_el1", 0);
 }
 
 /// PSTATE: all interrupts masked, and EL0t or A32 User mode.
@@ -190,6 +224,7 @@ fn note() -> bool {
 fn skip(frame: &mut Frame) {
     match crate::mrs!("esr_el1") >> 26 {
         EC_INSTRUCTION_ABORT => frame.elr = frame.x[30],
+        EC_STEP => end_step(frame),
         // A trapped SVC or HVC returns behind itself already; none is caught from EL1.
         _ => frame.elr += 4,
     }
