@@ -11,7 +11,7 @@ use log::info;
 use manifest::Guest as GuestManifest;
 use mediator::{
     Config, Counters, CreateError, Denials, Dialect, Frames, Guest, Limits, Memory, NotRam, Regs,
-    Results, Step, TaPolicy, Usage, Uuid, abi::func,
+    Results, Step, Stopped, TaPolicy, Usage, Uuid,
 };
 use spin::Mutex;
 use stage2::GuestRam;
@@ -29,6 +29,8 @@ pub struct Tee {
     state: Mutex<State>,
     /// Its quotas.
     pub limits: Limits,
+    /// Whether each start gets a new VM of OP-TEE's.
+    fresh: bool,
     /// Whether each step is shown as it comes.
     follow: AtomicBool,
 }
@@ -108,9 +110,8 @@ impl Frames for Pool {
 enum Ram<'a> {
     /// The guest runs.
     Guest(&'a GuestRam),
-    /// It has stopped: nothing of its RAM counts any more. It answers nothing, and all that can be
-    /// read is a message that closes this session.
-    Closing(Option<u32>),
+    /// It has stopped.
+    Stopped(Stopped),
 }
 
 impl Memory for Ram<'_> {
@@ -119,15 +120,16 @@ impl Memory for Ram<'_> {
         match self {
             Self::Guest(ram) if memory::read(ram, from, words) => Ok(()),
             Self::Guest(_) => Err(NotRam),
-            Self::Closing(session) => read_closing(*session, words),
+            Self::Stopped(stopped) => stopped.read(from, words),
         }
     }
 
     #[inline]
     fn write(&self, to: Ipa, words: &[u64]) -> Result<(), NotRam> {
         match self {
-            Self::Guest(ram) if !memory::write(ram, to, words) => Err(NotRam),
-            _ => Ok(()),
+            Self::Guest(ram) if memory::write(ram, to, words) => Ok(()),
+            Self::Guest(_) => Err(NotRam),
+            Self::Stopped(stopped) => stopped.write(to, words),
         }
     }
 
@@ -135,21 +137,9 @@ impl Memory for Ram<'_> {
     fn translate(&self, page: Ipa) -> Option<Pa> {
         match self {
             Self::Guest(ram) => ram.page(page),
-            Self::Closing(_) => None,
+            Self::Stopped(stopped) => stopped.translate(page),
         }
     }
-}
-
-/// The header of CLOSE_SESSION: command, session, no parameters (OP-TEE optee_msg.h).
-#[cold]
-fn read_closing(session: Option<u32>, words: &mut [u64]) -> Result<(), NotRam> {
-    let header = [mediator::abi::cmd::CLOSE_SESSION, session.ok_or(NotRam)?];
-    words.fill(0);
-    words
-        .iter_mut()
-        .zip(header)
-        .for_each(|(word, value)| *word = value.into());
-    Ok(())
 }
 
 #[inline]
@@ -243,6 +233,7 @@ impl Tee {
             limits: limits(settings),
             policy: policy(settings),
             rpmb: settings.rpmb,
+            max_vms: Some(settings.max_vms as u16),
             notifications: notifications && settings.notifications,
         };
         if config.policy == TaPolicy::Any {
@@ -264,6 +255,7 @@ impl Tee {
                 admission: Ok(()),
             }),
             limits,
+            fresh: settings.fresh,
             follow: AtomicBool::new(false),
         };
         tee.create(guest.name);
@@ -279,28 +271,22 @@ impl Tee {
         }
     }
 
-    /// Ends one of the calls that the stopped guest has left waiting, as far as OP-TEE goes without
-    /// an answer, or closes one of its sessions. `turn` counts the steps, so that calls which wait
-    /// for each other come in turn. False if nothing is left.
+    /// Ends one of the things that the stopped guest has left in OP-TEE, as far as OP-TEE goes without
+    /// an answer. `turn` counts the steps. Returns how many were left before that, 0 if none is left
+    /// that can be ended.
     ///
     /// VM_DESTROYED alone would do for the guest, but not for others: the ASIDs of its user TAs,
     /// of which OP-TEE has 64 for all guests, would be lost (optee_os issue 6904).
-    pub fn wind_down(&self, turn: u32) -> bool {
-        let (waiting, session) = {
+    pub fn wind_down(&self, turn: u32) -> u32 {
+        let (left, ending) = {
             let guest = &self.state.lock().guest;
-            (guest.waiting(turn as usize), guest.session())
+            (guest.left(), guest.next_ending(turn as usize))
         };
-        let (regs, memory) = match (waiting, session) {
-            (Some(thread), _) => (
-                [func::CALL_RETURN_FROM_RPC, 0, 0, thread],
-                Ram::Closing(None),
-            ),
-            (None, Some(_)) => ([func::CALL_WITH_ARG, 0, 0, 0], Ram::Closing(session)),
-            (None, None) => return false,
+        let Some((regs, stopped)) = ending else {
+            return 0;
         };
-        let [w0, w1, w2, w3] = regs.map(u64::from);
-        self.ask(VcpuId(0), &[w0, w1, w2, w3, 0, 0, 0, 0], &memory);
-        true
+        self.ask(VcpuId(0), &regs, &Ram::Stopped(stopped));
+        left
     }
 
     /// Does what the mediator says until it has an answer. OP-TEE is called without the lock, so
@@ -321,6 +307,12 @@ impl Tee {
                 }
             }
         }
+    }
+
+    /// Whether OP-TEE's VM of the stopped guest can serve its next start: nothing is left in it, and
+    /// the manifest does not ask for a fresh one.
+    pub fn keep(&self) -> bool {
+        !self.fresh && self.state.lock().guest.keep()
     }
 
     /// Takes the guest out of OP-TEE. No vCPU of it is in the secure world.

@@ -153,6 +153,8 @@ pub mod attr {
     pub const NONCONTIG: u64 = 1 << 9;
     /// Mask of the cache type.
     pub const CACHE: u64 = 7 << 16;
+    /// Registered memory, read.
+    pub const RMEM_IN: u64 = 5;
     /// Output memory by address.
     pub const TMEM_OUT: u64 = 0xa;
 }

@@ -165,6 +165,13 @@ impl Buffers {
         self.chain(cookie).find(|&id| self.get(id).cookie == cookie)
     }
 
+    /// The cookie of a record of this kind, if there is one. Looks at all records: not for a guest's
+    /// calls.
+    pub fn any(&self, kind: Kind) -> Option<u64> {
+        let is = |record: &&Buffer| record.cookie != 0 && record.kind == kind;
+        self.records.iter().find(is).map(|record| record.cookie)
+    }
+
     /// The live record of `cookie` if it is of this kind.
     pub fn find_kind(&self, cookie: u64, kind: Kind) -> Option<BufferId> {
         self.find(cookie).filter(|&id| self.get(id).kind == kind)

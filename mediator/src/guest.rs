@@ -27,6 +27,8 @@ pub struct Guest<T> {
     pub(crate) config: Config,
     /// OP-TEE knows the client.
     admitted: bool,
+    /// How often OP-TEE has made a VM for the guest.
+    vms: u16,
     pub(crate) calls: Box<[Call]>,
     /// One bit for each free slot of `calls`.
     pub(crate) free: u64,
@@ -91,6 +93,8 @@ pub enum CreateError {
     Exists,
     /// OP-TEE has no room: its guest slots or its memory are used up.
     Full,
+    /// The guest has cost OP-TEE this many VMs, which is all that it may.
+    Spent(u16),
     /// Another code.
     Answer(u32),
 }
@@ -100,6 +104,10 @@ impl fmt::Display for CreateError {
         match self {
             Self::Exists => f.write_str("OP-TEE knows this guest already"),
             Self::Full => f.write_str("OP-TEE has no room for another guest"),
+            Self::Spent(vms) => write!(
+                f,
+                "it has cost OP-TEE {vms} VMs since the board started, and `max-vms` allows no more"
+            ),
             Self::Answer(code) => write!(f, "OP-TEE answers {code:#x}"),
         }
     }
@@ -134,6 +142,7 @@ impl<T: Trace> Guest<T> {
             client: u64::from(client.get()),
             config,
             admitted: false,
+            vms: 0,
             calls: (0..usize::from(limits.calls)).map(Call::new).collect(),
             free: u64::MAX >> (64 - limits.calls),
             inside: 0,
@@ -154,9 +163,13 @@ impl<T: Trace> Guest<T> {
         if self.admitted {
             return Err(CreateError::Exists);
         }
+        if self.config.max_vms.is_some_and(|most| self.vms >= most) {
+            return Err(CreateError::Spent(self.vms));
+        }
         match smc(self.life_call(func::VM_CREATED))[0] as u32 {
             ret::OK => {
                 self.admitted = true;
+                self.vms = self.vms.saturating_add(1);
                 Ok(())
             }
             ret::ENOTAVAIL => Err(CreateError::Full),
@@ -186,6 +199,18 @@ impl<T: Trace> Guest<T> {
         Ok(())
     }
 
+    /// Keeps the VM that OP-TEE has for the stopped guest, for its next start: nothing of the guest is
+    /// left in it, so that its RAM may be scrubbed. False if something is left; then only
+    /// [`destroy`](Self::destroy) helps.
+    pub fn keep(&self) -> bool {
+        self.admitted && self.left() == 0 && self.usage() == Usage::default()
+    }
+
+    /// How often OP-TEE has made a VM for the guest.
+    pub fn vms(&self) -> u16 {
+        self.vms
+    }
+
     /// VM_CREATED and VM_DESTROYED are the hypervisor's: w7 is 0.
     fn life_call(&self, id: u32) -> Regs {
         [u64::from(id), self.client, 0, 0, 0, 0, 0, 0]
@@ -213,18 +238,6 @@ impl<T: Trace> Guest<T> {
             rpcs: count(|call| matches!(call.state, State::Rpc | State::AskedPage)),
             half_way: count(|call| matches!(call.state, State::Lists(_))),
         }
-    }
-
-    /// The thread id of a call that waits for the guest, each in its turn as `turn` counts up.
-    pub fn waiting(&self, turn: usize) -> Option<u32> {
-        let (before, from) = self.calls.split_at(turn % self.calls.len());
-        let waits = |call: &&Call| !matches!(call.state, State::Free | State::Secure);
-        from.iter().chain(before).find(waits).map(Call::id)
-    }
-
-    /// A session that is open.
-    pub fn session(&self) -> Option<u32> {
-        self.sessions.last().copied()
     }
 
     /// What the guest has done.

@@ -27,6 +27,7 @@ pub mod abi;
 mod buffers;
 mod call;
 mod config;
+mod ending;
 mod guest;
 mod host;
 mod message;
@@ -37,6 +38,7 @@ mod shadow;
 mod walk;
 
 pub use config::{Config, Dialect, Limits};
+pub use ending::Stopped;
 pub use guest::{Counters, CreateError, Guest, StillInside, Usage};
 pub use host::{Event, Frames, Memory, NotRam, Trace, What};
 pub use policy::{Asked, Denial, Denials, TaPolicy, Uuid};

@@ -22,6 +22,7 @@ const MAX_DEVICE_NAME: usize = 255;
 const TIMEOUT: RangeInclusive<u32> = 1_000_000..=3_600_000_000;
 const CALLS: RangeInclusive<u32> = 1..=64;
 const BUFFERS: RangeInclusive<u32> = 1..=32768;
+const VMS: RangeInclusive<u32> = 1..=1000;
 const SESSIONS: RangeInclusive<u32> = 1..=256;
 const MAX_SHARED: u64 = 8 << 30;
 const MAX_UUIDS: usize = 64;
@@ -263,6 +264,11 @@ fn check_tee(tee: &Tee) -> Result<(), Broken> {
         SESSIONS.contains(&tee.max_sessions),
         "tee.max-sessions",
         "must be from 1 to 256",
+    )?;
+    rule(
+        VMS.contains(&tee.max_vms),
+        "tee.max-vms",
+        "must be from 1 to 1000",
     )?;
     rule(
         tee.allow.len() <= MAX_UUIDS,

@@ -111,6 +111,10 @@ pub struct Tee<'a> {
     pub max_shared: u64,
     /// Most sessions with trusted applications open at once.
     pub max_sessions: u32,
+    /// Most VMs that the guest may cost OP-TEE as long as the board runs.
+    pub max_vms: u32,
+    /// Whether each start gets a new VM of OP-TEE's.
+    pub fresh: bool,
     /// Whether the board's RPMB is its own; that of one guest at most.
     pub rpmb: bool,
     /// The only trusted applications that it may open, in the order of an RFC 4122 UUID's

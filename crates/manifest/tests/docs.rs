@@ -102,5 +102,8 @@ fn defaults_are_as_documented() {
     assert!(tee.rpmb, "a guest that is alone has the RPMB");
     default("rpmb", "`true` if no other guest has a TEE");
     default("max-sessions", &tee.max_sessions.to_string());
+    default("max-vms", &tee.max_vms.to_string());
+    assert!(!tee.fresh);
+    default("fresh", "`false`");
     assert!(tee.allow.is_empty() && tee.deny.is_empty());
 }

@@ -202,6 +202,12 @@ fn broken_rules_are_shown_with_their_line() {
             13,
             "guest a: tee.max-sessions must be from 1 to 256",
         ),
+        (
+            "max-calls = 4",
+            "max-vms = 0",
+            13,
+            "guest a: tee.max-vms must be from 1 to 1000",
+        ),
     ];
     for (from, to, line, message) in cases {
         let error = after(from, to);

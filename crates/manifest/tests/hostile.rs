@@ -46,6 +46,8 @@ fn good() -> (Properties, Properties) {
         ("max-buffers", vec![0, 0, 0, 4]),
         ("max-shared", 4096_u64.to_be_bytes().to_vec()),
         ("max-sessions", vec![0, 0, 0, 4]),
+        ("max-vms", vec![0, 0, 0, 4]),
+        ("fresh", vec![0, 0, 0, 1]),
         ("rpmb", vec![0, 0, 0, 1]),
     ];
     (guest, tee)
@@ -121,6 +123,7 @@ fn every_rule_is_applied_again() {
         tee_with("max-shared", &[0xff; 8]).contains("tee.max-shared must be a multiple of 4KiB")
     );
     assert!(tee_with("max-sessions", &[0; 4]).contains("tee.max-sessions must be from 1 to 256"));
+    assert!(tee_with("max-vms", &[0; 4]).contains("tee.max-vms must be from 1 to 1000"));
     assert!(tee_with("allow", &[0; 16 * 65]).contains("tee.allow must have at most 64 UUIDs"));
     let name = Manifest::parse(&write("UPPER", &good()))
         .unwrap_err()

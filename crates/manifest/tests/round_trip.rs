@@ -27,6 +27,8 @@ max-calls = 3
 max-buffers = 7
 max-shared = "1GiB"
 max-sessions = 9
+max-vms = 5
+fresh = true
 rpmb = true
 allow = ["8aaaf200-2450-11e4-abe2-0002a5d5c51b"]
 
@@ -73,6 +75,8 @@ fn every_key_arrives() {
             max_buffers: 7,
             max_shared: 1 << 30,
             max_sessions: 9,
+            max_vms: 5,
+            fresh: true,
             rpmb: true,
             allow: &UUID,
             deny: &[],

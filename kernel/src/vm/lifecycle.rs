@@ -19,8 +19,8 @@ use crate::{console, tee::Tee};
 /// Most bytes of RAM that one step zeroes or copies: the core's interrupts wait meanwhile.
 const STEP: u64 = 16 << 10;
 
-/// Most visits to OP-TEE to end what a stopped guest has begun there. Each lasts for a slice at
-/// most; a call that needs more will never end.
+/// Most visits to OP-TEE, one after another, without ending anything of what a stopped guest has begun
+/// there. Each lasts for a slice at most; a call that needs more will never end.
 const PATIENCE: u32 = 1000;
 
 /// What becomes of a guest once it has stopped.
@@ -52,8 +52,9 @@ pub enum State {
     Running,
     /// So many of its vCPUs have still to leave it.
     Stopping(After, usize),
-    /// No vCPU is left: what it has begun in OP-TEE is ended, so many steps so far.
-    Leaving(After, u32),
+    /// No vCPU is left: what it has begun in OP-TEE is ended. So much was left before the last step,
+    /// and so many steps have changed nothing.
+    Leaving(After, u32, u32),
     /// OP-TEE is told, then its RAM is scrubbed, as far as this many bytes.
     Ending(After, u64),
 }
@@ -181,7 +182,7 @@ pub fn resume(vm: &Vm) {
 pub fn left(vm: &Vm) {
     let mut state = vm.life.state.lock();
     match *state {
-        State::Stopping(after, 1) => begin_work(vm, state, State::Leaving(after, 0)),
+        State::Stopping(after, 1) => begin_work(vm, state, State::Leaving(after, 0, 0)),
         State::Stopping(after, more) => *state = State::Stopping(after, more - 1),
         _ => {}
     }
@@ -208,7 +209,7 @@ fn begin_work(vm: &Vm, mut state: MutexGuard<'_, State>, work: State) {
 pub fn work(vm: &Vm) -> bool {
     let before = vm.life.state();
     let next = match before {
-        State::Leaving(after, turn) => leave_tee(vm, after, turn),
+        State::Leaving(after, left, idle) => leave_tee(vm, after, left, idle),
         State::Ending(after, done) => end(vm, after, done),
         State::Preparing(done) => prepare(vm, done),
         State::Off | State::Running | State::Stopping(..) => before,
@@ -235,27 +236,30 @@ pub fn work(vm: &Vm) -> bool {
     true
 }
 
-fn leave_tee(vm: &Vm, after: After, turn: u32) -> State {
+fn leave_tee(vm: &Vm, after: After, before: u32, idle: u32) -> State {
     let Ok(tee) = &vm.tee else {
         return State::Ending(after, 0);
     };
-    if turn == 0 {
+    if before == 0 {
         show_calls(vm, tee);
     }
-    let more = tee.wind_down(turn);
-    if more && turn == PATIENCE {
-        info!("{}: OP-TEE does not end its calls", vm.name);
+    let left = tee.wind_down(idle);
+    if left == 0 {
+        return State::Ending(after, 0);
     }
-    if more && turn < PATIENCE {
-        State::Leaving(after, turn + 1)
-    } else {
-        State::Ending(after, 0)
+    let idle = if left == before { idle + 1 } else { 0 };
+    if idle < PATIENCE {
+        return State::Leaving(after, left, idle);
     }
+    info!("{}: OP-TEE does not end its calls", vm.name);
+    State::Ending(after, 0)
 }
 
 fn end(vm: &Vm, after: After, done: u64) -> State {
     if done == 0 {
-        if let Ok(tee) = &vm.tee {
+        if let Ok(tee) = &vm.tee
+            && !(after == After::Restart && tee.keep())
+        {
             tee.destroy();
         }
         vm.reset_devices();

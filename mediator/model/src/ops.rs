@@ -189,6 +189,7 @@ pub fn play(style: u8, ops: &[Op]) -> Played {
         policy,
         limits,
         rpmb: style & 8 == 0,
+        max_vms: None,
         notifications: style & 4 == 0,
     };
     let mut world = World::new(config, 64);

@@ -185,6 +185,26 @@ impl World {
         )
     }
 
+    /// Ends what the stopped guest has left in OP-TEE as the kernel does, in at most `steps` calls.
+    /// Returns how much is left.
+    pub fn wind_down(&mut self, steps: usize) -> u32 {
+        for turn in 0..steps {
+            let Some((regs, stopped)) = self.guest.next_ending(turn) else {
+                break;
+            };
+            let (vcpu, pool) = (VcpuId(0), &mut self.pool);
+            let mut step = self.guest.on_guest(vcpu, &regs, &stopped, pool);
+            while let Step::Secure(regs, token) = step {
+                let results = self.optee.smc(regs, &mut self.pool);
+                step = self
+                    .guest
+                    .on_secure(token, results, &stopped, &mut self.pool);
+            }
+            self.check();
+        }
+        self.guest.left()
+    }
+
     /// What the guest holds.
     pub fn usage(&self) -> Usage {
         self.guest.usage()

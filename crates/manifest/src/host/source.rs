@@ -142,6 +142,8 @@ struct TeeSource {
     #[serde(deserialize_with = "size")]
     max_shared: u64,
     max_sessions: u32,
+    max_vms: u32,
+    fresh: bool,
     rpmb: Option<bool>,
     #[serde(deserialize_with = "some_uuids")]
     allow: Vec<[u8; 16]>,
@@ -159,6 +161,8 @@ impl Default for TeeSource {
             max_buffers: 1100,
             max_shared: 128 << 20,
             max_sessions: 256,
+            max_vms: 16,
+            fresh: false,
             rpmb: None,
             allow: Vec::new(),
             deny: Vec::new(),
@@ -224,6 +228,8 @@ impl TeeSource {
             max_buffers: self.max_buffers,
             max_shared: self.max_shared,
             max_sessions: self.max_sessions,
+            max_vms: self.max_vms,
+            fresh: self.fresh,
             rpmb: self.rpmb.unwrap_or(alone),
             allow: &self.allow,
             deny: &self.deny,

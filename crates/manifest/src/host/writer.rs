@@ -87,6 +87,8 @@ fn write_tee(tree: &mut FdtWriter, tee: &Tee) -> Result<(), vm_fdt::Error> {
     tree.property_u32("max-buffers", tee.max_buffers)?;
     tree.property_u64("max-shared", tee.max_shared)?;
     tree.property_u32("max-sessions", tee.max_sessions)?;
+    tree.property_u32("max-vms", tee.max_vms)?;
+    tree.property_u32("fresh", tee.fresh.into())?;
     tree.property_u32("rpmb", tee.rpmb.into())?;
     tree.property("allow", tee.allow.as_flattened())?;
     tree.property("deny", tee.deny.as_flattened())?;

@@ -11,7 +11,7 @@ use crate::test::case::{Boots, Case};
 const TYPED: &str = "test ! -e /dev/tee0 && test $(nproc) = 2 && echo ready; \
     read word </dev/console; test $word = typed";
 
-const TYPES: Script = &[once(guest("linux", "ready\r\n"), "typed\r")];
+const TYPES: Script = &[once(guest("linux", "ready"), "typed\r")];
 /// As many cores as are used, and a guest that has them all.
 const EIGHT_CORES: Case = Case {
     smp: 8,

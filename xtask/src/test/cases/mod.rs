@@ -38,7 +38,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
 
 /// Runs that take too long for each change.
 pub fn long() -> impl Iterator<Item = &'static Case> {
-    soak::CASES.iter()
+    soak::CASES.iter().chain(regression::SOAK)
 }
 
 const PANIC: Expect = Absent("teevisor: panic");

@@ -2,6 +2,7 @@
 
 use super::{OK, PANIC, QUIET, manifest};
 use crate::image::Profile;
+use crate::packages::Suite;
 use crate::script::{Script, Step, guest, hypervisor, once};
 use crate::test::case::Expect::{Absent, Line, Off, Same, Shown, Statuses, Sum, Times};
 use crate::test::case::{BASE, Boots, Case};
@@ -52,8 +53,62 @@ const KILLER: Script = &[
     once(hypervisor("victim: off, 16 MiB"), "quit\rgo\r"),
 ];
 
+/// The victim is restarted so many times, each as soon as it has started.
+const fn restarts(times: usize) -> [Step; 5] {
+    [
+        once(guest("linux", "ready"), "\x1d2"),
+        once(guest("victim", "guest: 2 vCPUs"), "\x1dmreset victim\r"),
+        Step {
+            times: times - 2,
+            ..once(hypervisor("victim: restarted"), "reset victim\r")
+        },
+        once(hypervisor("victim: restarted"), "stop victim\r"),
+        once(hypervisor("victim: off"), "quit\r\x1d1go\r"),
+    ]
+}
+
+/// Restarts cost OP-TEE nothing: 4.10 halts the board after some forty new VMs.
+const RESTARTS: Case = Case {
+    boots: Boots::Manifest(manifest!("restarts")),
+    types: &restarts(150),
+    expect: &[
+        OK,
+        Times(149, "teevisor: victim: restarted"),
+        Line("linux| 1 test case of which 0 failed"),
+        Absent("gets no TEE"),
+        Absent("FAILED"),
+        PANIC,
+        QUIET,
+        Off,
+    ],
+    seconds: 900,
+    ..BASE
+};
+
+/// Long runs of `cargo xtask soak`.
+pub const SOAK: &[Case] = &[
+    Case {
+        name: "restarts-2000",
+        types: &restarts(2000),
+        seconds: 3 * 3600,
+        ..RESTARTS
+    },
+    Case {
+        name: "restarts-2000-sid",
+        types: &restarts(2000),
+        optee_suite: Some(Suite::Sid),
+        seconds: 3 * 3600,
+        ..RESTARTS
+    },
+];
+
 /// The runs.
 pub const CASES: &[Case] = &[
+    Case {
+        name: "h29-restarts-sid",
+        optee_suite: Some(Suite::Sid),
+        ..RESTARTS
+    },
     Case {
         name: "stress",
         boots: Boots::Manifest(manifest!("stress")),

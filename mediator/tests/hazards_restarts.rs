@@ -1,0 +1,142 @@
+//! Hazard h29: a guest's restarts use OP-TEE up. What a stopped guest has left is ended, and OP-TEE's VM
+//! is kept for its next start; what can't be ended costs a new one, of which there are not many.
+
+mod common;
+
+use common::{BOTH, get_time, outcome, small, start};
+use mediator::abi::{cmd, func, ret, tee};
+use mediator::{Config, CreateError, Usage};
+use mediator_model::{Act, CLIENT, Client, Message, Param, Way, World};
+
+/// Two calls suspended in RPC, one half-way through a list, buffers, sessions.
+fn busy(world: &mut World, client: &mut Client) {
+    let list = world.ram.page(20);
+    let cookie = client.register(world, list, 3);
+    client.register(world, list, 2);
+    let opened = outcome(client.call(world, &Message::open([7; 16], &[])));
+    assert_eq!((opened.0, opened.1), (ret::OK, tee::SUCCESS));
+    for vcpu in 1..3 {
+        let client = Client::new(world, vcpu, Way::RpcArg);
+        world.optee.plans.push_back(vec![get_time(), get_time()]);
+        let open = Message::open([vcpu; 16], &[]);
+        world.ram.put(client.arg, &open.words());
+        let answer = world.call(vcpu, client.regs(client.arg));
+        assert_eq!(answer[0], ret::RPC_CMD.into());
+    }
+    let lists = world.ram.page(40);
+    Client::lay_list(world, lists, 512);
+    let other = Client::new(world, 3, Way::RpcArg);
+    let invoke = Message::invoke(&[
+        Param::shm(5, cookie, 0, 16),
+        Param::list(9, lists, 512 * 4096, 0x777),
+    ]);
+    world.ram.put(other.arg, &invoke.words());
+    let parked = world.call(3, other.regs(other.arg));
+    assert_eq!(parked[0], ret::RPC_FOREIGN_INTR.into());
+}
+
+/// How often OP-TEE was told of a VM.
+fn vm_calls(world: &World) -> usize {
+    let is = |id: &&u32| [func::VM_CREATED, func::VM_DESTROYED].contains(*id);
+    world.optee.calls.iter().filter(is).count()
+}
+
+#[test]
+fn h29_a_restart_keeps_the_vm_once_all_is_ended() {
+    for way in BOTH {
+        let (mut world, mut client) = start(way);
+        for _ in 0..50 {
+            busy(&mut world, &mut client);
+            assert!(!world.guest.keep(), "there is something left");
+            assert_eq!(world.wind_down(100), 0);
+            assert!(world.guest.keep());
+            assert_eq!(world.usage(), Usage::default());
+            assert_eq!(world.optee.sessions(CLIENT), 0);
+            assert_eq!(world.optee.busy_threads(CLIENT), 0);
+            assert_eq!(world.optee.shm_count(CLIENT), 0);
+            assert!(world.guest.has_tee());
+        }
+        assert_eq!(vm_calls(&world), 0);
+        assert_eq!(world.guest.vms(), 1);
+    }
+}
+
+#[test]
+fn h29_notifications_are_stopped() {
+    let config = Config {
+        notifications: true,
+        ..small()
+    };
+    let mut world = World::new(config, 128);
+    world.call(0, [func::ENABLE_ASYNC_NOTIF.into(), 0, 0, 0, 0, 0, 0, 0]);
+    assert!(world.guest.wants_notifications() && !world.guest.keep());
+    assert_eq!(world.wind_down(10), 0);
+    assert!(!world.guest.wants_notifications() && world.guest.keep());
+}
+
+#[test]
+fn h29_a_vm_with_something_left_is_not_kept() {
+    // OP-TEE refuses to unregister a buffer.
+    let (mut world, mut client) = start(Way::RpcArg);
+    let list = world.ram.page(20);
+    client.register(&mut world, list, 1);
+    let refuse = vec![Act::Result(tee::BAD_PARAMETERS)];
+    world
+        .optee
+        .plans_of
+        .insert(cmd::UNREGISTER_SHM, refuse.clone());
+    world.optee.plans.extend(vec![Vec::new(); 1]);
+    world.optee.plans.extend(vec![refuse; 200]);
+    assert_eq!(world.wind_down(100), 1);
+    assert!(!world.guest.keep());
+    world.destroy().unwrap();
+    world.create().unwrap();
+    assert_eq!(world.guest.vms(), 2);
+}
+
+#[test]
+fn h29_a_call_that_never_ends_is_not_waited_for_for_ever() {
+    let (mut world, client) = start(Way::RpcArg);
+    world.optee.plans.push_back(vec![Act::Interrupt; 1000]);
+    world.ram.put(client.arg, &Message::invoke(&[]).words());
+    let answer = world.call(0, client.regs(client.arg));
+    assert_eq!(answer[0], ret::RPC_FOREIGN_INTR.into());
+    let left = world.guest.left();
+    assert_eq!(world.wind_down(100), left);
+    assert!(!world.guest.keep());
+}
+
+#[test]
+fn h29_a_guest_costs_optee_no_more_vms_than_it_may() {
+    let config = Config {
+        max_vms: Some(3),
+        ..small()
+    };
+    let mut world = World::new(config, 128);
+    for vms in 1..=3 {
+        assert_eq!(world.guest.vms(), vms);
+        world.destroy().unwrap();
+        let next = world.create();
+        match vms {
+            3 => assert_eq!(next, Err(CreateError::Spent(3))),
+            _ => assert_eq!(next, Ok(())),
+        }
+    }
+    let answer = world.call(0, [func::CALLS_UID.into(), 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(answer[0], 0xffff_ffff, "the guest runs without a TEE");
+}
+
+#[test]
+fn h29_a_refused_vm_costs_nothing() {
+    let config = Config {
+        max_vms: Some(1),
+        ..small()
+    };
+    let mut optee = mediator_model::FakeOptee::default();
+    optee.max_guests = 0;
+    let mut world = World::unborn(config, optee, 128, CLIENT);
+    assert_eq!(world.create(), Err(CreateError::Full));
+    assert_eq!(world.guest.vms(), 0);
+    world.optee.max_guests = 1;
+    assert_eq!(world.create(), Ok(()));
+}
