@@ -239,7 +239,7 @@ fn agrees(code: u32) {
     let (t, n) = ((code & 31) as usize, (code >> 5 & 31) as usize);
     let expected = by_the_manual(code).filter(|&(_, load, second, _, post, pre)| {
         let overlap = (post || pre) && n != 31 && (t == n || second == Some(n));
-        !overlap && !(load && second == Some(t))
+        !(overlap || load && second == Some(t))
     });
     let found = Access::decode(code).map(|a| {
         assert_eq!(a.first, t);
