@@ -1,11 +1,12 @@
 //! Stage-2 aborts: accesses to the virtual platform's devices, and to nothing at all.
 
 use addr::{Ipa, VcpuId, platform};
+use insn::{Access, Base};
 use vgic::Frame;
 use vwatchdog::Frame as WatchdogFrame;
 
-use super::blind;
 use crate::arch::guest;
+use crate::memory;
 use crate::vm::vcpu::{Flow, VcpuContext};
 
 /// Fields of the ISS of a data abort (DDI 0487 D19.2.37).
@@ -46,7 +47,7 @@ impl DataAbort {
 
 /// The registers an access can reach.
 #[derive(Clone, Copy)]
-pub(super) enum Device {
+enum Device {
     Gic(Frame, u64),
     Uart(u64),
     Watchdog(WatchdogFrame, u64),
@@ -63,14 +64,14 @@ pub fn data_abort(vcpu: &mut VcpuContext, esr: u64) -> Flow {
         // There is no cache line that could hold a device or nothing.
         _ if abort.is_cache_maintenance() => {}
         Some(device) if abort.has_syndrome() => emulate(vcpu, device, abort),
-        Some(_) if blind::emulate(vcpu, ipa, abort.is_write()) => {}
+        Some(_) if emulate_instruction(vcpu, ipa, abort.is_write()) => {}
         _ => return external_abort(vcpu, esr),
     }
     vcpu.regs.skip(esr);
     Flow::Run
 }
 
-pub(super) fn find(vcpu: &VcpuContext, ipa: Ipa) -> Option<Device> {
+fn find(vcpu: &VcpuContext, ipa: Ipa) -> Option<Device> {
     let within = |base: Ipa, size: u64| {
         let offset = ipa.0.wrapping_sub(base.0);
         (offset < size).then_some(offset)
@@ -112,7 +113,7 @@ fn emulate(vcpu: &mut VcpuContext, device: Device, abort: DataAbort) {
 }
 
 /// Writes the low bytes of `value` to the registers at `device`.
-pub(super) fn write(vcpu: &mut VcpuContext, device: Device, size: u8, value: u64) {
+fn write(vcpu: &mut VcpuContext, device: Device, size: u8, value: u64) {
     let value = value & mask(size);
     match device {
         Device::Gic(frame, offset) => vcpu.gic_write(frame, offset, size, value),
@@ -122,7 +123,7 @@ pub(super) fn write(vcpu: &mut VcpuContext, device: Device, size: u8, value: u64
 }
 
 /// Reads the registers at `device`.
-pub(super) fn read(vcpu: &mut VcpuContext, device: Device, size: u8) -> u64 {
+fn read(vcpu: &mut VcpuContext, device: Device, size: u8) -> u64 {
     match device {
         Device::Gic(frame, offset) => vcpu.gic_read(frame, offset, size),
         Device::Uart(offset) => vcpu.vm.uart_read(offset, size).into(),
@@ -167,4 +168,84 @@ fn external_abort(vcpu: &mut VcpuContext, esr: u64) -> Flow {
     // The class is that of an abort from a lower exception level; `raise` corrects it for EL1.
     vcpu.raise(esr & KEPT | status, Some(guest::fault_address()));
     Flow::Run
+}
+
+/// SPSR.M[4]: AArch32.
+const AARCH32: u64 = 1 << 4;
+
+/// Does an access whose abort has no syndrome (ISV = 0) as the instruction itself says it: the one
+/// that faulted at `ipa`, base writeback included. False, and nothing is done, if
+/// the instruction can't be read, is none of those decoded, or does not explain the fault.
+fn emulate_instruction(vcpu: &mut VcpuContext, ipa: Ipa, write: bool) -> bool {
+    let Some(access) = instruction(vcpu).and_then(Access::decode) else {
+        return false;
+    };
+    let base = base(vcpu, access.base);
+    let far = guest::fault_address();
+    let Some(address) = access.explains(base, far, write) else {
+        return false;
+    };
+    // All elements lie in the page that faulted.
+    let first = Ipa(ipa.0 & !0xfff | address & 0xfff);
+    let Some(devices) = devices(vcpu, first, &access) else {
+        return false;
+    };
+    perform(vcpu, &access, devices);
+    if let Some(amount) = access.writeback {
+        set_base(vcpu, access.base, base.wrapping_add_signed(amount));
+    }
+    true
+}
+
+/// The A64 instruction at the program counter, read once.
+fn instruction(vcpu: &VcpuContext) -> Option<u32> {
+    let regs = &vcpu.regs;
+    if regs.spsr & AARCH32 != 0 || regs.pc & 3 != 0 {
+        return None;
+    }
+    let ipa = guest::translate(regs.pc, regs.spsr)?;
+    let mut word = [0];
+    memory::read(&vcpu.vm.ram, Ipa(ipa.0 & !7), &mut word)
+        .then(|| (word[0] >> (8 * (ipa.0 & 4))) as u32)
+}
+
+/// What the elements are in. `None` if one of them is in nothing.
+fn devices(vcpu: &VcpuContext, first: Ipa, access: &Access) -> Option<(Device, Option<Device>)> {
+    let second = match access.second {
+        Some(_) => Some(find(vcpu, Ipa(first.0 + u64::from(access.size)))?),
+        None => None,
+    };
+    Some((find(vcpu, first)?, second))
+}
+
+/// Moves the elements, the first one first. A pair's registers change when both are read.
+fn perform(vcpu: &mut VcpuContext, access: &Access, (first, second): (Device, Option<Device>)) {
+    let moves = [Some((access.first, first)), access.second.zip(second)];
+    let mut loaded = [None; 2];
+    for (slot, (register, device)) in loaded.iter_mut().zip(moves.into_iter().flatten()) {
+        if access.is_store() {
+            let value = vcpu.regs.get(register);
+            write(vcpu, device, access.size, value);
+        } else {
+            let value = read(vcpu, device, access.size);
+            *slot = Some((register, access.extend(value)));
+        }
+    }
+    for (register, value) in loaded.into_iter().flatten() {
+        vcpu.regs.set(register, value);
+    }
+}
+
+fn base(vcpu: &VcpuContext, base: Base) -> u64 {
+    match base {
+        Base::General(register) => vcpu.regs.get(register),
+        Base::StackPointer => guest::stack_pointer(vcpu.regs.spsr),
+    }
+}
+
+fn set_base(vcpu: &mut VcpuContext, base: Base, value: u64) {
+    match base {
+        Base::General(register) => vcpu.regs.set(register, value),
+        Base::StackPointer => guest::set_stack_pointer(vcpu.regs.spsr, value),
+    }
 }

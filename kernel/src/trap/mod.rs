@@ -1,6 +1,5 @@
 //! What a guest did that needs EL2: one arm per exception class (DDI 0487 D19.2.37, ESR_EL2.EC).
 
-mod blind;
 mod mmio;
 mod smccc;
 mod sysreg;
