@@ -218,7 +218,10 @@ fn use_firmware(board: &Board) -> Result<(), SetupError> {
 
 /// Bytes of heap for what grows with what a guest may use.
 fn heap_needed(guest: &Guest<'_>) -> u64 {
-    tee::heap_needed(guest) + scheduler::heap_needed(guest.vcpus as usize) + console::HEAP_PER_GUEST
+    tee::heap_needed(guest)
+        + create::heap_needed(guest)
+        + scheduler::heap_needed(guest.vcpus as usize)
+        + console::HEAP_PER_GUEST
 }
 
 /// Moves onto EL2's own tables, which map the image, the tree and the console.

@@ -91,6 +91,14 @@ struct Cpu {
 }
 
 impl Vgic {
+    /// Bytes of heap that [`new`](Self::new) takes at most, if the heap rounds each block up to a power
+    /// of two.
+    pub const fn heap_bytes(vcpus: usize, intids: usize) -> usize {
+        let irqs = (vcpus * FIRST_SPI as usize + intids) * size_of::<Irq>();
+        let sets = (vcpus + 1) * (intids / 8 + 64).next_power_of_two();
+        irqs.next_power_of_two() + (vcpus * size_of::<Cpu>()).next_power_of_two() + sets
+    }
+
     /// The controller of a guest with `vcpus` vCPUs (1 to 8) and the INTIDs below `intids` (64
     /// to 1020, rounded up to a multiple of 32), on a machine with `lrs` list registers (1 to 16),
     /// in its reset state. Numbers outside these ranges count as the nearest in them.

@@ -127,6 +127,24 @@ impl From<ImageError> for CreateError<'_> {
     }
 }
 
+/// Pages of stage-2 tables for a guest's RAM, in pieces of whole 2 MiB, and its CPU interface.
+const TABLES: u64 = 8;
+/// Pages of tables for a device of the board in a place of its own.
+const TABLES_PER_DEVICE: u64 = 3;
+/// Bytes that a guest's UART keeps of what was typed.
+const BACKLOG: u64 = 4096;
+
+/// Returns the bytes of heap that [`all`] takes at most on account of this guest, its TEE aside.
+pub fn heap_needed(guest: &Guest<'_>) -> u64 {
+    let vcpus = guest.vcpus as usize;
+    // In the list that grows, and in the final one.
+    let vm = 3 * size_of::<Vm>() + (vcpus * size_of::<Vcpu>()).next_power_of_two();
+    let gic = Vgic::heap_bytes(vcpus, platform::INTIDS);
+    let devices = guest.devices.iter().count() as u64;
+    let tables = TABLES + TABLES_PER_DEVICE * devices;
+    (vm + gic) as u64 + tables * PAGE_SIZE + BACKLOG
+}
+
 /// Makes every guest of the manifest, or names the first that can't be made, and why. Returns the
 /// number of the housekeeping core.
 // Cold, as it runs once: inlined into one another these functions take kilobytes more.

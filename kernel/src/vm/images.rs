@@ -6,6 +6,7 @@ use addr::{Ipa, Pa};
 use alloc::vec::Vec;
 use guesttree::GuestTree;
 use manifest::image::{Image, TREE_ROOM};
+use spin::Mutex;
 use stage2::GuestRam;
 
 use super::Vm;
@@ -99,11 +100,17 @@ impl Images {
     }
 }
 
+/// Held while a guest's tree is on the heap.
+static BUILDING: Mutex<()> = Mutex::new(());
+
 /// Writes `most` bytes of the images, from number `done` on, into the guest's RAM. Returns how
 /// many it wrote: 0 when all are there.
 pub fn lay_out(vm: &Vm, done: u64, most: u64) -> Result<u64, ImageError> {
     let images = &vm.images;
     if done == 0 {
+        // One after another, whatever core they restart on: the heap has room for one tree more than
+        // the guests are counted with, and it was enough for each of them at boot.
+        let _one = BUILDING.lock();
         let tree = tree(vm).map_err(ImageError::Tree)?;
         write(vm, images.tree, &tree)?;
     }

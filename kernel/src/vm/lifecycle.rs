@@ -52,8 +52,8 @@ pub enum State {
     Running,
     /// So many of its vCPUs have still to leave it.
     Stopping(After, usize),
-    /// No vCPU is left: what it has begun in OP-TEE is ended. So much was left before the last step,
-    /// and so many steps have changed nothing.
+    /// No vCPU is left: what it has begun in OP-TEE is ended. So much was left before the last step
+    /// (the most there can be before the first), and so many steps have ended nothing.
     Leaving(After, u32, u32),
     /// OP-TEE is told, then its RAM is scrubbed, as far as this many bytes.
     Ending(After, u64),
@@ -182,7 +182,7 @@ pub fn resume(vm: &Vm) {
 pub fn left(vm: &Vm) {
     let mut state = vm.life.state.lock();
     match *state {
-        State::Stopping(after, 1) => begin_work(vm, state, State::Leaving(after, 0, 0)),
+        State::Stopping(after, 1) => begin_work(vm, state, State::Leaving(after, u32::MAX, 0)),
         State::Stopping(after, more) => *state = State::Stopping(after, more - 1),
         _ => {}
     }
@@ -240,14 +240,14 @@ fn leave_tee(vm: &Vm, after: After, before: u32, idle: u32) -> State {
     let Ok(tee) = &vm.tee else {
         return State::Ending(after, 0);
     };
-    if before == 0 {
+    if before == u32::MAX {
         show_calls(vm, tee);
     }
     let left = tee.wind_down(idle);
     if left == 0 {
         return State::Ending(after, 0);
     }
-    let idle = if left == before { idle + 1 } else { 0 };
+    let idle = if left < before { 0 } else { idle + 1 };
     if idle < PATIENCE {
         return State::Leaving(after, left, idle);
     }

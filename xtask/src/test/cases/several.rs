@@ -114,6 +114,21 @@ pub const CASES: &[Case] = &[
         ..BASE
     },
     Case {
+        name: "sixteen-guests",
+        boots: Boots::Manifest(manifest!("sixteen")),
+        expect: &[
+            Line("teevisor: guest g15: 1 vCPUs"),
+            Times(8, "guest: 6 passed, 0 failed"),
+            Times(16, ": restarted"),
+            Times(16, ": off"),
+            Absent("FAILED"),
+            PANIC,
+            Off,
+        ],
+        seconds: 240,
+        ..BASE
+    },
+    Case {
         name: "two-linux",
         ..TWO_LINUX
     },
