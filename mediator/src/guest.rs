@@ -457,3 +457,35 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
         call
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::probe;
+
+    struct Nobody;
+
+    impl Trace for Nobody {
+        fn event(&mut self, _: Event) {}
+    }
+
+    /// An OP-TEE that has all capabilities.
+    fn optee() -> Optee {
+        let answer = |regs: Regs| match regs[0] as u32 {
+            func::CALLS_UID => UID.map(u64::from),
+            func::CALLS_REVISION => [2, 0, 0, 0],
+            func::EXCHANGE_CAPABILITIES => [0, u64::from(u32::MAX), 63, 4],
+            _ => [0; 4],
+        };
+        probe(answer).expect("all is there")
+    }
+
+    /// Nothing is allocated on a guest's way: not when a session is noted, either.
+    #[test]
+    fn h22_the_room_for_sessions_is_there_from_the_start() {
+        let config = Config::default();
+        let limits = config.limits;
+        let guest = Guest::new(&optee(), NonZeroU16::MIN, config, Nobody);
+        assert!(guest.sessions.capacity() >= usize::from(limits.sessions + limits.calls));
+    }
+}
