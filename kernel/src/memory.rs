@@ -7,7 +7,8 @@ use crate::arch::{cache, timer};
 
 /// Calls `act` with the physical address, the offset and the length of each contiguous piece of
 /// `len` bytes at `ipa`. False, and nothing is done, if one of them is not the guest's RAM.
-#[inline]
+// Always: with callers off the way of calls, too, the compiler would no longer do it by itself.
+#[inline(always)]
 fn pieces(ram: &GuestRam, ipa: Ipa, len: usize, mut act: impl FnMut(u64, usize, usize)) -> bool {
     // Nearly always the bytes lie in one region.
     match ram.locate(ipa) {
@@ -52,7 +53,7 @@ pub fn write_stopped(ram: &GuestRam, ipa: Ipa, bytes: &[u8]) -> bool {
 
 /// Reads words at an address that is a multiple of 8 from a running guest's RAM. False, and
 /// `words` unchanged, if not all of it is RAM.
-#[inline]
+#[inline(always)]
 pub fn read(ram: &GuestRam, ipa: Ipa, words: &mut [u64]) -> bool {
     ipa.is_aligned(8)
         && pieces(ram, ipa, size_of_val(words), |pa, at, len| {

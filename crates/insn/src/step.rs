@@ -34,6 +34,7 @@ pub fn undefined_syndrome(esr: u64) -> u64 {
 
 /// Returns the state behind the instruction at `pc` that trapped with `esr`, as if it had been
 /// executed: a pending software step is due, and an IT block is one instruction further.
+#[inline]
 pub fn skip(esr: u64, pc: u64, spsr: u64) -> Resume {
     if spsr & AARCH32 == 0 {
         return Resume {
@@ -55,6 +56,7 @@ pub fn skip(esr: u64, pc: u64, spsr: u64) -> Resume {
 
 /// Tells whether a trapped instruction would have been executed: AArch32 instructions may trap
 /// even if their condition fails (DDI 0487 D1.3.5, "Conditional instructions").
+#[inline]
 pub fn condition_holds(esr: u64, spsr: u64) -> bool {
     spsr & AARCH32 == 0 || !has_condition(esr) || is_met(condition(esr, spsr), spsr)
 }
