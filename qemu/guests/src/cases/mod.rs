@@ -11,6 +11,7 @@ mod gic;
 mod hostile;
 mod id;
 mod isolation;
+mod keepalive;
 mod limits;
 mod loading;
 mod neighbour;
@@ -100,6 +101,11 @@ pub const GROUPS: &[Group] = &[
         name: "uncached",
         by_default: true,
         tests: uncached::TESTS,
+    },
+    Group {
+        name: "keepalive",
+        by_default: false,
+        tests: keepalive::TESTS,
     },
     Group {
         name: "limits",

@@ -67,6 +67,19 @@ const fn restarts(times: usize) -> [Step; 5] {
     ]
 }
 
+/// Lives of a guest that resets itself: so many, then it is stopped.
+const fn lives(times: usize) -> [Step; 4] {
+    [
+        once(guest("linux", "ready"), ""),
+        Step {
+            times,
+            ..once(hypervisor("victim: restarted"), "")
+        },
+        once(hypervisor("victim: restarted"), "\x1dmstop victim\r"),
+        once(hypervisor("victim: off"), "quit\r\x1d1go\r"),
+    ]
+}
+
 /// Restarts cost OP-TEE nothing: 4.10 halts the board after some forty new VMs.
 const RESTARTS: Case = Case {
     boots: Boots::Manifest(manifest!("restarts")),
@@ -99,6 +112,23 @@ pub const SOAK: &[Case] = &[
         optee_suite: Some(Suite::Sid),
         seconds: 3 * 3600,
         ..RESTARTS
+    },
+    Case {
+        name: "h29-keepalive-200",
+        boots: Boots::Manifest(manifest!("keepalive")),
+        types: &lives(200),
+        expect: &[
+            OK,
+            Times(200, "victim| guest: opened and closed"),
+            Line("linux| 1 test case of which 0 failed"),
+            Absent("gets no TEE"),
+            Absent("FAILED"),
+            PANIC,
+            QUIET,
+            Off,
+        ],
+        seconds: 3600,
+        ..BASE
     },
 ];
 
