@@ -62,6 +62,14 @@ impl Tables {
         }
     }
 
+    /// Returns the most tables, of a page each, that [`map_ram`](Self::map_ram) makes for `size` bytes
+    /// in pieces of whole 2 MiB that follow one another for the guest: no block of 1 GiB fits if they
+    /// lie otherwise in physical memory.
+    pub const fn most_for_ram(size: u64) -> u64 {
+        // It may begin and end within one.
+        size.div_ceil(1 << 30) + 1
+    }
+
     /// Maps all of `ram`, with the largest blocks that fit.
     pub fn map_ram(&mut self, ram: &GuestRam) -> Result<(), MapError> {
         ram.regions()
@@ -129,6 +137,40 @@ mod tests {
             .map(|l| l.1)
             .collect();
         assert_eq!(levels, [1, 2, 3]);
+    }
+
+    /// Counts the tables below the root by the leaves that they hold.
+    fn tables_below(tables: &Tables) -> u64 {
+        let mut holders: Vec<(usize, usize)> = Vec::new();
+        for (start, level, _) in leaves(tables, 0, 1 << 39) {
+            let spans = [(2, 30), (3, 21)].into_iter();
+            holders.extend(
+                spans
+                    .filter(|span| span.0 <= level)
+                    .map(|span| (span.0, start >> span.1)),
+            );
+        }
+        holders.sort_unstable();
+        holders.dedup();
+        holders.len() as u64
+    }
+
+    #[test]
+    fn ram_takes_no_more_tables_than_are_counted() {
+        for start in [0x4000_0000, 0x4020_0000, 0x7fe0_0000] {
+            for size in [2 << 20, 1 << 30, (1 << 30) + (2 << 20), 5 << 30, 160 << 30] {
+                let mut ram = GuestRam::new();
+                let (ipa, pa) = (Ipa(start), Pa(0x4840_0000));
+                ram.push(RamRegion { ipa, pa, size }).unwrap();
+                let mut tables = Tables::new();
+                tables.map_ram(&ram).unwrap();
+                let (made, most) = (tables_below(&tables), Tables::most_for_ram(size));
+                assert!(
+                    made > 0 && made <= most,
+                    "{start:#x}, {size:#x}: {made} of {most}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -127,7 +127,7 @@ impl From<ImageError> for CreateError<'_> {
     }
 }
 
-/// Pages of stage-2 tables for a guest's RAM, in pieces of whole 2 MiB, and its CPU interface.
+/// Pages of stage-2 tables for a guest's root and its CPU interface, and some to spare.
 const TABLES: u64 = 8;
 /// Pages of tables for a device of the board in a place of its own.
 const TABLES_PER_DEVICE: u64 = 3;
@@ -137,11 +137,11 @@ const BACKLOG: u64 = 4096;
 /// Returns the bytes of heap that [`all`] takes at most on account of this guest, its TEE aside.
 pub fn heap_needed(guest: &Guest<'_>) -> u64 {
     let vcpus = guest.vcpus as usize;
-    // In the list that grows, and in the final one.
+    // The heap rounds their list up to a power of two.
     let vm = 3 * size_of::<Vm>() + (vcpus * size_of::<Vcpu>()).next_power_of_two();
     let gic = Vgic::heap_bytes(vcpus, platform::INTIDS);
     let devices = guest.devices.iter().count() as u64;
-    let tables = TABLES + TABLES_PER_DEVICE * devices;
+    let tables = TABLES + Tables::most_for_ram(guest.memory) + TABLES_PER_DEVICE * devices;
     (vm + gic) as u64 + tables * PAGE_SIZE + BACKLOG
 }
 
@@ -160,7 +160,8 @@ pub fn all<'a>(
     {
         warn!("core {position} does not run: change `housekeeping-core`");
     }
-    let mut vms = Vec::new();
+    // Of its final size at once: growing would need room for two lists.
+    let mut vms = Vec::with_capacity(manifest.guests().len());
     for (index, guest) in manifest.guests().iter().enumerate() {
         let vm = one(VmId(index as u16), guest, &mut resources, &mut cores)
             .map_err(|error| (guest.name, error))?;
