@@ -129,8 +129,8 @@ impl From<ImageError> for CreateError<'_> {
 
 /// Pages of stage-2 tables for a guest's root and its CPU interface, and some to spare.
 const TABLES: u64 = 8;
-/// Pages of tables for a device of the board in a place of its own.
-const TABLES_PER_DEVICE: u64 = 3;
+/// Pages of tables for a device of the board: two for each of its frames, if all lie far apart.
+const TABLES_PER_DEVICE: u64 = 2 * board::MAX_REGISTERS as u64;
 /// Bytes that a guest's UART keeps of what was typed.
 const BACKLOG: u64 = 4096;
 
