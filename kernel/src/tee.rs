@@ -184,10 +184,10 @@ pub fn probe(board: &Board) -> Option<Optee> {
 
 /// Bytes of heap that [`Tee::new`] takes at most for this guest.
 pub fn heap_needed(guest: &GuestManifest<'_>) -> u64 {
-    guest
-        .tee
-        .as_ref()
-        .map_or(0, |tee| limits(tee).heap_bytes() as u64)
+    guest.tee.as_ref().map_or(0, |tee| {
+        let uuids = size_of_val(tee.allow) + size_of_val(tee.deny);
+        (limits(tee).heap_bytes() + uuids.next_power_of_two()) as u64
+    })
 }
 
 fn limits(tee: &manifest::Tee<'_>) -> Limits {
