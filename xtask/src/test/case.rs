@@ -162,6 +162,6 @@ pub const BASE: Case = Case {
     residue: false,
     boots: Boots::NoBundle,
     types: &[],
-    seconds: 120,
+    seconds: 600,
     expect: &[],
 };

@@ -19,7 +19,7 @@ const ISOLATION: Case = Case {
         QUIET,
         Off,
     ],
-    seconds: 240,
+    seconds: 900,
     ..BASE
 };
 
@@ -65,7 +65,7 @@ pub const RACE: Case = Case {
         PANIC,
         Off,
     ],
-    seconds: 240,
+    seconds: 900,
     ..GUEST
 };
 

@@ -78,7 +78,7 @@ const GUEST: Case = Case {
 
 /// The hypervisor can't start: it says why and stops.
 const REFUSED: Case = Case {
-    seconds: 30,
+    seconds: 120,
     ..BASE
 };
 

@@ -96,7 +96,7 @@ pub const CASES: &[Case] = &[
             QUIET,
             Off,
         ],
-        seconds: 240,
+        seconds: 900,
         ..BASE
     },
     Case {
@@ -125,7 +125,7 @@ pub const CASES: &[Case] = &[
             PANIC,
             Off,
         ],
-        seconds: 240,
+        seconds: 900,
         ..BASE
     },
     Case {
@@ -161,7 +161,7 @@ pub const CASES: &[Case] = &[
             Off,
         ],
         // Linux boots four times.
-        seconds: 300,
+        seconds: 900,
         ..BASE
     },
     Case {
