@@ -60,7 +60,8 @@ register_bitfields! {u64,
     ],
 }
 
-macro_rules! declare {
+/// Declares registers that are only read.
+macro_rules! declare_read_only {
     ($($(#[$doc:meta])* $name:ident $(: $fields:ident)? = $asm:literal),* $(,)?) => {$(
         $(#[$doc])*
         #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
@@ -68,7 +69,7 @@ macro_rules! declare {
 
         impl Readable for $name {
             type T = u64;
-            type R = declare!(@fields $($fields)?);
+            type R = declare_read_only!(@fields $($fields)?);
 
             #[inline]
             fn get(&self) -> u64 {
@@ -85,10 +86,19 @@ macro_rules! declare {
                 value
             }
         }
+    )*};
+    (@fields) => { () };
+    (@fields $fields:ident) => { $fields::Register };
+}
+
+/// Declares registers that are read and written.
+macro_rules! declare {
+    ($($(#[$doc:meta])* $name:ident $(: $fields:ident)? = $asm:literal),* $(,)?) => {$(
+        declare_read_only!($(#[$doc])* $name $(: $fields)? = $asm);
 
         impl Writeable for $name {
             type T = u64;
-            type R = declare!(@fields $($fields)?);
+            type R = declare_read_only!(@fields $($fields)?);
 
             #[inline]
             fn set(&self, value: u64) {
@@ -100,36 +110,6 @@ macro_rules! declare {
                         options(nostack, preserves_flags)
                     );
                 }
-            }
-        }
-    )*};
-    (@fields) => { () };
-    (@fields $fields:ident) => { $fields::Register };
-}
-
-/// Registers that are only read.
-macro_rules! declare_read_only {
-    ($($(#[$doc:meta])* $name:ident $(: $fields:ident)? = $asm:literal),* $(,)?) => {$(
-        $(#[$doc])*
-        #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
-        pub struct $name;
-
-        impl Readable for $name {
-            type T = u64;
-            type R = declare!(@fields $($fields)?);
-
-            #[inline]
-            fn get(&self) -> u64 {
-                let value: u64;
-                // SAFETY: as for those that are written, too.
-                unsafe {
-                    core::arch::asm!(
-                        concat!("mrs {}, ", $asm),
-                        out(reg) value,
-                        options(nomem, nostack, preserves_flags)
-                    );
-                }
-                value
             }
         }
     )*};
