@@ -67,6 +67,26 @@ fn quote(word: &str) -> String {
 
 /// Runs `command` with its output appended to `log`; the newest line shows beside the spinner.
 pub fn logged(command: &mut Command, step: &str, log: &Path, bar: &ProgressBar) -> Result<()> {
+    let start = fs::metadata(log).map_or(0, |log| log.len());
+    let status = status(command, step, log, bar)?;
+    if !status.success() {
+        bail!(
+            "{step} failed: `{}` ended with {status}; log: {}\n{}",
+            display(command),
+            log.display(),
+            last_lines(log, start, 12),
+        );
+    }
+    Ok(())
+}
+
+/// Runs `command` as [`logged`] does, and leaves it to the caller what its status means.
+pub fn status(
+    command: &mut Command,
+    step: &str,
+    log: &Path,
+    bar: &ProgressBar,
+) -> Result<ExitStatus> {
     if let Some(parent) = log.parent() {
         fs::create_dir_all(parent)?;
     }
@@ -78,20 +98,11 @@ pub fn logged(command: &mut Command, step: &str, log: &Path, bar: &ProgressBar) 
         .stderr(out)
         .spawn()
         .with_context(|| format!("{step}: cannot start `{}`", display(command)))?;
-    let status = Guard(child).wait(|| {
+    Guard(child).wait(|| {
         if !bar.is_hidden() {
             bar.set_message(last_lines(log, start, 1));
         }
-    })?;
-    if !status.success() {
-        bail!(
-            "{step} failed: `{}` ended with {status}; log: {}\n{}",
-            display(command),
-            log.display(),
-            last_lines(log, start, 12),
-        );
-    }
-    Ok(())
+    })
 }
 
 /// Standard output of a command that must succeed.

@@ -26,6 +26,7 @@ mod lines;
 mod make;
 mod measure;
 mod modules;
+mod mutants;
 mod packages;
 mod qemu;
 mod run;
@@ -93,6 +94,8 @@ enum Task {
     Soak(test::soak::Options),
     /// Fuzz the mediator: a hostile guest and a hostile OP-TEE, guided by coverage
     Fuzz(fuzz::Options),
+    /// Change the pure crates in small ways, and say which changes no test notices
+    Mutants(mutants::Options),
     /// Print the image's size, EL2's memory and the instructions from entry to the first guest
     Measure,
     /// Print what a call to OP-TEE costs, in instructions: without hypervisor, with it, at EL2
@@ -130,6 +133,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Test(options) => return test::run(&options),
         Task::Soak(options) => return test::soak::run(&options),
         Task::Fuzz(options) => return fuzz::run(&options),
+        Task::Mutants(options) => return mutants::run(&options),
         Task::Measure => return measure::run(),
         Task::Bench(options) => return bench::run(&options),
     }

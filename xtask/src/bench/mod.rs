@@ -5,7 +5,7 @@ pub mod build;
 mod counts;
 mod profile;
 mod scaling;
-mod table;
+pub mod table;
 mod timings;
 
 use std::fs;
