@@ -17,7 +17,7 @@ use vuart::Received;
 use crate::console::{self, Typist};
 use crate::vm::{
     self, Vm,
-    lifecycle::{self, After, State},
+    lifecycle::{self, State},
     vcpu,
 };
 use crate::{arch::timer, heap, tee::Tee};
@@ -204,6 +204,7 @@ impl Operator {
 fn state(vm: &Vm) -> &'static str {
     match vm.life.state() {
         State::Off => "off",
+        State::Delayed => "delayed",
         State::Preparing(_) => "starting",
         State::Running if vm.life.is_paused() => "paused",
         State::Running => "running",
@@ -333,11 +334,11 @@ fn show_denials(denials: &Denials) {
 fn change(act: Act, vm: &Vm) {
     let before = state(vm);
     let done = match act {
-        Act::Reset => lifecycle::stop(vm, After::Restart),
-        Act::Stop => lifecycle::stop(vm, After::Off),
+        Act::Reset => lifecycle::reset(vm),
+        Act::Stop => lifecycle::turn_off(vm),
         Act::Start => lifecycle::start(vm),
-        Act::Pause => before == "running" && hold(vm, true),
-        Act::Resume => before == "paused" && hold(vm, false),
+        Act::Pause => hold(vm, true),
+        Act::Resume => hold(vm, false),
         // Of the operator, not of the guest.
         Act::Focus => true,
     };
@@ -349,11 +350,10 @@ fn change(act: Act, vm: &Vm) {
 }
 
 fn hold(vm: &Vm, paused: bool) -> bool {
-    let (act, said): (fn(&Vm), _) = match paused {
-        true => (lifecycle::pause, "paused"),
-        false => (lifecycle::resume, "resumed"),
-    };
-    info!("{}: {said}", vm.name);
-    act(vm);
-    true
+    let changes = lifecycle::pause(vm, paused);
+    if changes {
+        let said = if paused { "paused" } else { "resumed" };
+        info!("{}: {said}", vm.name);
+    }
+    changes
 }

@@ -32,7 +32,7 @@ struct Core {
 pub fn serve(index: usize) -> ! {
     let mut core = Core::new(index);
     loop {
-        core.check_watchdogs();
+        core.check_deadlines();
         if core.attend() {
             // Making a vCPU new takes a while: interrupts may have come.
             core.service();
@@ -148,22 +148,27 @@ impl Core {
         timer::set_alarm(turn.into_iter().chain(self.deadlines()).min());
     }
 
-    /// The guests whose watchdogs this core sees to: those whose first vCPU it serves.
+    /// The guests whose watchdogs and restarts this core sees to: those whose first vCPU it serves.
     fn watched(&self) -> impl Iterator<Item = &'static Vm> {
         let first = self.vcpus.iter().filter(|vcpu| vcpu.id == VcpuId(0));
         first.map(|vcpu| vcpu.vm)
     }
 
-    /// When this core has something to do whoever's turn it is: for a watchdog, or the console.
+    /// When this core has something to do whoever's turn it is: for a watchdog, a restart or the console.
     fn deadlines(&self) -> impl Iterator<Item = u64> {
-        let watchdogs = self.watched().filter_map(Vm::watchdog_deadline);
-        watchdogs.chain(console::look_at())
+        let guests = self
+            .watched()
+            .flat_map(|vm| [vm.watchdog_deadline(), vm.life.due()]);
+        guests.flatten().chain(console::look_at())
     }
 
-    /// Does what is due by their watchdogs.
-    fn check_watchdogs(&self) {
+    /// Does what is due for them.
+    fn check_deadlines(&self) {
         let now = timer::now();
-        self.watched().for_each(|vm| vm.check_watchdog(now));
+        self.watched().for_each(|vm| {
+            vm.check_watchdog(now);
+            lifecycle::start_if_due(vm, now);
+        });
     }
 
     /// Brings vCPU number `index` to the core, and whoever was there off it.

@@ -153,6 +153,8 @@ impl<'a> Guest<'a> {
             "bootargs",
             "conduit",
             "on-crash",
+            "max-restarts",
+            "max-restart-delay",
             "direct-map",
             "devices",
         ])?;
@@ -169,6 +171,8 @@ impl<'a> Guest<'a> {
             bootargs: table.text("bootargs")?,
             conduit: table.choice("conduit", [("smc", Conduit::Smc), ("hvc", Conduit::Hvc)])?,
             on_crash: table.policy("on-crash")?,
+            max_restarts: table.optional_cell("max-restarts")?,
+            max_restart_delay: table.cell("max-restart-delay")?,
             watchdog: watchdog.map(Watchdog::read).transpose()?,
             direct_map: table.flag("direct-map")?,
             devices: Devices::new(table.optional_text("devices")?.unwrap_or_default()),

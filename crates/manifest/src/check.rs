@@ -12,6 +12,9 @@ const VCPUS: RangeInclusive<u32> = 1..=8;
 const MAX_CORE: u8 = 31;
 /// Microseconds. A shorter turn would go into switching; a longer one is felt at the console.
 const SLICE: RangeInclusive<u32> = 100..=1_000_000;
+const MAX_RESTARTS: u32 = 1_000_000;
+/// Microseconds.
+const MAX_RESTART_DELAY: u32 = 3_600_000_000;
 const MAX_NAME: usize = 31;
 const MAX_MEMBER: usize = 255;
 /// COMMAND_LINE_SIZE of arm64 Linux, its end included.
@@ -164,9 +167,23 @@ fn check_guest(guest: &Guest, before: &[Guest]) -> Result<(), Broken> {
         "bootargs",
         "must be one line of at most 2047 bytes",
     )?;
+    check_restarts(guest)?;
     check_devices(guest, before)?;
     guest.watchdog.map_or(Ok(()), check_watchdog)?;
     guest.tee.map_or(Ok(()), |tee| check_tee(&tee))
+}
+
+fn check_restarts(guest: &Guest) -> Result<(), Broken> {
+    rule(
+        guest.max_restarts.is_none_or(|most| most <= MAX_RESTARTS),
+        "max-restarts",
+        "must be from 0 to 1000000",
+    )?;
+    rule(
+        guest.max_restart_delay <= MAX_RESTART_DELAY,
+        "max-restart-delay",
+        "must be at most 1h",
+    )
 }
 
 fn check_devices(guest: &Guest, before: &[Guest]) -> Result<(), Broken> {

@@ -52,6 +52,10 @@ pub struct Guest<'a> {
     pub conduit: Conduit,
     /// What becomes of it when it has crashed.
     pub on_crash: Policy,
+    /// Most restarts in a row, if there is a limit.
+    pub max_restarts: Option<u32>,
+    /// The longest wait before one of them, in microseconds.
+    pub max_restart_delay: u32,
     /// Its watchdog; without, it sees none.
     pub watchdog: Option<Watchdog>,
     /// Whether its RAM is at the same addresses for it as for the board's devices.

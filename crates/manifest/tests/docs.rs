@@ -80,6 +80,12 @@ fn defaults_are_as_documented() {
     default("conduit", "`\"smc\"`");
     default("on-crash", "`\"stop\"`");
     assert_eq!(
+        (guest.max_restarts, guest.max_restart_delay),
+        (None, 1_000_000)
+    );
+    default("max-restarts", "no limit");
+    default("max-restart-delay", "`\"1s\"`");
+    assert_eq!(
         (guest.cpus, guest.initrd, guest.bootargs),
         (&[][..], None, "")
     );

@@ -119,6 +119,12 @@ fn broken_rules_are_shown_with_their_line() {
             "guest a: slice must be from 100us to 1000ms",
         ),
         (
+            "vcpus = 1",
+            "vcpus = 1\nmax-restarts = 1000001",
+            6,
+            "guest a: max-restarts must be from 0 to 1000000",
+        ),
+        (
             "64MiB",
             "63MiB",
             7,

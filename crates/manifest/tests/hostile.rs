@@ -37,6 +37,7 @@ fn good() -> (Properties, Properties) {
         ("bootargs", b"\0".to_vec()),
         ("conduit", b"smc\0".to_vec()),
         ("on-crash", b"stop\0".to_vec()),
+        ("max-restart-delay", vec![0; 4]),
         ("direct-map", vec![0, 0, 0, 0]),
     ];
     let tee = vec![
@@ -115,6 +116,14 @@ fn every_rule_is_applied_again() {
             .contains("memory must be a multiple of 2MiB")
     );
     assert!(guest_with("slice", &[0; 4]).contains("slice must be from 100us"));
+    assert_eq!(
+        guest_with("max-restarts", &1_000_001_u32.to_be_bytes()),
+        "guest a: max-restarts must be from 0 to 1000000"
+    );
+    assert_eq!(
+        guest_with("max-restart-delay", &[0xff; 4]),
+        "guest a: max-restart-delay must be at most 1h"
+    );
     assert!(guest_with("cpus", &[1, 2]).contains("cpus must have one core for each"));
     assert!(guest_with("devices", b"/a\0/a\0").contains("devices must not name a device twice"));
     assert!(guest_with("devices", b"/a\0\0").contains("devices must be paths or aliases"));

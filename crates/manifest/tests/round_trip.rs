@@ -17,6 +17,8 @@ initrd = "out/initrd.gz"
 bootargs = "console=ttyAMA0"
 conduit = "hvc"
 on-crash = "restart"
+max-restarts = 7
+max-restart-delay = "3s"
 direct-map = true
 devices = ["/virtio_mmio@a003e00", "i2c1"]
 watchdog = { action = "stop", timeout = "2min" }
@@ -62,6 +64,8 @@ fn every_key_arrives() {
         bootargs: "console=ttyAMA0",
         conduit: Conduit::Hvc,
         on_crash: Policy::Restart,
+        max_restarts: Some(7),
+        max_restart_delay: 3_000_000,
         watchdog: Some(Watchdog {
             action: Policy::Stop,
             timeout: Some(120_000_000),
@@ -93,6 +97,8 @@ fn every_key_arrives() {
         bootargs: "",
         conduit: Conduit::Smc,
         on_crash: Policy::Stop,
+        max_restarts: None,
+        max_restart_delay: 1_000_000,
         watchdog: Some(Watchdog {
             action: Policy::Restart,
             timeout: None,

@@ -33,6 +33,11 @@ pub fn frequency() -> u64 {
     }
 }
 
+/// CNTPCT in milliseconds.
+pub fn milliseconds() -> u64 {
+    now() / (frequency() / 1000).max(1)
+}
+
 /// Stops both timers of the guest on this core.
 pub fn stop_guest_timers() {
     CNTV_CTL_EL0.set(0);

@@ -9,6 +9,7 @@ use board::Board;
 use log::warn;
 use manifest::{Guest, Manifest, Policy, archive::Archive};
 use physmem::FreeMap;
+use restarts::Limits;
 use spin::Mutex;
 use stage2::{GuestRam, MapError, RamRegion, Tables};
 use vgic::{Version, Vgic};
@@ -241,7 +242,10 @@ fn one(
         uart: Mutex::new(Serial::new()),
         devices,
         tee,
-        life: Life::new(),
+        life: Life::new(Limits {
+            most: guest.max_restarts,
+            longest: guest.max_restart_delay as u64 / 1000,
+        }),
         images,
         gic_version,
         workarounds,

@@ -6,14 +6,15 @@
 //! in small steps, in turn with the other vCPUs that it serves.
 
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use addr::VcpuId;
 use log::{error, info};
+use restarts::{Limits, Restarts, STEADY, TooMany};
 use spin::{Mutex, MutexGuard};
 
 use super::{Vm, images, vcpu::Start};
-use crate::arch::firmware;
+use crate::arch::{firmware, timer};
 use crate::{console, tee::Tee};
 
 /// Most bytes of RAM that one step zeroes or copies: the core's interrupts wait meanwhile.
@@ -22,6 +23,9 @@ const STEP: u64 = 16 << 10;
 /// Most visits to OP-TEE, one after another, without ending anything of what a stopped guest has begun
 /// there. Each lasts for a slice at most; a call that needs more will never end.
 const PATIENCE: u32 = 1000;
+
+/// No moment.
+const NEVER: u64 = u64::MAX;
 
 /// What becomes of a guest once it has stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +50,8 @@ impl fmt::Display for After {
 pub enum State {
     /// Its RAM is scrubbed, and OP-TEE does not know it.
     Off,
+    /// Its RAM is scrubbed, OP-TEE may know it, and it starts at [`due`].
+    Delayed,
     /// Its images are laid, as far as this many bytes.
     Preparing(u64),
     /// It runs, or is paused.
@@ -66,19 +72,27 @@ pub struct Life {
     paused: AtomicBool,
     has_work: AtomicBool,
     starts: AtomicU32,
+    restarts: Mutex<Restarts>,
+    /// How long the restart under way waits, in milliseconds.
+    wait: AtomicU64,
+    /// When a delayed guest starts, in ticks of CNTPCT, or [`NEVER`].
+    due: AtomicU64,
     /// Calls that were in the secure world when the last stop was asked for.
     inside: AtomicU32,
 }
 
 impl Life {
     /// A guest that has not started.
-    pub fn new() -> Self {
+    pub fn new(limits: Limits) -> Self {
         Self {
             state: Mutex::new(State::Off),
             epoch: AtomicU32::new(0),
             paused: AtomicBool::new(false),
             has_work: AtomicBool::new(false),
             starts: AtomicU32::new(0),
+            restarts: Mutex::new(Restarts::new(limits)),
+            wait: AtomicU64::new(0),
+            due: AtomicU64::new(NEVER),
             inside: AtomicU32::new(0),
         }
     }
@@ -109,6 +123,12 @@ impl Life {
         self.state() == State::Off
     }
 
+    /// When [`start_if_due`] has something to do, in ticks of CNTPCT.
+    pub fn due(&self) -> Option<u64> {
+        let due = self.due.load(Ordering::Acquire);
+        (due != NEVER).then_some(due)
+    }
+
     /// How often the guest was started anew.
     pub fn restarts(&self) -> u32 {
         self.starts.load(Ordering::Relaxed).saturating_sub(1)
@@ -126,56 +146,114 @@ pub fn start_first(vm: &Vm) {
     while work(vm) {}
 }
 
-/// Lets a guest that is off start. False if it is not off.
+/// Lets a guest start that is off or waits to restart. False if it is neither.
 pub fn start(vm: &Vm) -> bool {
     let state = vm.life.state.lock();
-    let off = *state == State::Off;
-    if off {
+    let still = matches!(*state, State::Off | State::Delayed);
+    if still {
+        vm.life.restarts.lock().forget();
         begin_work(vm, state, State::Preparing(0));
     }
-    off
+    still
 }
 
-/// Asks for the guest to be stopped; a stop under way goes on as it was asked for. False if the
-/// guest is not running.
-pub fn stop(vm: &Vm, after: After) -> bool {
-    let mut state = vm.life.state.lock();
-    let running = *state == State::Running;
-    if running {
-        if let Ok(tee) = &vm.tee {
-            let inside = tee.report().usage.inside;
-            vm.life.inside.store(inside, Ordering::Relaxed);
-        }
-        *state = State::Stopping(after, vm.vcpus.len());
-        vm.life.epoch.fetch_add(1, Ordering::Release);
-        drop(state);
-        vm.call_attention();
+/// Lets a guest that waits to restart do so if its time has come at `now`, in ticks of CNTPCT. Only
+/// the core of vCPU 0 calls it.
+pub fn start_if_due(vm: &Vm, now: u64) {
+    if vm.life.due().is_none_or(|due| due > now) {
+        return;
     }
-    running
+    let state = vm.life.state.lock();
+    if *state == State::Delayed {
+        begin_work(vm, state, State::Preparing(0));
+    }
 }
 
-/// The same, as the guest is lost: `why` says how. The vCPU on this core has not left it yet, so
-/// the line comes before those of its end.
+/// Starts the guest anew, as the operator wants it: whatever it did before, it is not in a row. False if
+/// it is off, or about to stop or to start.
+pub fn reset(vm: &Vm) -> bool {
+    if vm.life.state() == State::Delayed {
+        return start(vm);
+    }
+    vm.life.restarts.lock().forget();
+    stop(vm, After::Restart).is_some()
+}
+
+/// Turns the guest off, as the operator wants it. False if it is off, or about to stop or to start.
+pub fn turn_off(vm: &Vm) -> bool {
+    let state = vm.life.state.lock();
+    if *state == State::Delayed {
+        begin_work(vm, state, State::Ending(After::Off, 0));
+        return true;
+    }
+    drop(state);
+    stop(vm, After::Off).is_some()
+}
+
+/// Asks for the guest to be stopped; a stop under way goes on as it was asked for. Returns what becomes
+/// of the guest, nothing if it is not running.
+pub fn stop(vm: &Vm, after: After) -> Option<After> {
+    let mut state = vm.life.state.lock();
+    if *state != State::Running {
+        return None;
+    }
+    if let Ok(tee) = &vm.tee {
+        let inside = tee.report().usage.inside;
+        vm.life.inside.store(inside, Ordering::Relaxed);
+    }
+    let after = match after {
+        After::Restart => may_restart(vm),
+        After::Off => After::Off,
+    };
+    *state = State::Stopping(after, vm.vcpus.len());
+    vm.life.epoch.fetch_add(1, Ordering::Release);
+    drop(state);
+    vm.call_attention();
+    Some(after)
+}
+
+/// What becomes of a guest that is to restart: it does so only as often as it may.
+fn may_restart(vm: &Vm) -> After {
+    match vm.life.restarts.lock().next(timer::milliseconds()) {
+        Ok(wait) => {
+            vm.life.wait.store(wait, Ordering::Relaxed);
+            After::Restart
+        }
+        Err(TooMany(times)) => {
+            info!(
+                "{}: it has restarted {times} times in a row, each within {} s of its start, and `max-restarts` \
+                 allows no more: it stays off",
+                vm.name,
+                STEADY / 1000
+            );
+            After::Off
+        }
+    }
+}
+
+/// The same as [`stop`], as the guest is lost: `why` says how. The vCPU on this core has not left it
+/// yet, so the line comes before those of its end.
 pub fn lost(vm: &Vm, after: After, why: fmt::Arguments<'_>) -> bool {
     let ends = stop(vm, after);
-    if ends {
+    if let Some(after) = ends {
         info!("{}: {why}: {after}", vm.name);
     }
-    ends
+    ends.is_some()
 }
 
-/// Lets the guest's vCPUs stand still, wherever they are. Its time goes on.
-pub fn pause(vm: &Vm) {
-    vm.life.paused.store(true, Ordering::Release);
-    vm.pause_watchdog(true);
-    vm.call_attention();
-}
-
-/// Lets a paused guest go on.
-pub fn resume(vm: &Vm) {
-    vm.life.paused.store(false, Ordering::Release);
-    vm.pause_watchdog(false);
-    vm.call_attention();
+/// Lets the guest's vCPUs stand still, wherever they are, or go on. Its time goes on. False if it does not run, or
+/// does so already.
+pub fn pause(vm: &Vm, paused: bool) -> bool {
+    // Under the lock: a guest that a stop meets meanwhile would start again paused.
+    let state = vm.life.state.lock();
+    let changes =
+        *state == State::Running && vm.life.paused.swap(paused, Ordering::AcqRel) != paused;
+    drop(state);
+    if changes {
+        vm.pause_watchdog(vm.life.is_paused());
+        vm.call_attention();
+    }
+    changes
 }
 
 /// A vCPU has left the guest after a stop was asked for.
@@ -198,6 +276,7 @@ pub fn vcpu_is_off(vm: &Vm) {
 
 fn begin_work(vm: &Vm, mut state: MutexGuard<'_, State>, work: State) {
     *state = work;
+    vm.life.due.store(NEVER, Ordering::Release);
     vm.life.has_work.store(true, Ordering::Release);
     drop(state);
     vm.vcpus[0].call_attention();
@@ -212,7 +291,7 @@ pub fn work(vm: &Vm) -> bool {
         State::Leaving(after, left, idle) => leave_tee(vm, after, left, idle),
         State::Ending(after, done) => end(vm, after, done),
         State::Preparing(done) => prepare(vm, done),
-        State::Off | State::Running | State::Stopping(..) => before,
+        State::Off | State::Delayed | State::Running | State::Stopping(..) => before,
     };
     let mut state = vm.life.state.lock();
     if next == before {
@@ -226,6 +305,7 @@ pub fn work(vm: &Vm) -> bool {
     drop(state);
     match next {
         State::Running => launch(vm, epoch),
+        State::Delayed => delay(vm),
         State::Off => {
             // Only now is it true for who reads it.
             info!("{}: off", vm.name);
@@ -269,9 +349,18 @@ fn end(vm: &Vm, after: After, done: u64) -> State {
         return State::Ending(after, done + images::scrub(vm, done, STEP));
     }
     match after {
+        After::Restart if vm.life.wait.load(Ordering::Relaxed) > 0 => State::Delayed,
         After::Restart => State::Preparing(0),
         After::Off => State::Off,
     }
+}
+
+/// Lets the core of vCPU 0 come back when the wait is over.
+fn delay(vm: &Vm) {
+    let wait = vm.life.wait.load(Ordering::Relaxed);
+    info!("{}: restarts in {wait} ms", vm.name);
+    let due = timer::now() + wait * timer::frequency() / 1000;
+    vm.life.due.store(due, Ordering::Release);
 }
 
 /// Says what the guest's calls were doing when it was stopped. Those that were in the secure world
@@ -309,6 +398,7 @@ fn launch(vm: &Vm, epoch: u32) {
     if vm.life.starts.fetch_add(1, Ordering::Relaxed) > 0 {
         info!("{}: restarted", vm.name);
     }
+    vm.life.restarts.lock().started(timer::milliseconds());
     vm.devices.start();
     vm.start_watchdog();
     vm.start_vcpu(

@@ -114,6 +114,9 @@ struct GuestSource {
     conduit: Conduit,
     #[serde(default)]
     on_crash: Policy,
+    max_restarts: Option<u32>,
+    #[serde(default = "default_restart_delay", deserialize_with = "duration")]
+    max_restart_delay: u32,
     watchdog: Option<WatchdogSource>,
     #[serde(default)]
     direct_map: bool,
@@ -208,6 +211,8 @@ impl GuestSource {
             bootargs: &self.bootargs,
             conduit: self.conduit,
             on_crash: self.on_crash,
+            max_restarts: self.max_restarts,
+            max_restart_delay: self.max_restart_delay,
             watchdog: self.watchdog.as_ref().map(|watchdog| Watchdog {
                 action: watchdog.action,
                 timeout: watchdog.timeout,
@@ -240,6 +245,11 @@ impl TeeSource {
 /// 5 ms: long beside the cost of a switch, short beside what a person notices.
 fn default_slice() -> u32 {
     5_000
+}
+
+/// 1 s: a guest that restarts in a circle prints a few lines a second, and one that is reset by hand is back soon.
+fn default_restart_delay() -> u32 {
+    1_000_000
 }
 
 /// A number of bytes as text: "512MiB".

@@ -43,6 +43,10 @@ fn write_guest(tree: &mut FdtWriter, guest: &Guest) -> Result<(), vm_fdt::Error>
         },
     )?;
     tree.property_string("on-crash", policy(guest.on_crash))?;
+    if let Some(most) = guest.max_restarts {
+        tree.property_u32("max-restarts", most)?;
+    }
+    tree.property_u32("max-restart-delay", guest.max_restart_delay)?;
     tree.property_u32("direct-map", guest.direct_map.into())?;
     if guest.devices.iter().next().is_some() {
         let list = [guest.devices.joined().as_bytes(), b"\0"].concat();

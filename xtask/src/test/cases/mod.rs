@@ -86,6 +86,6 @@ const REFUSED: Case = Case {
 pub fn test_guest_manifest(bootargs: &str) -> String {
     format!(
         "version = 1\n[[guest]]\nname = \"test\"\nvcpus = 4\nmemory = \"16MiB\"\n\
-         kernel = \"testguest.bin\"\nbootargs = \"{bootargs}\"\n"
+         kernel = \"testguest.bin\"\nbootargs = \"{bootargs}\"\nmax-restart-delay = \"0s\"\n"
     )
 }
