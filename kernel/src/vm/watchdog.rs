@@ -10,6 +10,7 @@ use vwatchdog::{Frame, Watchdog};
 use super::{
     Vm,
     lifecycle::{self, After},
+    vcpu::Vcpu,
 };
 use crate::arch::timer;
 
@@ -115,14 +116,22 @@ impl Vm {
         drop(watchdog);
         self.kick(set);
         if sooner {
-            self.vcpus[0].call_attention();
-            self.kick_core(VcpuId(0));
+            self.set_alarm_anew();
         }
         if expired {
             let ends =
                 lifecycle::lost(self, guard.action, format_args!("its watchdog has expired"));
             guard.has_expired.fetch_or(ends, Ordering::Relaxed);
         }
+    }
+
+    /// Lets the core of vCPU 0 set its alarm anew, which it does between the runs of its vCPUs. The one that runs
+    /// there may be another one of this guest.
+    fn set_alarm_anew(&self) {
+        let core = self.vcpus[0].core;
+        let there = self.vcpus.iter().filter(|vcpu| vcpu.core == core);
+        there.for_each(Vcpu::call_attention);
+        self.kick_core(VcpuId(0));
     }
 
     /// Lets the deadline, in ticks of the guest's own counter, be seen. Whether it is sooner than

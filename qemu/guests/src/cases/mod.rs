@@ -148,6 +148,11 @@ pub const GROUPS: &[Group] = &[
         tests: watchdog::TESTS,
     },
     Group {
+        name: "watchdog-turns",
+        by_default: false,
+        tests: watchdog::TURNS,
+    },
+    Group {
         name: "flood",
         by_default: false,
         tests: flood::FLOOD,

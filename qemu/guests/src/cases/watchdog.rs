@@ -8,7 +8,7 @@ use crate::outcome::{Outcome, Stop};
 use crate::rt::{cpu, env, gic, read32, read64, time, write32, write64};
 use crate::{ensure, ensure_eq, println};
 use addr::platform::{WATCHDOG_CONTROL_BASE, WATCHDOG_INTID, WATCHDOG_REFRESH_BASE};
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 pub const TESTS: &[Test] = &[
     ("status", status),
@@ -24,6 +24,9 @@ pub const TESTS: &[Test] = &[
     ("stopped", stopped),
     ("expires", expires),
 ];
+
+/// For a guest whose first two vCPUs have long turns on one core.
+pub const TURNS: &[Test] = &[("is_seen_within_a_turn", is_seen_within_a_turn)];
 
 const WCS: u64 = WATCHDOG_CONTROL_BASE.0;
 const WOR: u64 = WATCHDOG_CONTROL_BASE.0 + 0x8;
@@ -150,6 +153,50 @@ fn expires() -> Outcome {
         read32(WCS)
     );
     Ok(())
+}
+
+/// Attempts, each of which a turn's end may spoil.
+const ATTEMPTS: usize = 30;
+/// Grows while the first vCPU has its turn.
+static TURNS_OF_FIRST: AtomicU64 = AtomicU64::new(0);
+static DONE: AtomicBool = AtomicBool::new(false);
+
+/// The deadline that the second vCPU sets is seen while it computes: the first vCPU, on the same core, has had no turn
+/// until then.
+fn is_seen_within_a_turn() -> Outcome {
+    if !env::get().watchdog {
+        return Err(Stop::Skipped("no watchdog"));
+    }
+    needs_second_vcpu()?;
+    ensure!(cpu::start_all(), "not all vCPUs are on");
+    gic::enable(WATCHDOG_INTID);
+    cpu::mask_irqs();
+    DONE.store(false, Relaxed);
+    cpu::begin(1, is_seen_at_once, ATTEMPTS as u64);
+    while !DONE.load(Relaxed) {
+        TURNS_OF_FIRST.fetch_add(1, Relaxed);
+    }
+    let seen = cpu::finish(1);
+    cpu::unmask_irqs();
+    ensure_eq!(seen, Some(1), "attempts in which the deadline was seen");
+    Ok(())
+}
+
+/// Whether one of `attempts` deadlines is seen within the turn in which it was set.
+fn is_seen_at_once(attempts: u64) -> u64 {
+    let seen = (0..attempts).any(|_| {
+        // Another vCPU's work from here on means that the turn was over.
+        let before = TURNS_OF_FIRST.load(Relaxed);
+        start(time::ticks(60_000));
+        let due = time::now() + time::ticks(20);
+        write64(WCV, due);
+        while time::now() < due || !gic::is_pending(WATCHDOG_INTID) {}
+        let after = TURNS_OF_FIRST.load(Relaxed);
+        stop();
+        before == after
+    });
+    DONE.store(true, Relaxed);
+    seen.into()
 }
 
 fn start(offset: u64) {

@@ -32,6 +32,7 @@ const WATCHDOGS: Case = Case {
         Line("late| guest: 8 passed, 0 failed, 0 skipped"),
         Line("hangs: its watchdog has expired: it stops"),
         Line("hangs: off"),
+        Line("turns| guest: 1 passed, 0 failed, 0 skipped"),
         Absent("FAILED"),
         PANIC,
         Off,
