@@ -195,8 +195,12 @@ impl Vm {
         self.devices.stop();
         let mut gic = self.gic.lock();
         gic.reset();
+        // Its PPIs were made inactive when its vCPUs left their cores. One that is active here
+        // now is another guest's.
         while let Some(intid) = gic.take_deactivation(VcpuId(0)) {
-            irq::deactivate(intid);
+            if intid >= platform::FIRST_SPI {
+                irq::deactivate(intid);
+            }
         }
         drop(gic);
         self.uart.lock().reset();
