@@ -268,11 +268,12 @@ impl VcpuContext {
         self.vcpu().set_state(State::Ready);
     }
 
-    /// Waits, unless there is an interrupt for it already.
+    /// Waits, unless there is an interrupt or a virtual SError for it already (DDI 0487 D1.6.2, WFI wake-up
+    /// events). It is on its core.
     pub fn set_waiting(&mut self) {
         self.vcpu().take(request::WAKE);
         let pending = self.with_gic(|gic, id| (gic.has_pending(id), VcpuSet::EMPTY));
-        let state = if pending {
+        let state = if pending || guest::has_pending_serror() {
             State::Ready
         } else {
             State::Waiting

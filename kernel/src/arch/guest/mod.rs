@@ -152,6 +152,11 @@ pub fn pend_serror() {
     HCR_EL2.modify(HCR_EL2::VSE::SET);
 }
 
+/// Whether the guest has a virtual SError to take.
+pub fn has_pending_serror() -> bool {
+    HCR_EL2.is_set(HCR_EL2::VSE)
+}
+
 /// Settings of this core that hold for every guest.
 pub fn init_core() {
     // Trap SVE, SME, trace and activity monitors; the rest are RES1.
