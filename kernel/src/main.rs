@@ -70,6 +70,7 @@ fn stop_board() -> ! {
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
+    irq::halt_others();
     console::last_words(format_args!("panic on core {}: {info}", cpu::current()));
     firmware::system_off();
     cpu::park()

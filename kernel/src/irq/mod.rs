@@ -5,6 +5,8 @@ mod gicv2;
 mod gicv3;
 pub mod virt;
 
+use core::sync::atomic::{AtomicBool, Ordering};
+
 use addr::platform::{PHYSICAL_TIMER_INTID, VIRTUAL_TIMER_INTID};
 use board::Board;
 use spin::Once;
@@ -190,6 +192,19 @@ pub fn kick(core: usize) {
     each!(controller(), gic => gic.kick(core));
 }
 
+/// Whether the board has come to its end.
+static HALTED: AtomicBool = AtomicBool::new(false);
+
+/// Stops all other cores for good: EL2 has failed, and what it holds half-done and locked is not to be met. A core that
+/// waits for one of the locks, interrupts masked, has stopped already.
+pub fn halt_others() {
+    HALTED.store(true, Ordering::Release);
+    if let Some(controller) = CONTROLLER.get() {
+        let others = (0..boot::MAX_CORES).filter(|&core| core != cpu::current());
+        others.for_each(|core| each!(controller, gic => gic.kick(core)));
+    }
+}
+
 /// The list registers of this core.
 pub fn virtual_interface() -> VirtualInterface {
     match controller().gich {
@@ -235,6 +250,12 @@ pub fn service(mut vcpu: Option<&mut VcpuContext>) -> bool {
             (ALARM, _) => {
                 alarm = true;
                 timer::set_alarm(None);
+                deactivate(interrupt.0);
+            }
+            (KICK, _) => {
+                if HALTED.load(Ordering::Acquire) {
+                    cpu::park();
+                }
                 deactivate(interrupt.0);
             }
             // So will its own end of a device's interrupt.
