@@ -7,14 +7,14 @@ use board::ConsoleKind;
 use super::cadence::Cadence;
 use super::mini_uart::MiniUart;
 use super::pl011::Pl011;
-use crate::arch::mmio::Mmio;
+use crate::arch::mmio::Registers;
 
 /// Looks at a UART without room before it counts as standing still: longer than any byte takes.
 const PATIENCE: u32 = 1_000_000;
 static STALLED: AtomicBool = AtomicBool::new(false);
 
 /// The driver of the board's console. All drivers leave the line's speed to the firmware.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub enum Uart {
     /// Arm's PL011, also as an SBSA UART.
     Pl011(Pl011),
@@ -40,13 +40,15 @@ impl Uart {
     /// # Safety
     /// The console's registers are mapped as a device and EL2 owns them.
     pub unsafe fn new(console: &board::Console) -> Self {
+        let base = console.registers.start.0;
         // SAFETY: the caller's promise.
-        let frame = unsafe { Mmio::new(console.registers.start.0, console.registers.size) };
-        match console.kind {
-            ConsoleKind::Pl011 => Self::Pl011(Pl011::new(frame)),
-            ConsoleKind::Sbsa => Self::Pl011(Pl011::sbsa(frame)),
-            ConsoleKind::Bcm2835Aux => Self::Mini(MiniUart::new(frame)),
-            ConsoleKind::Cadence => Self::Cadence(Cadence::new(frame)),
+        unsafe {
+            match console.kind {
+                ConsoleKind::Pl011 => Self::Pl011(Pl011::new(Registers::new(base))),
+                ConsoleKind::Sbsa => Self::Pl011(Pl011::sbsa(Registers::new(base))),
+                ConsoleKind::Bcm2835Aux => Self::Mini(MiniUart::new(Registers::new(base))),
+                ConsoleKind::Cadence => Self::Cadence(Cadence::new(Registers::new(base))),
+            }
         }
     }
 

@@ -4,8 +4,11 @@ use core::sync::atomic::{AtomicU8, Ordering};
 
 use addr::PaRange;
 use boot::MAX_CORES;
+use tock_registers::interfaces::{Readable, Writeable};
+use tock_registers::registers::{ReadOnly, ReadWrite, WriteOnly};
+use tock_registers::{register_bitfields, register_structs};
 
-use crate::arch::mmio::Mmio;
+use crate::arch::mmio::{Mmio, Registers};
 
 use super::{Acknowledged, DEFAULT_PRIORITY, KICK, PRIVATE_ENABLED, gicd};
 
@@ -13,22 +16,47 @@ const GICD_ITARGETSR: u64 = 0x800;
 const GICD_SGIR: u64 = 0xf00;
 /// GICD_TYPER.SecurityExtn.
 const SECURITY_EXTENSION: u32 = 1 << 10;
+/// INTIDs from here on say that there is no interrupt.
+const FIRST_SPECIAL: u32 = 1020;
 
-mod gicc {
-    pub const CTLR: u64 = 0x0;
-    pub const PMR: u64 = 0x4;
-    pub const BPR: u64 = 0x8;
-    pub const IAR: u64 = 0xc;
-    pub const EOIR: u64 = 0x10;
-    pub const DIR: u64 = 0x1000;
-    /// Enable, and EOImode: EOI only drops the priority.
-    pub const ENABLE: u32 = 1 | 1 << 9;
+register_bitfields! {u32,
+    /// GICC_CTLR.
+    Control [
+        /// EOI only drops the priority.
+        EOI_MODE OFFSET(9) NUMBITS(1) [],
+        ENABLE OFFSET(0) NUMBITS(1) [],
+    ],
+    /// GICC_PMR.
+    PriorityMask [
+        /// Interrupts of a higher priority get through.
+        PRIORITY OFFSET(0) NUMBITS(8) [],
+    ],
+    /// GICC_IAR.
+    Acknowledge [
+        /// The core that sent it, if it is an SGI.
+        CPUID OFFSET(10) NUMBITS(3) [],
+        INTID OFFSET(0) NUMBITS(10) [],
+    ],
+}
+
+register_structs! {
+    /// The frame of the CPU interface, which each core has for itself (4.4).
+    Gicc {
+        (0x0000 => control: ReadWrite<u32, Control::Register>),
+        (0x0004 => priority_mask: ReadWrite<u32, PriorityMask::Register>),
+        (0x0008 => binary_point: ReadWrite<u32>),
+        (0x000c => acknowledge: ReadOnly<u32, Acknowledge::Register>),
+        (0x0010 => end_of_interrupt: WriteOnly<u32>),
+        (0x0014 => _reserved),
+        (0x1000 => deactivate: WriteOnly<u32>),
+        (0x1004 => @END),
+    }
 }
 
 /// Distributor and banked CPU interface.
 pub struct GicV2 {
     distributor: Mmio,
-    cpu_interface: Mmio,
+    cpu_interface: Registers<Gicc>,
     /// The GIC's own number of each core, as a target mask.
     masks: [AtomicU8; MAX_CORES],
 }
@@ -37,13 +65,13 @@ impl GicV2 {
     /// The GIC whose frames are mapped and owned by EL2.
     ///
     /// # Safety
-    /// As for [`Mmio::new`], for both frames.
+    /// As for [`Registers::new`], for both frames.
     pub unsafe fn new(distributor: PaRange, cpu_interface: PaRange) -> Self {
         // SAFETY: the caller's promise.
         unsafe {
             Self {
                 distributor: Mmio::new(distributor.start.0, distributor.size),
-                cpu_interface: Mmio::new(cpu_interface.start.0, cpu_interface.size),
+                cpu_interface: Registers::new(cpu_interface.start.0),
                 masks: [const { AtomicU8::new(0) }; MAX_CORES],
             }
         }
@@ -92,9 +120,10 @@ impl GicV2 {
         let mask = (d.read32(GICD_ITARGETSR) & 0xff) as u8;
         self.masks[index].store(mask.max(1), Ordering::Release);
         let c = &self.cpu_interface;
-        c.write32(gicc::PMR, 0xff);
-        c.write32(gicc::BPR, 0);
-        c.write32(gicc::CTLR, gicc::ENABLE);
+        c.priority_mask.write(PriorityMask::PRIORITY::SET);
+        c.binary_point.set(0);
+        c.control
+            .write(Control::ENABLE::SET + Control::EOI_MODE::SET);
     }
 
     /// Targets the SPI `intid` at core `core`.
@@ -125,18 +154,18 @@ impl GicV2 {
 
     /// Acknowledges the most urgent pending interrupt.
     pub fn acknowledge(&self) -> Option<Acknowledged> {
-        let value = self.cpu_interface.read32(gicc::IAR);
-        (value & 0x3ff < 1020).then_some(Acknowledged(value))
+        let value = self.cpu_interface.acknowledge.extract();
+        (value.read(Acknowledge::INTID) < FIRST_SPECIAL).then_some(Acknowledged(value.get()))
     }
 
     /// Drops the running priority; the interrupt stays active.
     pub fn drop_priority(&self, interrupt: Acknowledged) {
-        self.cpu_interface.write32(gicc::EOIR, interrupt.0);
+        self.cpu_interface.end_of_interrupt.set(interrupt.0);
     }
 
     /// Deactivates an interrupt whose priority was dropped. For an SGI, `intid` holds the source
     /// core in bits 12:10 as GICC_IAR gave it.
     pub fn deactivate(&self, intid: u32) {
-        self.cpu_interface.write32(gicc::DIR, intid);
+        self.cpu_interface.deactivate.set(intid);
     }
 }

@@ -1,6 +1,7 @@
 //! Physical interrupts: EL2 takes them all, keeps its own and hands the timers' to the guest.
 
 mod gicd;
+mod gich;
 mod gicv2;
 mod gicv3;
 pub mod virt;
@@ -11,9 +12,10 @@ use addr::platform::{PHYSICAL_TIMER_INTID, VIRTUAL_TIMER_INTID};
 use board::Board;
 use spin::Once;
 
-use crate::arch::{cpu, mmio::Mmio, timer};
+use crate::arch::{cpu, mmio::Registers, timer};
 use crate::vm::{self, devices, vcpu::VcpuContext};
 use crate::{console, monitor};
+use gich::Gich;
 use gicv2::GicV2;
 use gicv3::GicV3;
 use virt::VirtualInterface;
@@ -44,7 +46,7 @@ enum Driver {
 /// The board's interrupt controller and the interrupts that EL2 wants from it.
 struct Controller {
     driver: Driver,
-    gich: Option<Mmio>,
+    gich: Option<Registers<Gich>>,
     console: Option<u32>,
     optee: Option<u32>,
 }
@@ -116,7 +118,7 @@ pub unsafe fn init(board: &Board) -> Result<(), InitError> {
         driver: unsafe { driver(&board.gic) },
         gich: match &board.gic {
             // SAFETY: the caller's promise.
-            board::Gic::V2(gic) => Some(unsafe { Mmio::new(gic.gich.start.0, gic.gich.size) }),
+            board::Gic::V2(gic) => Some(unsafe { Registers::new(gic.gich.start.0) }),
             board::Gic::V3(_) => None,
         },
         console: board

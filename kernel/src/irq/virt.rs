@@ -1,17 +1,12 @@
 //! The list registers of this core: ICH_* on GICv3 (IHI 0069H 12.4), GICH on GICv2 (IHI 0048B 5.3).
 
+use tock_registers::interfaces::{Readable, Writeable};
 use vgic::{Lr, Lrs};
 
 use crate::arch::list_registers::{self as ich, ACTIVE_PRIORITIES, has_active_priority};
-use crate::arch::mmio::Mmio;
+use crate::arch::mmio::Registers;
 
-mod gich {
-    pub const HCR: u64 = 0x0;
-    pub const VTR: u64 = 0x4;
-    pub const VMCR: u64 = 0x8;
-    pub const APR: u64 = 0xf0;
-    pub const LR: u64 = 0x100;
-}
+use super::gich::{Gich, VgicType};
 
 /// What the virtual CPU interface holds of a vCPU beside its list registers. The default is the
 /// state after reset: nothing active, everything masked.
@@ -26,7 +21,7 @@ pub enum VirtualInterface {
     /// System registers.
     V3,
     /// The banked GICH frame.
-    V2(Mmio),
+    V2(Registers<Gich>),
 }
 
 impl VirtualInterface {
@@ -34,7 +29,7 @@ impl VirtualInterface {
     pub fn count(&self) -> usize {
         let count = match self {
             Self::V3 => ich::count(),
-            Self::V2(gich) => (gich.read32(gich::VTR) & 0x3f) as usize + 1,
+            Self::V2(gich) => gich.vgic_type.read(VgicType::LIST_REGISTERS) as usize + 1,
         };
         count.min(Lrs::MAX)
     }
@@ -50,8 +45,8 @@ impl VirtualInterface {
                 ich::write_vmcr(state.vmcr);
             }
             Self::V2(gich) => {
-                gich.write32(gich::APR, state.active_priorities[0]);
-                gich.write32(gich::VMCR, state.vmcr);
+                gich.active_priorities.set(state.active_priorities[0]);
+                gich.machine_control.set(state.vmcr);
             }
         }
     }
@@ -66,8 +61,8 @@ impl VirtualInterface {
                 state.vmcr = ich::read_vmcr();
             }
             Self::V2(gich) => {
-                state.active_priorities[0] = gich.read32(gich::APR);
-                state.vmcr = gich.read32(gich::VMCR);
+                state.active_priorities[0] = gich.active_priorities.get();
+                state.vmcr = gich.machine_control.get();
             }
         }
     }
@@ -79,8 +74,8 @@ impl VirtualInterface {
                 Lr::from_ich(ich::read_list_register(n))
             }),
             Self::V2(gich) => {
-                let read = |n| Lr::from_gich(gich.read32(gich::LR + 4 * n as u64));
-                lrs.save(gich.read32(gich::HCR), read);
+                let read = |n: usize| Lr::from_gich(gich.list[n].get());
+                lrs.save(gich.control.get(), read);
             }
         }
     }
@@ -92,14 +87,14 @@ impl VirtualInterface {
         }
         match self {
             Self::V3 => ich::write_hcr(lrs.hcr() & v3_hcr_bits()),
-            Self::V2(gich) => gich.write32(gich::HCR, lrs.hcr() & !Lrs::HCR_TDIR),
+            Self::V2(gich) => gich.control.set(lrs.hcr() & !Lrs::HCR_TDIR),
         }
     }
 
     fn write(&self, n: usize, lr: Lr) {
         match self {
             Self::V3 => ich::write_list_register(n, lr.to_ich()),
-            Self::V2(gich) => gich.write32(gich::LR + 4 * n as u64, lr.to_gich()),
+            Self::V2(gich) => gich.list[n].set(lr.to_gich()),
         }
     }
 }
