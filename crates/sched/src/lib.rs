@@ -120,6 +120,21 @@ mod tests {
         assert_eq!(turns.choose(u64::MAX, 1, |_| true, |_| 0), Some(0));
     }
 
+    #[test]
+    fn those_that_are_gone_are_never_asked() {
+        let mut turns = Turns::new();
+        assert_eq!(turns.choose(0, 3, |index| index == 2, |_| 10), Some(2));
+        let of_two = |index| index < 2 || panic!("asked about {index} of 2");
+        assert_eq!(turns.choose(1, 2, of_two, |_| 10), Some(0));
+    }
+
+    #[test]
+    fn after_those_that_are_gone_the_first_is_next() {
+        let mut turns = Turns::new();
+        assert_eq!(turns.choose(0, 5, |index| index == 4, |_| 10), Some(4));
+        assert_eq!(turns.choose(1, 3, |_| true, |_| 10), Some(0));
+    }
+
     proptest! {
         /// Whoever can run all the time runs after at most one slice of each of the others.
         #[test]

@@ -109,6 +109,8 @@ mod tests {
         assert_eq!(ram.locate(Ipa(0x3fff_ffff)), None);
         assert_eq!(ram.locate(Ipa(u64::MAX)), None);
         assert_eq!(ram.page(Ipa(0x4000_0800)), None);
+        assert_eq!(ram.page(Ipa(0x4000_1000)), Some(Pa(0x8020_1000)));
+        assert_eq!(ram.page(Ipa(0x4060_0000)), None);
         assert_eq!((ram.start(), ram.size()), (Ipa(0x4000_0000), 0x60_0000));
     }
 

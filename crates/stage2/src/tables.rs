@@ -194,6 +194,13 @@ mod tests {
     }
 
     #[test]
+    fn each_guests_tables_have_a_root_of_their_own() {
+        let (one, two) = (Tables::new(), Tables::new());
+        assert!(one.root() != Pa(0) && one.root().is_aligned(4096));
+        assert_ne!(one.root(), two.root());
+    }
+
+    #[test]
     fn beyond_the_ipa_space_is_refused() {
         let mut tables = Tables::new();
         assert!(tables.map_device(Ipa(1 << 39), Pa(0x1000), 0x1000).is_err());
