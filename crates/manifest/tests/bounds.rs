@@ -46,6 +46,12 @@ fn each_key_is_accepted_up_to_its_bounds_and_not_beyond() {
             format!("[{}]", text(255)),
             format!("[{}]", text(256)),
         ),
+        ("max-restarts", plain("1000000"), plain("1000001")),
+        (
+            "max-restart-delay",
+            plain("\"1h\""),
+            plain("\"3600000001us\""),
+        ),
         ("watchdog.timeout", plain("\"1s\""), plain("\"999999us\"")),
         (
             "watchdog.timeout",
