@@ -59,6 +59,11 @@ fn a_controller_takes_no_more_of_the_heap_than_it_is_counted_with() {
                     peak <= counted,
                     "{vcpus} vCPUs, {intids} INTIDs: {peak} > {counted}"
                 );
+                // Counted with much more, guests would be refused that there is room for.
+                assert!(
+                    counted <= peak * 9 / 4,
+                    "{vcpus} vCPUs, {intids} INTIDs: {counted} for {peak}"
+                );
             }
         }
     }
