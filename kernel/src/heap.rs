@@ -1,7 +1,8 @@
-//! EL2's heap: used while booting and when guests are created, never on a guest's call.
+//! EL2's heap: used while booting and when guests are created, never once all cores serve them.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use addr::PaRange;
 use buddy_system_allocator::Heap;
@@ -16,6 +17,11 @@ struct BootHeap([u8; BOOT_HEAP]);
 
 static mut BOOT_MEMORY: BootHeap = BootHeap([0; BOOT_HEAP]);
 
+/// Cores that may still need some of it; while EL2 boots, more than there are.
+static USERS: AtomicUsize = AtomicUsize::new(usize::MAX);
+/// Allocations since there is none.
+static LATE: AtomicUsize = AtomicUsize::new(0);
+
 struct LockedHeap(Mutex<Heap<24>>);
 
 #[global_allocator]
@@ -24,6 +30,9 @@ static HEAP: LockedHeap = LockedHeap(Mutex::new(Heap::new()));
 // SAFETY: the buddy allocator hands out disjoint blocks of memory that only it owns.
 unsafe impl GlobalAlloc for LockedHeap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if USERS.load(Ordering::Relaxed) == 0 {
+            LATE.fetch_add(1, Ordering::Relaxed);
+        }
         self.0
             .lock()
             .alloc(layout)
@@ -62,4 +71,19 @@ pub unsafe fn add(range: PaRange) {
 pub fn usage() -> (usize, usize) {
     let heap = HEAP.0.lock();
     (heap.stats_alloc_actual(), heap.stats_total_bytes())
+}
+
+/// EL2 has booted: this many cores will each allocate what they serve guests with, and then [`leave`].
+pub fn expect_users(cores: usize) {
+    USERS.store(cores, Ordering::Relaxed);
+}
+
+/// This core needs no more of the heap. Once no core does, allocations are counted.
+pub fn leave() {
+    USERS.fetch_sub(1, Ordering::Relaxed);
+}
+
+/// How often the heap was asked for more after that: a bug of ours.
+pub fn late_allocations() -> usize {
+    LATE.load(Ordering::Relaxed)
 }

@@ -246,7 +246,12 @@ fn show_memory() {
     );
     let all = image + (total - heap::BOOT_HEAP) as u64 + pages;
     let guests: u64 = vm::all().iter().map(|vm| vm.ram.size()).sum();
-    info!("{} KiB in all; guests have {} MiB", all >> 10, guests >> 20);
+    info!(
+        "{} KiB in all; guests have {} MiB; {} allocations since all cores serve guests",
+        all >> 10,
+        guests >> 20,
+        heap::late_allocations()
+    );
 }
 
 /// The guest's OP-TEE, or a line that says why it has none.

@@ -16,7 +16,7 @@ use crate::vm::{
     self, Vm, lifecycle,
     vcpu::{Flow, VcpuContext},
 };
-use crate::{console, irq};
+use crate::{console, heap, irq};
 
 /// One core and its vCPUs.
 struct Core {
@@ -31,6 +31,7 @@ struct Core {
 /// Serves core number `index` for ever, once the guests exist.
 pub fn serve(index: usize) -> ! {
     let mut core = Core::new(index);
+    heap::leave();
     loop {
         core.check_deadlines();
         if core.attend() {

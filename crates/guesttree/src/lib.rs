@@ -9,11 +9,12 @@
 extern crate alloc;
 
 use addr::{Ipa, platform};
-use alloc::vec::Vec;
 use core::fmt;
 use nodes::Nodes;
+pub use template::Template;
 
 mod nodes;
+mod template;
 #[cfg(test)]
 mod tests;
 
@@ -28,11 +29,6 @@ pub struct GuestTree<'a> {
     pub bootargs: &'a str,
     /// The initrd's first byte and the one behind its last.
     pub initrd: Option<(Ipa, Ipa)>,
-    /// Entropy for the guest's random numbers: without, a Linux guest initialises its
-    /// generator over and over on every system call.
-    pub rng_seed: [u8; 64],
-    /// Entropy for the place of a Linux kernel in virtual memory; without, it stays put.
-    pub kaslr_seed: Option<u64>,
     /// The interrupt controller.
     pub gic: GicVersion,
     /// How the guest calls PSCI and OP-TEE.
@@ -126,7 +122,7 @@ impl From<vm_fdt::Error> for Error {
 }
 
 /// Writes the tree: a few KiB.
-pub fn build(guest: &GuestTree) -> Result<Vec<u8>, Error> {
+pub fn build(guest: &GuestTree) -> Result<Template, Error> {
     check(guest)?;
     let mut nodes = Nodes::new()?;
     nodes.root(|nodes| {
@@ -147,7 +143,7 @@ pub fn build(guest: &GuestTree) -> Result<Vec<u8>, Error> {
             .tee
             .map_or(Ok(()), |tee| nodes.firmware(guest.conduit, tee))
     })?;
-    Ok(nodes.finish()?)
+    Template::new(nodes.finish()?.into()).ok_or(Error::Writer)
 }
 
 fn check(guest: &GuestTree) -> Result<(), Error> {

@@ -61,10 +61,10 @@ impl Nodes {
         self.node("chosen", |nodes| {
             nodes.text("stdout-path", &format!("/{uart}"))?;
             nodes.text("bootargs", guest.bootargs)?;
-            nodes.0.property("rng-seed", &guest.rng_seed)?;
-            if let Some(seed) = guest.kaslr_seed {
-                nodes.0.property_u64("kaslr-seed", seed)?;
-            }
+            // Each start has its own seeds. Without, a Linux guest initialises its random number
+            // generator over and over on every system call, and lies where it always does.
+            nodes.0.property("rng-seed", &[0; 64])?;
+            nodes.0.property_u64("kaslr-seed", 0)?;
             if let Some((start, end)) = guest.initrd {
                 nodes.0.property_u64("linux,initrd-start", start.0)?;
                 nodes.0.property_u64("linux,initrd-end", end.0)?;

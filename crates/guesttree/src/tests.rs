@@ -4,6 +4,7 @@ use fdt::Fdt;
 use proptest::prelude::*;
 use std::string::ToString;
 use std::vec;
+use std::vec::Vec;
 
 const DISK: Device = Device {
     name: "virtio_mmio",
@@ -20,8 +21,6 @@ fn guest() -> GuestTree<'static> {
         ram: &[RAM],
         bootargs: "console=ttyAMA0 quiet",
         initrd: Some((Ipa(0x4800_0000), Ipa(0x4870_1234))),
-        rng_seed: [0x5a; 64],
-        kaslr_seed: Some(0x0123_4567_89ab_cdef),
         gic: GicVersion::V3,
         conduit: Conduit::Smc,
         tee: Some(Tee {
@@ -35,8 +34,11 @@ fn guest() -> GuestTree<'static> {
 
 /// The bytes of a property of the tree built for `guest`.
 fn property(guest: &GuestTree, path: &str, name: &str) -> Option<Vec<u8>> {
-    let blob = build(guest).unwrap();
-    let tree = Fdt::new_unaligned_fallible(&blob).unwrap();
+    property_of(build(guest).unwrap().bytes(), path, name)
+}
+
+fn property_of(blob: &[u8], path: &str, name: &str) -> Option<Vec<u8>> {
+    let tree = Fdt::new_unaligned_fallible(blob).unwrap();
     let node = tree.find_node(path).unwrap()?;
     node.raw_property(name)
         .unwrap()
@@ -159,15 +161,63 @@ fn chosen_holds_what_the_guest_starts_with() {
     assert_eq!(chosen("stdout-path"), text("/pl011@9000000"));
     assert_eq!(chosen("linux,initrd-start"), cells(&[0, 0x4800_0000]));
     assert_eq!(chosen("linux,initrd-end"), cells(&[0, 0x4870_1234]));
-    assert_eq!(chosen("rng-seed"), Some(vec![0x5a; 64]));
-    assert_eq!(chosen("kaslr-seed"), cells(&[0x0123_4567, 0x89ab_cdef]));
     let plain = GuestTree {
         initrd: None,
-        kaslr_seed: None,
         ..guest
     };
     assert_eq!(property(&plain, "/chosen", "linux,initrd-start"), None);
-    assert_eq!(property(&plain, "/chosen", "kaslr-seed"), None);
+}
+
+/// The tree as a start lays it.
+fn started(guest: &GuestTree, seed: &[u8; 64], has_tee: bool) -> Vec<u8> {
+    let template = build(guest).unwrap();
+    let mut blob = template.bytes().to_vec();
+    for (at, bytes) in template.patches(seed, has_tee) {
+        blob[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+    blob
+}
+
+fn seed() -> [u8; 64] {
+    core::array::from_fn(|n| 0x80 + n as u8)
+}
+
+#[test]
+fn each_start_has_its_seeds() {
+    let blob = started(&guest(), &seed(), true);
+    let chosen = |name| property_of(&blob, "/chosen", name);
+    assert_eq!(chosen("rng-seed"), Some(seed().to_vec()));
+    assert_eq!(chosen("kaslr-seed"), Some(seed()[56..].to_vec()));
+    assert_eq!(chosen("bootargs"), text("console=ttyAMA0 quiet"));
+}
+
+#[test]
+fn a_start_without_optee_has_no_node_of_it_and_all_others() {
+    for interrupt in [None, Some(platform::OPTEE_INTID)] {
+        let guest = GuestTree {
+            tee: Some(Tee { interrupt }),
+            devices: &[DISK],
+            ..guest()
+        };
+        let names = |blob: &[u8]| -> Vec<_> {
+            let tree = Fdt::new_unaligned_fallible(blob).unwrap();
+            let root = tree.find_node("/").unwrap().unwrap();
+            let nodes = root.children().unwrap().iter();
+            nodes
+                .map(|node| node.unwrap().name().unwrap().name.to_string())
+                .collect()
+        };
+        let with = started(&guest, &seed(), true);
+        let without = started(&guest, &seed(), false);
+        assert!(property_of(&with, "/firmware/optee", "method").is_some());
+        assert_eq!(property_of(&without, "/firmware/optee", "method"), None);
+        let mut expected = names(&with);
+        expected.retain(|name| name != "firmware");
+        assert_eq!(names(&without), expected);
+        // One that never has OP-TEE has nothing to hide.
+        let never = GuestTree { tee: None, ..guest };
+        assert_eq!(build(&never).unwrap().patches(&seed(), false).count(), 2);
+    }
 }
 
 #[test]
@@ -364,14 +414,14 @@ fn what_cannot_be_a_guest_is_refused() {
 fn dtc_has_nothing_to_warn_of() {
     use std::io::Write;
     use std::process::{Command, Stdio};
-    for gic in [GicVersion::V2, GicVersion::V3] {
+    for (gic, has_tee) in [(GicVersion::V2, true), (GicVersion::V3, false)] {
         let mut dtc = Command::new("dtc");
         dtc.args(["-I", "dtb", "-O", "dtb", "-o", "/dev/null", "-"]);
         let Ok(mut dtc) = dtc.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn() else {
             std::eprintln!("dtc is not installed: nothing was checked");
             return;
         };
-        let blob = build(&GuestTree {
+        let tree = GuestTree {
             gic,
             devices: &[Device {
                 clocks: &[2, 1],
@@ -379,8 +429,8 @@ fn dtc_has_nothing_to_warn_of() {
             }],
             timer_frequency: Some(1),
             ..guest()
-        })
-        .unwrap();
+        };
+        let blob = started(&tree, &seed(), has_tee);
         dtc.stdin.take().unwrap().write_all(&blob).unwrap();
         let output = dtc.wait_with_output().unwrap();
         let messages = std::string::String::from_utf8_lossy(&output.stderr);
@@ -402,8 +452,8 @@ proptest! {
         let tee = Some(Tee { interrupt });
         let guest = GuestTree { vcpus, ram: &ram, bootargs: &bootargs, gic, tee, ..guest() };
         match build(&guest) {
-            Ok(blob) => {
-                let tree = Fdt::new_unaligned_fallible(&blob).unwrap();
+            Ok(template) => {
+                let tree = Fdt::new_unaligned_fallible(template.bytes()).unwrap();
                 let memory = tree.root().unwrap().memory().unwrap();
                 prop_assert!(memory.reg().unwrap().iter::<u64, u64>().next().is_some());
             }

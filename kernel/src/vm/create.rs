@@ -6,6 +6,7 @@ use ::sched::place::{Cores, PlaceError};
 use addr::{Ipa, PAGE_SIZE, Pa, PaRange, VmId, platform};
 use alloc::{boxed::Box, vec::Vec};
 use board::Board;
+use guesttree::{GicVersion, GuestTree};
 use log::warn;
 use manifest::{Guest, Manifest, Policy, archive::Archive};
 use physmem::FreeMap;
@@ -19,7 +20,7 @@ use vuart::Serial;
 use super::{
     VMS, Vm,
     devices::{Devices, Owner, PassError, Source},
-    images::{ImageError, Images, TreeSettings},
+    images::{ImageError, Images},
     lifecycle::{After, Life},
     vcpu::Vcpu,
     watchdog::Guard,
@@ -132,6 +133,10 @@ impl From<ImageError> for CreateError<'_> {
 const TABLES: u64 = 8;
 /// Pages of tables for a device of the board: two for each of its frames, if all lie far apart.
 const TABLES_PER_DEVICE: u64 = 2 * board::MAX_REGISTERS as u64;
+/// Bytes of a guest's device tree without devices, and of each device's node. One more tree, while it is written, is
+/// part of what all guests share.
+const TREE: u64 = 8 << 10;
+const DEVICE_NODE: u64 = 1 << 10;
 /// Bytes that a guest's UART keeps of what was typed.
 const BACKLOG: u64 = 4096;
 
@@ -143,7 +148,8 @@ pub fn heap_needed(guest: &Guest<'_>) -> u64 {
     let gic = Vgic::heap_bytes(vcpus, platform::INTIDS);
     let devices = guest.devices.iter().count() as u64;
     let tables = TABLES + Tables::most_for_ram(guest.memory) + TABLES_PER_DEVICE * devices;
-    (vm + gic) as u64 + tables * PAGE_SIZE + BACKLOG
+    let tree = (TREE + DEVICE_NODE * devices).next_power_of_two();
+    (vm + gic) as u64 + tables * PAGE_SIZE + tree + BACKLOG
 }
 
 /// Makes every guest of the manifest, or names the first that can't be made, and why. Returns the
@@ -221,11 +227,24 @@ fn one(
     let tee = Tee::new(id, guest, resources.optee.as_ref(), wired, |size| {
         memory.allocate(size, PAGE_SIZE)
     });
-    let notified = tee.as_ref().is_ok_and(Tee::offers_notifications);
-    let settings = tree_settings(guest, board, notified);
-    let images = Images::place(kernel, initrd, &ram, settings)?;
-    let workarounds = workarounds();
     let count = vcpus.len();
+    let tree = GuestTree {
+        vcpus: count as u8,
+        ram: &[(ram.start(), ram.size())],
+        bootargs: guest.bootargs,
+        initrd: None,
+        gic: match gic_version {
+            Version::V2 => GicVersion::V2,
+            Version::V3 => GicVersion::V3,
+        },
+        conduit: conduit(guest.conduit),
+        tee: tee.as_ref().ok().map(tee_node),
+        devices: &devices.describe(),
+        watchdog: guest.watchdog.is_some(),
+        timer_frequency: board.timer.frequency,
+    };
+    let images = Images::place(kernel, initrd, &ram, &tree)?;
+    let workarounds = workarounds();
     Ok(Vm {
         id,
         name: guest.name.into(),
@@ -269,16 +288,17 @@ fn tables(ram: &GuestRam, gic: &board::Gic) -> Result<Tables, MapError> {
     Ok(tables)
 }
 
-/// What the guest's device tree says beyond its images; `notified` is whether OP-TEE can notify it.
-fn tree_settings(guest: &Guest<'static>, board: &Board, notified: bool) -> TreeSettings {
-    TreeSettings {
-        bootargs: guest.bootargs,
-        conduit: match guest.conduit {
-            manifest::Conduit::Smc => guesttree::Conduit::Smc,
-            manifest::Conduit::Hvc => guesttree::Conduit::Hvc,
-        },
-        tee_interrupt: notified.then_some(platform::OPTEE_INTID),
-        timer_frequency: board.timer.frequency,
+fn conduit(conduit: manifest::Conduit) -> guesttree::Conduit {
+    match conduit {
+        manifest::Conduit::Smc => guesttree::Conduit::Smc,
+        manifest::Conduit::Hvc => guesttree::Conduit::Hvc,
+    }
+}
+
+/// OP-TEE as the guest's tree tells of it: it may admit at a restart a guest that it refuses now.
+fn tee_node(tee: &Tee) -> guesttree::Tee {
+    guesttree::Tee {
+        interrupt: tee.offers_notifications().then_some(platform::OPTEE_INTID),
     }
 }
 

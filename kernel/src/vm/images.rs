@@ -3,10 +3,8 @@
 use core::fmt;
 
 use addr::{Ipa, Pa};
-use alloc::vec::Vec;
-use guesttree::GuestTree;
+use guesttree::{GuestTree, Template};
 use manifest::image::{Image, TREE_ROOM};
-use spin::Mutex;
 use stage2::GuestRam;
 
 use super::Vm;
@@ -17,24 +15,11 @@ use crate::memory;
 pub struct Images {
     /// The kernel's first instruction.
     pub entry: Ipa,
-    /// The device tree.
+    /// Where the device tree lies.
     pub tree: Ipa,
+    template: Template,
     kernel: &'static [u8],
     initrd: Option<(Ipa, &'static [u8])>,
-    /// What the tree says, but for the seeds.
-    pub settings: TreeSettings,
-}
-
-/// What a guest's tree says beyond its RAM, vCPUs and initrd.
-pub struct TreeSettings {
-    /// /chosen bootargs.
-    pub bootargs: &'static str,
-    /// SMC or HVC.
-    pub conduit: guesttree::Conduit,
-    /// INTID of OP-TEE's notifications, if they are offered.
-    pub tee_interrupt: Option<u32>,
-    /// The timer's frequency in Hz where the firmware did not set CNTFRQ_EL0.
-    pub timer_frequency: Option<u32>,
 }
 
 /// Why a guest's images can't be laid out.
@@ -51,6 +36,8 @@ pub enum ImageError {
     },
     /// The tree could not be written.
     Tree(guesttree::Error),
+    /// The tree has more bytes than there is room for.
+    TreeTooLong,
 }
 
 impl fmt::Display for ImageError {
@@ -66,18 +53,23 @@ impl fmt::Display for ImageError {
                 have >> 20
             ),
             Self::Tree(error) => write!(f, "cannot write the device tree: {error}"),
+            Self::TreeTooLong => write!(
+                f,
+                "its device tree has more than {} MiB: give it fewer of `devices`",
+                TREE_ROOM >> 20
+            ),
         }
     }
 }
 
 impl Images {
     /// Places the images in RAM that is consecutive for the guest: the kernel at the bottom, the tree at the top,
-    /// the initrd below it.
+    /// the initrd below it. The tree is that of `guest`, with the initrd.
     pub fn place(
         kernel: &'static [u8],
         initrd: Option<&'static [u8]>,
         ram: &GuestRam,
-        settings: TreeSettings,
+        guest: &GuestTree<'_>,
     ) -> Result<Self, ImageError> {
         let image = Image::parse(kernel).ok_or(ImageError::NotAnImage)?;
         let initrd_size = initrd.map_or(0, |initrd| initrd.len() as u64);
@@ -90,33 +82,39 @@ impl Images {
             });
         }
         let tree = ram.start().0 + memory - TREE_ROOM;
+        let initrd = initrd.map(|initrd| (Ipa(tree - initrd_size).page(), initrd));
+        let template = guesttree::build(&GuestTree {
+            initrd: initrd.map(|(at, initrd)| (at, Ipa(at.0 + initrd.len() as u64))),
+            ..*guest
+        })
+        .map_err(ImageError::Tree)?;
+        if template.bytes().len() as u64 > TREE_ROOM {
+            return Err(ImageError::TreeTooLong);
+        }
         Ok(Self {
             entry: Ipa(ram.start().0 + image.text_offset),
             tree: Ipa(tree),
+            template,
             kernel,
-            initrd: initrd.map(|initrd| (Ipa(tree - initrd_size).page(), initrd)),
-            settings,
+            initrd,
         })
+    }
+
+    /// What is copied as it is, and where to.
+    fn pieces(&self) -> impl Iterator<Item = (Ipa, &[u8])> {
+        let always = [
+            (self.tree, self.template.bytes()),
+            (self.entry, self.kernel),
+        ];
+        always.into_iter().chain(self.initrd)
     }
 }
 
-/// Held while a guest's tree is on the heap.
-static BUILDING: Mutex<()> = Mutex::new(());
-
 /// Writes `most` bytes of the images, from number `done` on, into the guest's RAM. Returns how
-/// many it wrote: 0 when all are there.
+/// many it wrote: 0 when all are there, with what this start alone has.
 pub fn lay_out(vm: &Vm, done: u64, most: u64) -> Result<u64, ImageError> {
-    let images = &vm.images;
-    if done == 0 {
-        // One after another, whatever core they restart on: the heap has room for one tree more than
-        // the guests are counted with, and it was enough for each of them at boot.
-        let _one = BUILDING.lock();
-        let tree = tree(vm).map_err(ImageError::Tree)?;
-        write(vm, images.tree, &tree)?;
-    }
-    let kernel = (images.entry, images.kernel);
     let mut first = 0;
-    for (at, bytes) in [Some(kernel), images.initrd].into_iter().flatten() {
+    for (at, bytes) in vm.images.pieces() {
         let last = first + bytes.len() as u64;
         if done < last {
             let from = done - first;
@@ -126,6 +124,11 @@ pub fn lay_out(vm: &Vm, done: u64, most: u64) -> Result<u64, ImageError> {
             return Ok(to - from);
         }
         first = last;
+    }
+    // OP-TEE may take a guest once and refuse it after a restart.
+    let seed = memory::seed(vm.id);
+    for (offset, bytes) in vm.images.template.patches(&seed, vm.has_tee()) {
+        write(vm, Ipa(vm.images.tree.0 + offset as u64), bytes)?;
     }
     cache::invalidate_instructions();
     Ok(0)
@@ -140,35 +143,6 @@ fn write(vm: &Vm, at: Ipa, bytes: &[u8]) -> Result<(), ImageError> {
             have: vm.ram.size(),
         })
     }
-}
-
-fn tree(vm: &Vm) -> Result<Vec<u8>, guesttree::Error> {
-    let settings = &vm.images.settings;
-    let seed = memory::seed(vm.id);
-    guesttree::build(&GuestTree {
-        vcpus: vm.vcpus.len() as u8,
-        ram: &[(vm.ram.start(), vm.ram.size())],
-        bootargs: settings.bootargs,
-        initrd: vm
-            .images
-            .initrd
-            .map(|(at, initrd)| (at, Ipa(at.0 + initrd.len() as u64))),
-        kaslr_seed: seed.last_chunk().copied().map(u64::from_le_bytes),
-        rng_seed: seed,
-        gic: if vm.has_gicv3() {
-            guesttree::GicVersion::V3
-        } else {
-            guesttree::GicVersion::V2
-        },
-        conduit: settings.conduit,
-        // OP-TEE may take a guest once and refuse it after a restart.
-        tee: vm.has_tee().then_some(guesttree::Tee {
-            interrupt: settings.tee_interrupt,
-        }),
-        devices: &vm.devices.describe(),
-        watchdog: vm.has_watchdog(),
-        timer_frequency: settings.timer_frequency,
-    })
 }
 
 /// Overwrites at most `most` bytes of the guest's RAM, from number `done` on, with zeros. Returns

@@ -15,7 +15,7 @@ use spin::{Mutex, MutexGuard};
 
 use super::{Vm, images, vcpu::Start};
 use crate::arch::{firmware, timer};
-use crate::{console, tee::Tee};
+use crate::{console, heap, tee::Tee};
 
 /// Most bytes of RAM that one step zeroes or copies: the core's interrupts wait meanwhile.
 const STEP: u64 = 16 << 10;
@@ -414,6 +414,9 @@ fn launch(vm: &Vm, epoch: u32) {
 /// Powers the board off when no guest runs any more.
 fn power_off_if_last() {
     if super::all().iter().all(|vm| vm.life.is_off()) {
+        if let late @ 1.. = heap::late_allocations() {
+            error!("EL2 has allocated {late} times while guests ran");
+        }
         info!("all guests are off: powering the board off");
         console::flush();
         firmware::system_off();
