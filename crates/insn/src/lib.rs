@@ -9,7 +9,7 @@ mod access;
 mod step;
 
 pub use access::{Access, Base, Direction};
-pub use step::{Resume, condition_holds, instruction_length, skip, undefined_syndrome};
+pub use step::{Resume, condition_holds, instruction_length, skip, skip_a64, undefined_syndrome};
 
 #[cfg(test)]
 mod tests;

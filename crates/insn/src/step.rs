@@ -32,15 +32,22 @@ pub fn undefined_syndrome(esr: u64) -> u64 {
     esr & IL
 }
 
+/// Returns the state behind the instruction of AArch64 at `pc`, as if it had been executed: a
+/// pending software step is due.
+#[inline]
+pub fn skip_a64(pc: u64, spsr: u64) -> Resume {
+    Resume {
+        pc: pc.wrapping_add(4),
+        spsr: spsr & !(SS | BTYPE),
+    }
+}
+
 /// Returns the state behind the instruction at `pc` that trapped with `esr`, as if it had been
 /// executed: a pending software step is due, and an IT block is one instruction further.
 #[inline]
 pub fn skip(esr: u64, pc: u64, spsr: u64) -> Resume {
     if spsr & AARCH32 == 0 {
-        return Resume {
-            pc: pc.wrapping_add(4),
-            spsr: spsr & !(SS | BTYPE),
-        };
+        return skip_a64(pc, spsr);
     }
     let length = instruction_length(esr) as u32;
     let spsr = if spsr & T32 == 0 {

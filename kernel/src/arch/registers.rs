@@ -49,6 +49,67 @@ register_bitfields! {u64,
         /// Traps EL0's and EL1's accesses to MPAM1_EL1 and MPAM0_EL1.
         TRAPMPAM OFFSET(48) NUMBITS(2) [],
     ],
+    /// PSTATE as SPSR_EL2 and SPSR_EL1 keep it (DDI 0487 C5.2.19), with fields that aarch64-cpu's
+    /// lack.
+    pub Pstate [
+        NZCV OFFSET(28) NUMBITS(4) [],
+        DIT OFFSET(24) NUMBITS(1) [],
+        PAN OFFSET(22) NUMBITS(1) [],
+        SSBS OFFSET(12) NUMBITS(1) [],
+        DAIF OFFSET(6) NUMBITS(4) [],
+        /// M[4].
+        AARCH32 OFFSET(4) NUMBITS(1) [],
+        /// M[3:0], in AArch64 state. EL0 in AArch32 state, too, is 0.
+        M OFFSET(0) NUMBITS(4) [
+            EL0t = 0b0000,
+            EL1t = 0b0100,
+            EL1h = 0b0101,
+        ],
+    ],
+    /// SCTLR_EL1's fields that aarch64-cpu lacks.
+    pub Sctlr [
+        /// SSBS after an exception.
+        DSSBS OFFSET(44) NUMBITS(1) [],
+        /// An exception does not set PAN.
+        SPAN OFFSET(23) NUMBITS(1) [],
+    ],
+    /// OSLSR_EL1.
+    pub Oslsr [
+        /// OSLM[1]: the OS lock is there.
+        OSLM1 OFFSET(3) NUMBITS(1) [],
+        /// It is locked.
+        OSLK OFFSET(1) NUMBITS(1) [],
+    ],
+    /// ID_AA64PFR0_EL1's fields that aarch64-cpu lacks.
+    pub Pfr0 [
+        MPAM OFFSET(40) NUMBITS(4) [],
+        RAS OFFSET(28) NUMBITS(4) [],
+    ],
+    /// ID_AA64PFR1_EL1's.
+    pub Pfr1 [
+        SME OFFSET(24) NUMBITS(4) [],
+        SSBS OFFSET(4) NUMBITS(4) [],
+    ],
+    /// ID_AA64MMFR0_EL1's.
+    pub Mmfr0 [
+        FGT OFFSET(56) NUMBITS(4) [],
+    ],
+    /// ID_AA64MMFR1_EL1's.
+    pub Mmfr1 [
+        HCX OFFSET(40) NUMBITS(4) [],
+    ],
+    /// ID_AA64ISAR1_EL1.
+    pub Isar1 [
+        /// GPI and GPA: generic authentication.
+        GENERIC OFFSET(24) NUMBITS(8) [],
+        /// API and APA: address authentication.
+        ADDRESS OFFSET(4) NUMBITS(8) [],
+    ],
+    /// ID_AA64ISAR2_EL1.
+    pub Isar2 [
+        /// APA3 and GPA3: authentication by QARMA3.
+        BY_QARMA3 OFFSET(8) NUMBITS(8) [],
+    ],
     /// ICH_VTR_EL2 (IHI 0069H 12.4), with a field that aarch64-cpu lacks.
     pub IchVtr [
         /// Number of preemption bits, minus one.
@@ -128,6 +189,13 @@ declare_read_only!(
     PMCR_EL0: Pmcr = "pmcr_el0",
     /// Type of the virtual GIC CPU interface.
     ICH_VTR: IchVtr = "ich_vtr_el2",
+    /// ID_AA64PFR0_EL1, by the fields that aarch64-cpu lacks; likewise the next five.
+    PFR0: Pfr0 = "id_aa64pfr0_el1",
+    PFR1: Pfr1 = "id_aa64pfr1_el1",
+    MMFR0: Mmfr0 = "id_aa64mmfr0_el1",
+    MMFR1: Mmfr1 = "id_aa64mmfr1_el1",
+    ISAR1: Isar1 = "id_aa64isar1_el1",
+    ISAR2: Isar2 = "S3_0_C0_C6_2",
     ID_PFR0_EL1 = "S3_0_C0_C1_0",
     ID_PFR1_EL1 = "S3_0_C0_C1_1",
     ID_DFR0_EL1 = "S3_0_C0_C1_2",

@@ -5,45 +5,9 @@ use insn::{Access, Base};
 use vgic::Frame;
 use vwatchdog::Frame as WatchdogFrame;
 
-use crate::arch::guest;
+use crate::arch::guest::{self, Abort, Syndrome};
 use crate::memory;
 use crate::vm::vcpu::{Flow, VcpuContext};
-
-/// Fields of the ISS of a data abort (DDI 0487 D19.2.37).
-#[derive(Clone, Copy)]
-struct DataAbort(u64);
-
-impl DataAbort {
-    fn has_syndrome(self) -> bool {
-        self.0 & 1 << 24 != 0
-    }
-    /// Bytes accessed: 1, 2, 4 or 8.
-    fn size(self) -> u8 {
-        1 << (self.0 >> 22 & 3)
-    }
-    fn sign_extends(self) -> bool {
-        self.0 & 1 << 21 != 0
-    }
-    fn register(self) -> usize {
-        (self.0 >> 16 & 0x1f) as usize
-    }
-    fn is_64_bit(self) -> bool {
-        self.0 & 1 << 15 != 0
-    }
-    fn is_cache_maintenance(self) -> bool {
-        self.0 & 1 << 8 != 0
-    }
-    fn is_table_walk(self) -> bool {
-        self.0 & 1 << 7 != 0
-    }
-    fn is_write(self) -> bool {
-        self.0 & 1 << 6 != 0
-    }
-    /// A translation, access flag or permission fault: HPFAR_EL2 is valid.
-    fn is_stage2_fault(self) -> bool {
-        matches!(self.0 & 0x3c, 0x04 | 0x08 | 0x0c)
-    }
-}
 
 /// The registers an access can reach.
 #[derive(Clone, Copy)]
@@ -54,10 +18,10 @@ enum Device {
 }
 
 /// A load, store or cache maintenance instruction that stage 2 does not map.
-pub fn data_abort(vcpu: &mut VcpuContext, esr: u64) -> Flow {
-    let abort = DataAbort(esr);
+pub fn data_abort(vcpu: &mut VcpuContext, syndrome: Syndrome) -> Flow {
+    let abort = syndrome.abort();
     if !abort.is_stage2_fault() || abort.is_table_walk() {
-        return external_abort(vcpu, esr);
+        return external_abort(vcpu, abort);
     }
     let ipa = Ipa(guest::fault_page().0 | (guest::fault_address() & 0xfff));
     match find(vcpu, ipa) {
@@ -65,9 +29,9 @@ pub fn data_abort(vcpu: &mut VcpuContext, esr: u64) -> Flow {
         _ if abort.is_cache_maintenance() => {}
         Some(device) if abort.has_syndrome() => emulate(vcpu, device, abort),
         Some(_) if emulate_instruction(vcpu, ipa, abort.is_write()) => {}
-        _ => return external_abort(vcpu, esr),
+        _ => return external_abort(vcpu, abort),
     }
-    vcpu.regs.skip(esr);
+    vcpu.regs.skip(syndrome);
     Flow::Run
 }
 
@@ -102,7 +66,7 @@ fn find(vcpu: &VcpuContext, ipa: Ipa) -> Option<Device> {
     ))
 }
 
-fn emulate(vcpu: &mut VcpuContext, device: Device, abort: DataAbort) {
+fn emulate(vcpu: &mut VcpuContext, device: Device, abort: Abort) {
     if abort.is_write() {
         let value = vcpu.regs.get(abort.register());
         write(vcpu, device, abort.size(), value);
@@ -136,7 +100,7 @@ fn mask(size: u8) -> u64 {
 }
 
 /// The loaded value as the instruction wants it in its register.
-fn extend(value: u64, abort: DataAbort) -> u64 {
+fn extend(value: u64, abort: Abort) -> u64 {
     let unused = 64 - 8 * u32::from(abort.size());
     let value = value & mask(abort.size());
     if !abort.sign_extends() {
@@ -151,27 +115,16 @@ fn extend(value: u64, abort: DataAbort) -> u64 {
 }
 
 /// An instruction fetch from where there is no RAM.
-pub fn instruction_abort(vcpu: &mut VcpuContext, esr: u64) -> Flow {
-    external_abort(vcpu, esr)
+pub fn instruction_abort(vcpu: &mut VcpuContext, syndrome: Syndrome) -> Flow {
+    external_abort(vcpu, syndrome.abort())
 }
 
 /// Nothing answers at the address: a synchronous external abort, as a bus would raise it.
-fn external_abort(vcpu: &mut VcpuContext, esr: u64) -> Flow {
-    const KEPT: u64 = 0x3f << 26 | 1 << 25 | 1 << 10 | 1 << 8 | 1 << 6;
-    const EXTERNAL: u64 = 0x10;
-    const EXTERNAL_ON_WALK: u64 = 0x15;
-    let status = if DataAbort(esr).is_table_walk() {
-        EXTERNAL_ON_WALK
-    } else {
-        EXTERNAL
-    };
+fn external_abort(vcpu: &mut VcpuContext, abort: Abort) -> Flow {
     // The class is that of an abort from a lower exception level; `raise` corrects it for EL1.
-    vcpu.raise(esr & KEPT | status, Some(guest::fault_address()));
+    vcpu.raise(abort.as_external(), Some(guest::fault_address()));
     Flow::Run
 }
-
-/// SPSR.M[4]: AArch32.
-const AARCH32: u64 = 1 << 4;
 
 /// Does an access whose abort has no syndrome (ISV = 0) as the instruction itself says it: the one
 /// that faulted at `ipa`, base writeback included. False, and nothing is done, if
@@ -200,7 +153,7 @@ fn emulate_instruction(vcpu: &mut VcpuContext, ipa: Ipa, write: bool) -> bool {
 /// The A64 instruction at the program counter, read once.
 fn instruction(vcpu: &VcpuContext) -> Option<u32> {
     let regs = &vcpu.regs;
-    if regs.spsr & AARCH32 != 0 || regs.pc & 3 != 0 {
+    if regs.is_aarch32() || regs.pc & 3 != 0 {
         return None;
     }
     let ipa = guest::translate(regs.pc, regs.spsr)?;

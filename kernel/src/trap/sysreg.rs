@@ -2,35 +2,9 @@
 
 use idregs::Encoding;
 
+use crate::arch::guest::{Syndrome, SystemAccess};
 use crate::arch::identification;
 use crate::vm::vcpu::{Flow, VcpuContext};
-
-/// A trapped access, decoded.
-#[derive(Clone, Copy)]
-struct Access {
-    /// op0, op1, CRn, CRm, op2.
-    name: (u8, u8, u8, u8, u8),
-    /// The general register.
-    rt: usize,
-    read: bool,
-}
-
-impl Access {
-    fn decode(esr: u64) -> Self {
-        let field = |shift: u32, bits: u32| (esr >> shift & ((1 << bits) - 1)) as u8;
-        Self {
-            name: (
-                field(20, 2),
-                field(14, 3),
-                field(10, 4),
-                field(1, 4),
-                field(17, 3),
-            ),
-            rt: field(5, 5).into(),
-            read: esr & 1 != 0,
-        }
-    }
-}
 
 const REVIDR_EL1: (u8, u8, u8, u8, u8) = (3, 0, 0, 0, 6);
 const AIDR_EL1: (u8, u8, u8, u8, u8) = (3, 1, 0, 0, 7);
@@ -42,26 +16,25 @@ const ICC_DIR_EL1: (u8, u8, u8, u8, u8) = (3, 0, 12, 11, 1);
 const ICC_SRE_EL1: (u8, u8, u8, u8, u8) = (3, 0, 12, 12, 5);
 
 /// Emulates the access, or tells the guest that the register does not exist.
-pub fn access(vcpu: &mut VcpuContext, esr: u64) -> Flow {
-    let access = Access::decode(esr);
+pub fn access(vcpu: &mut VcpuContext, syndrome: Syndrome) -> Flow {
+    let access = syndrome.system_access();
     // EL0 has no business with any register that traps to EL2.
-    let from_el0 = vcpu.regs.spsr & 0xf == 0;
-    let done = !from_el0
-        && match access.read {
+    let done = !vcpu.regs.is_at_el0()
+        && match access.is_read() {
             true => read(vcpu, access)
-                .map(|value| vcpu.regs.set(access.rt, value))
+                .map(|value| vcpu.regs.set(access.register(), value))
                 .is_some(),
             false => write(vcpu, access),
         };
     if !done {
-        return super::undefined(vcpu, esr);
+        return super::undefined(vcpu, syndrome);
     }
-    vcpu.regs.skip(esr);
+    vcpu.regs.skip(syndrome);
     Flow::Run
 }
 
-fn read(vcpu: &mut VcpuContext, access: Access) -> Option<u64> {
-    match access.name {
+fn read(vcpu: &mut VcpuContext, access: SystemAccess) -> Option<u64> {
+    match access.name() {
         (2, op1, crn, crm, op2) => vcpu.debug().read(op1, crn, crm, op2),
         // These trap with SMIDR_EL1, which SME's absence hides; they name errata.
         REVIDR_EL1 => Some(identification::revidr()),
@@ -77,9 +50,9 @@ fn read(vcpu: &mut VcpuContext, access: Access) -> Option<u64> {
     }
 }
 
-fn write(vcpu: &mut VcpuContext, access: Access) -> bool {
-    let value = vcpu.regs.get(access.rt);
-    match access.name {
+fn write(vcpu: &mut VcpuContext, access: SystemAccess) -> bool {
+    let value = vcpu.regs.get(access.register());
+    match access.name() {
         (2, op1, crn, crm, op2) => vcpu.debug().write(op1, crn, crm, op2, value),
         ACTLR_EL1 => true,
         ICC_SRE_EL1 => vcpu.vm.has_gicv3(),

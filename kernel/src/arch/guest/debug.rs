@@ -6,12 +6,11 @@ use super::super::registers::*;
 
 /// Most breakpoints and most watchpoints of a core.
 const MAX: usize = 16;
-/// What a guest may set in MDSCR_EL1: SS, TDCC, KDE, MDE.
-const MDSCR: u64 = 1 | 1 << 12 | 1 << 13 | 1 << 15;
-/// OSLSR_EL1.OSLM: the OS lock is there.
-const OS_LOCK_MODEL: u64 = 1 << 3;
-/// OSLSR_EL1.OSLK.
-const OS_LOCKED: u64 = 1 << 1;
+/// What a guest may set in MDSCR_EL1.
+const MDSCR: u64 = MDSCR_EL1::SS.val(1).value
+    | MDSCR_EL1::TDCC::SET.value
+    | MDSCR_EL1::KDE.val(1).value
+    | MDSCR_EL1::MDE::SET.value;
 
 macro_rules! indexed {
     ($read:ident, $write:ident: $($n:literal => $register:ident,)*) => {
@@ -104,8 +103,7 @@ impl Debug {
         let (breakpoints, watchpoints) = counts();
         match (op1, crn, crm, op2) {
             (0, 0, 2, 2) => Some(MDSCR_EL1.get() & MDSCR),
-            (0, 1, 1, 4) if self.locked => Some(OS_LOCK_MODEL | OS_LOCKED),
-            (0, 1, 1, 4) => Some(OS_LOCK_MODEL),
+            (0, 1, 1, 4) => Some(self.lock_status()),
             (0, 0, _, 4) if n < breakpoints => Some(read_bvr(n)),
             (0, 0, _, 5) if n < breakpoints => Some(read_bcr(n)),
             (0, 0, _, 6) if n < watchpoints => Some(read_wvr(n)),
@@ -116,6 +114,11 @@ impl Debug {
         }
     }
 
+    /// OSLSR_EL1: the OS lock is there.
+    fn lock_status(&self) -> u64 {
+        (Oslsr::OSLM1::SET + Oslsr::OSLK.val(self.locked.into())).value
+    }
+
     /// A trapped write, as [`read`](Self::read). False if there is no such register to write.
     pub fn write(&mut self, op1: u8, crn: u8, crm: u8, op2: u8, value: u64) -> bool {
         let n = usize::from(crm);
@@ -123,8 +126,8 @@ impl Debug {
         match (op1, crn, crm, op2) {
             (0, 0, 2, 2) => write_mdscr(value & MDSCR),
             (0, 1, 0, 4) => {
-                self.locked = value & 1 != 0;
-                self.write_lock(value & 1);
+                self.locked = OSLAR_EL1::OSLK.is_set(value);
+                self.write_lock(OSLAR_EL1::OSLK.read(value));
             }
             (0, 0, _, 4) if n < breakpoints => write_bvr(n, value),
             (0, 0, _, 5) if n < breakpoints => write_bcr(n, value),

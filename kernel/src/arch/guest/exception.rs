@@ -5,11 +5,11 @@ use super::{GuestRegs, SPSR_EL1H};
 
 /// The vector of an exception that EL2 raises in the guest (DDI 0487 D1.3.1).
 fn vector_offset(spsr: u64) -> u64 {
-    match spsr & 0x1f {
-        0b0_0100 => 0x000, // EL1t
-        0b0_0101 => 0x200, // EL1h
-        mode if mode & 0x10 == 0 => 0x400,
-        _ => 0x600, // from AArch32
+    match (Pstate::AARCH32.is_set(spsr), Pstate::M.read_as_enum(spsr)) {
+        (true, _) => 0x600,
+        (false, Some(Pstate::M::Value::EL1t)) => 0x000,
+        (false, Some(Pstate::M::Value::EL1h)) => 0x200,
+        (false, _) => 0x400,
     }
 }
 
@@ -17,13 +17,7 @@ fn vector_offset(spsr: u64) -> u64 {
 /// (DDI 0487 D1.3.3).
 pub fn raise(regs: &mut GuestRegs, esr: u64, far: Option<u64>) {
     let sctlr = SCTLR_EL1.get();
-    let from_el1 = matches!(regs.spsr & 0x1f, 4 | 5);
-    let class = if from_el1 && matches!(esr >> 26, 0x20 | 0x24) {
-        1 << 26
-    } else {
-        0
-    };
-    ESR_EL1.set(esr | class);
+    ESR_EL1.set(syndrome_at_el1(esr, regs));
     ELR_EL1.set(regs.pc);
     SPSR_EL1.set(regs.spsr);
     if let Some(far) = far {
@@ -33,26 +27,33 @@ pub fn raise(regs: &mut GuestRegs, esr: u64, far: Option<u64>) {
     regs.spsr = pstate_after_exception(regs.spsr, sctlr);
 }
 
+/// An abort that EL1 itself has caused is of a class of its own.
+fn syndrome_at_el1(esr: u64, regs: &GuestRegs) -> u64 {
+    let from_el1 = !regs.is_aarch32() && !regs.is_at_el0();
+    match ESR_EL1::EC.read_as_enum(esr) {
+        Some(ESR_EL1::EC::Value::InstrAbortLowerEL) if from_el1 => {
+            ESR_EL1::EC::InstrAbortCurrentEL.modify(esr)
+        }
+        Some(ESR_EL1::EC::Value::DataAbortLowerEL) if from_el1 => {
+            ESR_EL1::EC::DataAbortCurrentEL.modify(esr)
+        }
+        _ => esr,
+    }
+}
+
 /// EL1h, everything masked; PAN unless SCTLR_EL1.SPAN, SSBS from SCTLR_EL1.DSSBS, DIT kept, the
 /// condition flags kept.
 fn pstate_after_exception(spsr: u64, sctlr: u64) -> u64 {
-    let kept = if spsr & 0x10 == 0 {
-        spsr & (0xf << 28 | 1 << 24)
-    } else {
-        spsr & 0xf << 28
+    const FLAGS: u64 = Pstate::NZCV.val(0).mask();
+    const DIT: u64 = Pstate::DIT::SET.mask();
+    // DIT is elsewhere in the PSTATE of AArch32.
+    let kept = match Pstate::AARCH32.is_set(spsr) {
+        true => spsr & FLAGS,
+        false => spsr & (FLAGS | DIT),
     };
-    let has_pan = ID_AA64MMFR1_EL1.get() >> 20 & 0xf != 0;
-    let span_off = sctlr & 1 << 23 == 0;
-    let pan = if has_pan && (span_off || spsr & 1 << 22 != 0) {
-        1 << 22
-    } else {
-        0
-    };
-    let has_ssbs = ID_AA64PFR1_EL1.get() >> 4 & 0xf != 0;
-    let ssbs = if has_ssbs && sctlr & 1 << 44 != 0 {
-        1 << 12
-    } else {
-        0
-    };
-    kept | pan | ssbs | SPSR_EL1H
+    let has_pan = ID_AA64MMFR1_EL1.is_set(ID_AA64MMFR1_EL1::PAN);
+    let pan = has_pan && (!Sctlr::SPAN.is_set(sctlr) || Pstate::PAN.is_set(spsr));
+    let ssbs = PFR1.is_set(Pfr1::SSBS) && Sctlr::DSSBS.is_set(sctlr);
+    let set = Pstate::PAN.val(pan.into()) + Pstate::SSBS.val(ssbs.into());
+    kept | set.value | SPSR_EL1H
 }

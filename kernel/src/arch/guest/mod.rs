@@ -11,16 +11,21 @@ pub mod debug;
 mod exception;
 pub mod fp;
 mod state;
+mod syndrome;
 mod translate;
 
 pub use exception::raise;
 pub use state::CpuState;
+pub use syndrome::{Abort, Class, Syndrome, SystemAccess};
 pub use translate::{set_stack_pointer, stack_pointer, translate};
 
 global_asm!(include_str!("../vectors.s"));
 
 /// SPSR for a start at EL1 with SP_EL1 and everything masked (DEN0022F 6.4.3).
-const SPSR_EL1H: u64 = 0x3c5;
+const SPSR_EL1H: u64 = Pstate::DAIF.val(0xf).value | Pstate::M::EL1h.value;
+
+/// Log2 of the bytes that HPFAR_EL2 counts in.
+const PAGE_SHIFT: u32 = 12;
 
 /// What a trap leaves of the guest's registers. `vectors.s` relies on the layout.
 #[repr(C)]
@@ -58,9 +63,27 @@ impl GuestRegs {
         }
     }
 
-    /// Steps over the instruction that trapped with `esr`.
-    pub fn skip(&mut self, esr: u64) {
-        let insn::Resume { pc, spsr } = insn::skip(esr, self.pc, self.spsr);
+    /// Whether the guest is in AArch32 state.
+    pub fn is_aarch32(&self) -> bool {
+        Pstate::AARCH32.is_set(self.spsr)
+    }
+
+    /// Whether it is at EL0, in either state.
+    pub fn is_at_el0(&self) -> bool {
+        Pstate::M::EL0t.matches_all(self.spsr)
+    }
+
+    /// Steps over the instruction that trapped with `syndrome`.
+    pub fn skip(&mut self, syndrome: Syndrome) {
+        self.resume(insn::skip(syndrome.bits(), self.pc, self.spsr));
+    }
+
+    /// Steps over the trapped instruction, which is of AArch64.
+    pub fn skip_a64(&mut self) {
+        self.resume(insn::skip_a64(self.pc, self.spsr));
+    }
+
+    fn resume(&mut self, insn::Resume { pc, spsr }: insn::Resume) {
         (self.pc, self.spsr) = (pc, spsr);
     }
 }
@@ -68,8 +91,8 @@ impl GuestRegs {
 /// Why the guest stopped running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// A synchronous exception, with ESR_EL2.
-    Sync(u64),
+    /// A synchronous exception.
+    Sync(Syndrome),
     /// A physical interrupt is pending.
     Interrupt,
     /// A physical SError.
@@ -86,7 +109,7 @@ pub fn run(regs: &mut GuestRegs) -> Exit {
     // the trap controls, set by `load`, keep the guest to what is its own.
     let vector = unsafe { enter_guest(regs) };
     match vector & 3 {
-        0 => Exit::Sync(ESR_EL2.get()),
+        0 => Exit::Sync(Syndrome::read()),
         1 | 2 => Exit::Interrupt,
         _ => Exit::SError,
     }
@@ -99,7 +122,7 @@ pub fn fault_address() -> u64 {
 
 /// The page that the last stage-2 fault was about: HPFAR_EL2.FIPA.
 pub fn fault_page() -> addr::Ipa {
-    addr::Ipa((HPFAR_EL2.get() & 0xfff_ffff_fff0) << 8)
+    addr::Ipa(HPFAR_EL2.read(HPFAR_EL2::FIPA) << PAGE_SHIFT)
 }
 
 /// HCR_EL2 for a guest that has its core to itself (DDI 0487 D19.2.48).
@@ -120,13 +143,13 @@ fn hcr_value() -> u64 {
         + HCR_EL2::TACR::SET
         + HCR_EL2::RW::EL1IsAarch64;
     // Each of these is RES0 on a CPU without the feature.
-    if has(ID_AA64MMFR1_EL1.get(), 16) {
+    if ID_AA64MMFR1_EL1.is_set(ID_AA64MMFR1_EL1::LO) {
         value += HCR_EL2::TLOR::SET;
     }
-    if has(ID_AA64PFR0_EL1.get(), 28) {
+    if PFR0.is_set(Pfr0::RAS) {
         value += HCR_EL2::TERR::SET;
     }
-    if has(ID_AA64PFR1_EL1.get(), 8) {
+    if ID_AA64PFR1_EL1.is_set(ID_AA64PFR1_EL1::MTE) {
         value += HCR_EL2::TID5::SET;
     }
     // The keys are the guest's.
@@ -137,14 +160,11 @@ fn hcr_value() -> u64 {
     value.value
 }
 
-/// Whether the field of an identification register at `shift` says that there is something.
-fn has(register: u64, shift: u32) -> bool {
-    register >> shift & 0xf != 0
-}
-
 /// FEAT_PAuth by any algorithm: APA, API, GPA, GPI, and APA3, GPA3.
 fn has_pointer_authentication() -> bool {
-    ID_AA64ISAR1_EL1.get() & 0xff00_0ff0 != 0 || ID_AA64ISAR2_EL1.get() & 0xff00 != 0
+    let first = ISAR1.extract();
+    let second = ISAR2.extract();
+    first.is_set(Isar1::GENERIC) || first.is_set(Isar1::ADDRESS) || second.is_set(Isar2::BY_QARMA3)
 }
 
 /// Makes the guest's next instruction take a virtual SError.
@@ -196,17 +216,17 @@ pub fn init_core() {
 fn init_fine_grained_traps() {
     // The registers exist by their features; zero turns every trap off and hides what must be
     // turned on.
-    if has(ID_AA64MMFR0_EL1.get(), 56) {
+    if MMFR0.is_set(Mmfr0::FGT) {
         HFGRTR_EL2.set(0);
         HFGWTR_EL2.set(0);
         HFGITR_EL2.set(0);
         HDFGRTR_EL2.set(0);
         HDFGWTR_EL2.set(0);
     }
-    if has(ID_AA64MMFR1_EL1.get(), 40) {
+    if MMFR1.is_set(Mmfr1::HCX) {
         HCRX_EL2.set(0);
     }
-    if has(ID_AA64PFR0_EL1.get(), 40) {
+    if PFR0.is_set(Pfr0::MPAM) {
         MPAM2_EL2.write(Mpam2::TRAPMPAM.val(3));
     }
 }

@@ -1,8 +1,10 @@
 //! What a core holds of a vCPU beside its general registers, kept while another one runs there.
 
+use tock_registers::LocalRegisterCopy;
+
 use super::super::barrier::isb;
 use super::super::registers::*;
-use super::{Identity, debug::Debug, has};
+use super::{Identity, debug::Debug};
 
 /// SCTLR_EL1 with MMU and caches off: its RES1 bits.
 const SCTLR_EL1_RESET: u64 = 0x30d0_0800;
@@ -10,8 +12,6 @@ const SCTLR_EL1_RESET: u64 = 0x30d0_0800;
 const MMU_ON: u64 = SCTLR_EL1::M::Enable.value;
 /// TCR_EL1.EPD0 and EPD1: no walk is begun.
 const NO_WALKS: u64 = TCR_EL1::EPD0::SET.value | TCR_EL1::EPD1::SET.value;
-/// ENABLE without IMASK in a timer's CTL.
-const TIMER_ON: u64 = 1;
 
 macro_rules! registers {
     ($(#[$doc:meta])* $state:ident: $($field:ident = $name:ident),* $(,)?) => {
@@ -98,7 +98,9 @@ struct Timer {
 impl Timer {
     /// When it fires on its own counter, if it is going to.
     fn fires(self) -> Option<u64> {
-        (self.ctl & 3 == TIMER_ON).then_some(self.cval)
+        let ctl = LocalRegisterCopy::<u64, CNTV_CTL_EL0::Register>::new(self.ctl);
+        ctl.matches_all(CNTV_CTL_EL0::ENABLE::SET + CNTV_CTL_EL0::IMASK::CLEAR)
+            .then_some(self.cval)
     }
 }
 
@@ -220,11 +222,11 @@ impl CpuState {
 }
 
 fn has_ras() -> bool {
-    has(ID_AA64PFR0_EL1.get(), 28)
+    PFR0.is_set(Pfr0::RAS)
 }
 
 fn has_sme() -> bool {
-    has(ID_AA64PFR1_EL1.get(), 24)
+    PFR1.is_set(Pfr1::SME)
 }
 
 /// No translation of EL1's is begun from here until a vCPU's own TCR_EL1 is back, whatever the
