@@ -1,7 +1,7 @@
 //! Both sides of the mediator, as instances, for host tests and the fuzzer: guest RAM that the
 //! guest rewrites while it is read ([`Ram`]), shadow pages ([`Pool`]), an OP-TEE with guests,
-//! threads, buffers and sessions ([`FakeOptee`]), and a [`World`] that drives a
-//! [`mediator::Guest`] between them and checks after every step what must always hold.
+//! threads, buffers and sessions ([`FakeOptee`]), and a [`World`] that drives one or two
+//! [`mediator::Guest`]s between them and checks after every step what must always hold.
 //!
 //! Every host address starts with the tag [`HOST`], in its upper and in its lower 32 bits, so
 //! that one which slips into a word or a register of the guest is seen at once.
@@ -11,25 +11,47 @@ mod linux;
 mod ops;
 mod optee;
 mod ram;
+mod vm;
+mod windows;
 mod world;
 
 pub use linux::{Client, Message, Param, Way};
 pub use ops::{Op, Played, play, play_bytes};
 pub use optee::{Act, FakeOptee, Rpc, Shm, output};
 pub use ram::{Pool, Ram};
-pub use world::{CLIENT, Entered, Recorder, World};
+pub use vm::{Recorder, Vm};
+pub use world::{CLIENT, Entered, World};
+
+/// Bytes of the host from the RAM of one guest to that of the next.
+const RAM_STRIDE: u64 = 0x60_0000;
 
 /// What bits 24 and up of every host address say; bits 24 to 31 say it again.
 pub const HOST: u64 = 0xA5A5;
 
-/// Guest RAM starts here in the host.
+/// RAM of the first guest starts here in the host.
 pub const RAM_PA: u64 = HOST << 24;
 
-/// Shadow pages start here in the host.
+/// Shadow pages of the first guest start here in the host.
 pub const POOL_PA: u64 = HOST << 24 | 0xC0_0000;
+
+/// Where the RAM of this client of OP-TEE, 1 or 2, starts in the host.
+pub fn ram_pa(client: u32) -> u64 {
+    RAM_PA + u64::from(client - CLIENT) * RAM_STRIDE
+}
+
+/// Where its shadow pages start.
+pub fn pool_pa(client: u32) -> u64 {
+    POOL_PA + u64::from(client - CLIENT) * 0x20_0000
+}
 
 /// Where the guest thinks its RAM starts.
 pub const RAM_IPA: u64 = 0x4000_0000;
+
+/// The client of OP-TEE whose RAM holds this host address.
+fn owner(pa: u64) -> Option<u32> {
+    let at = pa.checked_sub(RAM_PA).filter(|_| pa < POOL_PA)?;
+    Some(CLIENT + (at / RAM_STRIDE) as u32)
+}
 
 /// Whether a word holds a host address, or half of one that tells.
 pub fn is_host(word: u64) -> bool {

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use addr::{Ipa, PAGE_SIZE, Pa};
 use mediator::{Frames, Memory, NotRam};
 
-use crate::{POOL_PA, RAM_IPA, RAM_PA, is_host};
+use crate::{RAM_IPA, is_host, pool_pa, ram_pa};
 
 /// Words in a page.
 const WORDS: usize = 512;
@@ -23,12 +23,21 @@ pub struct Ram {
     reads: Vec<Cell<u32>>,
     /// The mediator wrote a host address here.
     leak: Cell<Option<(u64, u64)>>,
+    /// Where page 0 lies in the host.
+    base: u64,
+    /// Words read and written and pages translated since [`Ram::begin_step`].
+    work: Cell<u32>,
+    /// What was written since then: address and bytes.
+    writes: RefCell<Vec<(u64, u64)>>,
 }
 
 impl Ram {
-    /// `pages` pages of zeroes; an even number.
-    pub fn new(pages: usize) -> Self {
+    /// `pages` pages of zeroes, an even number, for this client of OP-TEE.
+    pub fn new(pages: usize, client: u32) -> Self {
         Self {
+            base: ram_pa(client),
+            work: Cell::new(0),
+            writes: RefCell::default(),
             words: vec![Cell::new(0); pages * WORDS],
             races: RefCell::default(),
             gone: RefCell::default(),
@@ -82,6 +91,12 @@ impl Ram {
         self.gone.borrow_mut().clear();
     }
 
+    /// The guest leaves its memory alone, and all of it is there.
+    pub fn settle(&self) {
+        self.races.borrow_mut().clear();
+        self.restore();
+    }
+
     fn is_gone(&self, at: u64, len: usize) -> bool {
         let end = at + (len as u64 * 8).saturating_sub(1);
         let gone = self.gone.borrow();
@@ -104,6 +119,23 @@ impl Ram {
         self.reads.iter().map(Cell::get).sum()
     }
 
+    /// Forgets what the steps before have read and written.
+    pub fn begin_step(&self) {
+        self.work.set(0);
+        self.writes.borrow_mut().clear();
+    }
+
+    /// Words read and written and pages translated in this step.
+    pub fn work(&self) -> u32 {
+        self.work.get()
+    }
+
+    /// The first write of this step that is not `allowed`: its address and its bytes.
+    pub fn stray_write(&self, allowed: impl Fn(u64, u64) -> bool) -> Option<(u64, u64)> {
+        let writes = self.writes.borrow();
+        writes.iter().copied().find(|&(at, len)| !allowed(at, len))
+    }
+
     /// The mediator wrote this host address to this address of the guest.
     pub fn leak(&self) -> Option<(u64, u64)> {
         self.leak.get()
@@ -111,7 +143,7 @@ impl Ram {
 
     /// The guest's page that lies at `pa`.
     pub fn owner(&self, pa: u64) -> Option<u64> {
-        let n = (pa.checked_sub(RAM_PA)? / PAGE_SIZE) ^ 1;
+        let n = (pa.checked_sub(self.base)? / PAGE_SIZE) ^ 1;
         (n < self.pages()).then(|| self.page(n))
     }
 }
@@ -119,6 +151,7 @@ impl Ram {
 impl Memory for Ram {
     fn read(&self, from: Ipa, words: &mut [u64]) -> Result<(), NotRam> {
         assert_eq!(from.0 % 8, 0, "a read of {from}");
+        add(&self.work, words.len());
         let cells = self.cells(from.0, words.len()).ok_or(NotRam)?;
         if self.is_gone(from.0, words.len()) {
             return Err(NotRam);
@@ -137,6 +170,9 @@ impl Memory for Ram {
 
     fn write(&self, to: Ipa, words: &[u64]) -> Result<(), NotRam> {
         assert_eq!(to.0 % 8, 0, "a write to {to}");
+        add(&self.work, words.len());
+        let written = (to.0, words.len() as u64 * 8);
+        self.writes.borrow_mut().push(written);
         let cells = self.cells(to.0, words.len()).ok_or(NotRam)?;
         if self.is_gone(to.0, words.len()) {
             return Err(NotRam);
@@ -151,50 +187,77 @@ impl Memory for Ram {
     }
 
     fn translate(&self, page: Ipa) -> Option<Pa> {
+        add(&self.work, 1);
         let n = page.0.checked_sub(RAM_IPA)? / PAGE_SIZE;
         let here = n < self.pages() && !self.is_gone(page.0, 1);
-        here.then(|| Pa(RAM_PA + (n ^ 1) * PAGE_SIZE))
+        here.then(|| Pa(self.base + (n ^ 1) * PAGE_SIZE))
     }
 }
 
+fn add(work: &Cell<u32>, words: usize) {
+    work.set(work.get() + words as u32);
+}
+
 /// Shadow pages of one guest.
-pub struct Pool(Vec<[u64; WORDS]>);
+pub struct Pool {
+    frames: Vec<[u64; WORDS]>,
+    /// Where frame 0 lies in the host.
+    base: u64,
+    /// Words that the mediator has read and written since [`Pool::begin_step`].
+    work: Cell<u32>,
+}
 
 impl Pool {
-    /// `frames` pages of a pattern that is neither zero nor an address.
-    pub fn new(frames: usize) -> Self {
-        Self(vec![[0x5757_5757_5757_5757; WORDS]; frames])
+    /// `frames` pages of a pattern that is neither zero nor an address, for this client of OP-TEE.
+    pub fn new(frames: usize, client: u32) -> Self {
+        Self {
+            frames: vec![[0x5757_5757_5757_5757; WORDS]; frames],
+            base: pool_pa(client),
+            work: Cell::new(0),
+        }
     }
 
     fn frame(&self, pa: u64) -> Option<usize> {
-        let n = (pa.checked_sub(POOL_PA)? / PAGE_SIZE) as usize;
-        (n < self.0.len()).then_some(n)
+        let n = (pa.checked_sub(self.base)? / PAGE_SIZE) as usize;
+        (n < self.frames.len()).then_some(n)
     }
 
     /// What OP-TEE reads at `pa`; `None` outside the shadow pages.
     pub fn peek(&self, pa: u64) -> Option<u64> {
-        Some(self.0[self.frame(pa)?][(pa % PAGE_SIZE / 8) as usize])
+        Some(self.frames[self.frame(pa)?][(pa % PAGE_SIZE / 8) as usize])
     }
 
     /// OP-TEE writes at `pa`.
     pub fn poke(&mut self, pa: u64, word: u64) {
         if let Some(frame) = self.frame(pa) {
-            self.0[frame][(pa % PAGE_SIZE / 8) as usize] = word;
+            self.frames[frame][(pa % PAGE_SIZE / 8) as usize] = word;
         }
+    }
+
+    /// Forgets what the steps before have read and written.
+    pub fn begin_step(&self) {
+        self.work.set(0);
+    }
+
+    /// Words that the mediator has read and written in this step.
+    pub fn work(&self) -> u32 {
+        self.work.get()
     }
 }
 
 impl Frames for Pool {
     fn pa(&self, frame: usize) -> Pa {
-        assert!(frame < self.0.len(), "frame {frame} is not in the pool");
-        Pa(POOL_PA + frame as u64 * PAGE_SIZE)
+        assert!(frame < self.frames.len(), "no frame {frame} in the pool");
+        Pa(self.base + frame as u64 * PAGE_SIZE)
     }
 
     fn read(&self, frame: usize, word: usize, words: &mut [u64]) {
-        words.copy_from_slice(&self.0[frame][word..word + words.len()]);
+        add(&self.work, words.len());
+        words.copy_from_slice(&self.frames[frame][word..word + words.len()]);
     }
 
     fn write(&mut self, frame: usize, word: usize, words: &[u64]) {
-        self.0[frame][word..word + words.len()].copy_from_slice(words);
+        add(&self.work, words.len());
+        self.frames[frame][word..word + words.len()].copy_from_slice(words);
     }
 }

@@ -1,29 +1,18 @@
-//! A guest, its mediator and OP-TEE, driven a step at a time.
+//! Guests, their mediators and one OP-TEE, driven a step at a time.
 
-use std::collections::BTreeMap;
-use std::num::NonZeroU16;
+use std::ops::{Deref, DerefMut};
 
 use addr::VcpuId;
-use mediator::abi::{func, ret};
-use mediator::{
-    Config, Counters, CreateError, Event, Guest, Optee, Regs, Results, Step, TaPolicy, Token,
-    Trace, Usage, Uuid,
-};
+use mediator::abi::{func, ret, rpc, tee};
+use mediator::{Config, CreateError, Optee, Regs, Results, Step, Usage};
 
-use crate::is_host;
 use crate::linux::{Client, Message, Way};
 use crate::optee::FakeOptee;
-use crate::ram::{Pool, Ram};
+use crate::vm::{Vm, Wait};
 
-/// Keeps the trace.
-#[derive(Default)]
-pub struct Recorder(pub Vec<Event>);
-
-impl Trace for Recorder {
-    fn event(&mut self, event: Event) {
-        self.0.push(event);
-    }
-}
+/// Most answers that a call needs of its guest: to chunks of lists, interrupts while OP-TEE sets a
+/// partition up, requests, and the page of an RPC argument. A test may plan more.
+const MOST_ANSWERS: usize = 60;
 
 /// Where a vCPU is after a step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,32 +23,34 @@ pub enum Entered {
     Secure,
 }
 
-struct Visit {
-    regs: Regs,
-    token: Token,
-    results: Option<Results>,
-}
-
-/// One guest of an OP-TEE.
+/// The guests of an OP-TEE. One of them is at hand: what is done, it does, and what is looked at
+/// is its own.
 pub struct World {
-    /// The guest's id towards OP-TEE.
-    pub client: u32,
-    /// The mediator.
-    pub guest: Guest<Recorder>,
-    /// The guest's memory.
-    pub ram: Ram,
-    /// Its shadow pages.
-    pub pool: Pool,
+    vm: Vm,
+    /// The other one.
+    beside: Option<Vm>,
     /// The other side.
     pub optee: FakeOptee,
-    config: Config,
-    inside: BTreeMap<u8, Visit>,
     /// Trace events and OP-TEE's logs are kept. Off for long runs.
     pub keep_logs: bool,
 }
 
 /// The id of the first guest.
 pub const CLIENT: u32 = 1;
+
+impl Deref for World {
+    type Target = Vm;
+
+    fn deref(&self) -> &Vm {
+        &self.vm
+    }
+}
+
+impl DerefMut for World {
+    fn deref_mut(&mut self) -> &mut Vm {
+        &mut self.vm
+    }
+}
 
 impl World {
     /// A guest with this much RAM, known to OP-TEE, with session 1 open.
@@ -73,15 +64,16 @@ impl World {
     /// Opens a session with an application that the policy permits; leaves no mark in RAM or in
     /// OP-TEE's logs.
     pub fn open_session(&mut self) {
-        let uuid = match &self.config.policy {
-            TaPolicy::Only(list) => list[0],
-            _ => Uuid([0x99; 16]),
-        };
         let mut client = Client::new(self, 0, Way::Classic);
         client.arg = self.ram.page(1);
-        let (w0, words) = client.call(self, &Message::open(uuid.0, &[]));
+        let open = Message::open(self.vm.application().0, &[]);
+        let (w0, words) = client.call(self, &open);
         assert_eq!((w0, words[2] >> 32), (ret::OK, 0), "OPEN_SESSION");
         self.ram.put(client.arg, &[0; 512]);
+        self.forget();
+    }
+
+    fn forget(&mut self) {
         self.optee.seen.clear();
         self.optee.served.clear();
         self.optee.calls.clear();
@@ -89,43 +81,55 @@ impl World {
 
     /// A guest that OP-TEE does not know yet.
     pub fn unborn(config: Config, mut optee: FakeOptee, pages: usize, client: u32) -> Self {
-        let mut pool = Pool::new(config.limits.frames());
-        let found: Optee = mediator::probe(|regs| optee.smc(regs, &mut pool)).expect("probe");
-        let id = NonZeroU16::new(client as u16).expect("not 0");
+        let vm = Self::make(config, &mut optee, pages, client);
         Self {
-            client,
-            guest: Guest::new(&found, id, config.clone(), Recorder::default()),
-            ram: Ram::new(pages),
-            pool,
+            vm,
+            beside: None,
             optee,
-            config,
-            inside: BTreeMap::new(),
             keep_logs: true,
+        }
+    }
+
+    fn make(config: Config, optee: &mut FakeOptee, pages: usize, client: u32) -> Vm {
+        let mut pool = crate::Pool::new(0, client);
+        let found: Optee = mediator::probe(|regs| optee.smc(regs, &mut pool)).expect("probe");
+        optee.allowed.insert(client, config.clone());
+        Vm::new(&found, config, pages, client)
+    }
+
+    /// Adds a second guest, with a session open, and leaves it at hand.
+    pub fn join(&mut self, config: Config, pages: usize) {
+        let second = Self::make(config, &mut self.optee, pages, CLIENT + 1);
+        assert!(self.beside.replace(second).is_none(), "a third guest");
+        self.switch();
+        self.create().expect("OP-TEE has room");
+        self.open_session();
+    }
+
+    /// Puts the other guest at hand, if there is one.
+    pub fn switch(&mut self) {
+        if let Some(other) = &mut self.beside {
+            std::mem::swap(&mut self.vm, other);
         }
     }
 
     /// VM_CREATED.
     pub fn create(&mut self) -> Result<(), CreateError> {
-        let Self {
-            guest, optee, pool, ..
-        } = self;
+        let Self { vm, optee, .. } = self;
+        let Vm { guest, pool, .. } = vm;
         guest.create(|regs| optee.smc(regs, pool))
     }
 
     /// VM_DESTROYED; afterwards nothing may be left.
     pub fn destroy(&mut self) -> Result<(), mediator::StillInside> {
-        let Self {
-            guest, optee, pool, ..
-        } = self;
+        let Self { vm, optee, .. } = self;
+        let Vm { guest, pool, .. } = vm;
         let result = guest.destroy(|regs| optee.smc(regs, pool));
-        assert_eq!(result.is_err(), !self.inside.is_empty());
+        assert_eq!(result.is_err(), !vm.inside.is_empty());
         if result.is_ok() {
-            assert_eq!(
-                self.guest.usage(),
-                Usage::default(),
-                "left after VM_DESTROYED"
-            );
-            assert!(!self.optee.knows(self.client));
+            assert_eq!(vm.usage(), Usage::default(), "left after VM_DESTROYED");
+            assert!(!optee.knows(vm.client));
+            vm.waits.clear();
         }
         self.check();
         result
@@ -133,164 +137,145 @@ impl World {
 
     /// The guest's vCPU makes a call.
     pub fn enter(&mut self, vcpu: u8, regs: Regs) -> Entered {
-        assert!(!self.is_inside(vcpu), "vCPU {vcpu} is in the secure world");
-        let step = self
-            .guest
-            .on_guest(VcpuId(vcpu), &regs, &self.ram, &mut self.pool);
-        self.take(vcpu, step)
-    }
-
-    /// The vCPU is in the secure world or on its way there or back.
-    pub fn is_inside(&self, vcpu: u8) -> bool {
-        self.inside.contains_key(&vcpu)
+        let entered = self.vm.enter(vcpu, regs, &self.optee);
+        self.stepped(entered)
     }
 
     /// OP-TEE runs on the vCPU until it returns to EL2.
     pub fn smc(&mut self, vcpu: u8) {
-        let visit = self.inside.get_mut(&vcpu).expect("inside");
+        let Self { vm, optee, .. } = self;
+        let visit = vm.inside.get_mut(&vcpu).expect("inside");
         if visit.results.is_none() {
-            visit.results = Some(self.optee.smc(visit.regs, &mut self.pool));
+            visit.results = Some(optee.smc(visit.regs, &mut vm.pool));
         }
     }
 
     /// EL2 handles what OP-TEE returned on the vCPU.
     pub fn back(&mut self, vcpu: u8) -> Entered {
         self.smc(vcpu);
-        let visit = self.inside.remove(&vcpu).expect("inside");
-        let results = visit.results.expect("smc was called");
-        let step = self
-            .guest
-            .on_secure(visit.token, results, &self.ram, &mut self.pool);
-        self.take(vcpu, step)
+        let entered = self.vm.back(vcpu);
+        self.stepped(entered)
+    }
+
+    fn stepped(&mut self, entered: Entered) -> Entered {
+        self.check();
+        if !self.keep_logs {
+            self.forget();
+            self.vm.guest.trace.0.clear();
+        }
+        entered
     }
 
     /// A call to its next answer for the guest.
     pub fn call(&mut self, vcpu: u8, regs: Regs) -> Results {
-        let mut entered = self.enter(vcpu, regs);
-        for _ in 0..10_000 {
-            match entered {
-                Entered::Reply(results) => return results,
-                Entered::Secure => entered = self.back(vcpu),
-            }
+        match self.enter(vcpu, regs) {
+            Entered::Reply(results) => results,
+            Entered::Secure => self.leave(vcpu).expect("it is inside"),
         }
-        panic!("the call never comes back");
+    }
+
+    /// The vCPU comes out of the secure world, if it is there.
+    pub fn leave(&mut self, vcpu: u8) -> Option<Results> {
+        if !self.is_inside(vcpu) {
+            return None;
+        }
+        match self.back(vcpu) {
+            Entered::Reply(results) => Some(results),
+            Entered::Secure => unreachable!("checked by the step"),
+        }
     }
 
     /// The guest resumes a call.
     pub fn resume(&mut self, vcpu: u8, answer: Results) -> Results {
-        let [_, w1, w2, w3] = answer;
-        self.call(
-            vcpu,
-            [func::CALL_RETURN_FROM_RPC.into(), w1, w2, w3, 0, 0, 0, 0],
-        )
+        self.call(vcpu, resuming(answer))
+    }
+
+    /// All vCPUs come out and the guest serves all calls until they have ended: each must, after a
+    /// bounded number of answers.
+    pub fn finish_calls(&mut self) {
+        let inside: Vec<u8> = self.inside.keys().copied().collect();
+        for vcpu in inside {
+            self.leave(vcpu);
+        }
+        for _ in 0..MOST_ANSWERS {
+            let waits: Vec<Wait> = self.waits.values().copied().collect();
+            for wait in &waits {
+                self.answer(wait);
+            }
+        }
+        let left = self.waits.len();
+        assert_eq!(left, 0, "calls that do not end, however they are served");
+        assert_eq!(
+            self.usage().calls,
+            0,
+            "calls that the guest knows nothing of"
+        );
+    }
+
+    /// The guest answers as a driver without much to give would.
+    fn answer(&mut self, wait: &Wait) {
+        let mut regs = resuming(wait.answer);
+        match wait.answer[0] as u32 {
+            ret::RPC_ALLOC => {
+                // A cookie of no buffer: there is one such page for each call.
+                let (page, cookie) = (self.ram.page(1), regs[3] | 1 << 40);
+                (regs[1], regs[2]) = (page >> 32, page & 0xFFFF_FFFF);
+                (regs[4], regs[5]) = (cookie >> 32, cookie & 0xFFFF_FFFF);
+            }
+            ret::RPC_CMD => {
+                let at = wait.windows.rpc_arg();
+                let command = self.ram.get(at[0]) as u32;
+                let result = match command {
+                    rpc::SHM_ALLOC => tee::OUT_OF_MEMORY,
+                    _ => tee::SUCCESS,
+                };
+                self.ram.put(at[2], &[u64::from(result) << 32]);
+            }
+            _ => {}
+        }
+        self.call(0, regs);
     }
 
     /// Ends what the stopped guest has left in OP-TEE as the kernel does, in at most `steps` calls.
     /// Returns how much is left.
     pub fn wind_down(&mut self, steps: usize) -> u32 {
+        self.vm.waits.clear();
         for turn in 0..steps {
             let Some((regs, stopped)) = self.guest.next_ending(turn) else {
                 break;
             };
-            let (vcpu, pool) = (VcpuId(0), &mut self.pool);
-            let mut step = self.guest.on_guest(vcpu, &regs, &stopped, pool);
+            let Self { vm, optee, .. } = self;
+            vm.begin_step();
+            let mut step = vm.guest.on_guest(VcpuId(0), &regs, &stopped, &mut vm.pool);
             while let Step::Secure(regs, token) = step {
-                let results = self.optee.smc(regs, &mut self.pool);
-                step = self
-                    .guest
-                    .on_secure(token, results, &stopped, &mut self.pool);
+                let results = optee.smc(regs, &mut vm.pool);
+                step = vm.guest.on_secure(token, results, &stopped, &mut vm.pool);
             }
             self.check();
         }
         self.guest.left()
     }
 
-    /// What the guest holds.
-    pub fn usage(&self) -> Usage {
-        self.guest.usage()
-    }
-
-    /// What the guest did.
-    pub fn counters(&self) -> Counters {
-        self.guest.counters()
-    }
-
-    fn take(&mut self, vcpu: u8, step: Step) -> Entered {
-        let entered = match step {
-            Step::Reply(results) => {
-                check_reply(results);
-                Entered::Reply(results)
-            }
-            Step::Secure(regs, token) => {
-                let visit = Visit {
-                    regs,
-                    token,
-                    results: None,
-                };
-                self.inside.insert(vcpu, visit);
-                Entered::Secure
-            }
-        };
-        self.check();
-        if !self.keep_logs {
-            self.optee.seen.clear();
-            self.optee.served.clear();
-            self.optee.calls.clear();
-        }
-        entered
-    }
-
     /// What holds after every step.
     pub fn check(&self) {
-        if let Some((at, word)) = self.ram.leak() {
-            panic!("the host address {word:#x} was written to the guest's {at:#x}");
+        self.vm.check(&self.optee);
+        if let Some(other) = &self.beside {
+            other.check(&self.optee);
         }
-        let usage = self.usage();
-        let limits = self.config.limits;
-        assert_eq!(usage.inside as usize, self.inside.len(), "visits");
-        assert!(usage.calls <= limits.calls.into() && usage.buffers <= limits.buffers.into());
-        assert!(usage.pages <= limits.pages && usage.list_frames <= limits.list_frames.into());
-        let known = self.optee.shm_count(self.client);
-        if usage.calls == 0 {
-            assert_eq!(usage.buffers, known, "records and OP-TEE's buffers");
-            assert_eq!(usage.list_frames, 0, "list frames of no call");
-        }
-        // A call has at most six lists, an RPC page and an SHM_ALLOC answer of its own.
-        assert!(
-            usage.buffers <= known + usage.calls * 8,
-            "records without an object"
-        );
-        assert!(
-            known <= usage.buffers + usage.inside,
-            "objects without a record"
-        );
-        assert_eq!(
-            self.optee.bad_resumes, 0,
-            "a thread was resumed that does not wait"
-        );
+        let FakeOptee {
+            bad_resumes,
+            bad_cookies,
+            bad_sessions,
+            ..
+        } = self.optee;
+        assert_eq!(bad_resumes, 0, "resumes of threads that do not wait");
+        assert_eq!(bad_cookies, 0, "buffers that may not be named");
+        assert_eq!(bad_sessions, 0, "sessions that are not open");
     }
 }
 
-/// Registers for the guest: 32 bits each, known codes, no host address.
-fn check_reply(results: Results) {
-    assert!(
-        results.iter().all(|&x| x >> 32 == 0),
-        "not zero-extended: {results:x?}"
-    );
-    // The UIDs of the API and of the OS share this half; it is no address.
-    let uid = results[3] == 0xa5d5_c51b;
-    assert!(
-        uid || !results[1..].iter().any(|&x| is_host(x)),
-        "a leak in {results:x?}"
-    );
-    let w0 = results[0] as u32;
-    let rpc = [
-        ret::RPC_ALLOC,
-        ret::RPC_FREE,
-        ret::RPC_FOREIGN_INTR,
-        ret::RPC_CMD,
-    ];
-    if w0 >= ret::RPC_ALLOC && w0 != ret::UNKNOWN {
-        assert!(rpc.contains(&w0), "{w0:#x} for the guest");
-    }
+/// Registers of a resume.
+fn resuming(answer: Results) -> Regs {
+    let [_, w1, w2, w3] = answer;
+    [func::CALL_RETURN_FROM_RPC.into(), w1, w2, w3, 0, 0, 0, 0]
 }

@@ -1,0 +1,260 @@
+//! One guest with its mediator, its memory, and what must hold of them.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU16;
+
+use addr::VcpuId;
+use mediator::abi::{cmd, func, ret};
+use mediator::{
+    Config, Counters, Event, Guest, Optee, Regs, Results, Step, TaPolicy, Token, Trace, Usage, Uuid,
+};
+
+use crate::is_host;
+use crate::optee::FakeOptee;
+use crate::ram::{Pool, Ram};
+use crate::windows::Windows;
+use crate::world::Entered;
+
+/// Most words that a step of the mediator reads and writes and pages that it translates: of two
+/// pages of lists, because a part ends only with a list's page, each entry three times; and
+/// messages.
+const MOST_WORK: u32 = 3 * 2 * 511 + 150;
+
+/// Keeps the trace.
+#[derive(Default)]
+pub struct Recorder(pub Vec<Event>);
+
+impl Trace for Recorder {
+    fn event(&mut self, event: Event) {
+        self.0.push(event);
+    }
+}
+
+/// A call on its way into the secure world, there, or on its way back.
+pub(crate) struct Visit {
+    pub regs: Regs,
+    token: Token,
+    pub results: Option<Results>,
+    windows: Windows,
+}
+
+/// A call that waits at the guest.
+#[derive(Clone, Copy)]
+pub(crate) struct Wait {
+    pub answer: Results,
+    pub windows: Windows,
+}
+
+/// One guest of an OP-TEE.
+pub struct Vm {
+    /// The guest's id towards OP-TEE.
+    pub client: u32,
+    /// The mediator.
+    pub guest: Guest<Recorder>,
+    /// The guest's memory.
+    pub ram: Ram,
+    /// Its shadow pages.
+    pub pool: Pool,
+    pub(crate) config: Config,
+    pub(crate) inside: BTreeMap<u8, Visit>,
+    /// Calls that wait at the guest, by the thread id that it knows.
+    pub(crate) waits: BTreeMap<u32, Wait>,
+}
+
+impl Vm {
+    pub(crate) fn new(found: &Optee, config: Config, pages: usize, client: u32) -> Self {
+        let id = NonZeroU16::new(client as u16).expect("not 0");
+        Self {
+            client,
+            guest: Guest::new(found, id, config.clone(), Recorder::default()),
+            ram: Ram::new(pages, client),
+            pool: Pool::new(config.limits.frames(), client),
+            config,
+            inside: BTreeMap::new(),
+            waits: BTreeMap::new(),
+        }
+    }
+
+    /// The vCPU is in the secure world or on its way there or back.
+    pub fn is_inside(&self, vcpu: u8) -> bool {
+        self.inside.contains_key(&vcpu)
+    }
+
+    /// What the guest holds.
+    pub fn usage(&self) -> Usage {
+        self.guest.usage()
+    }
+
+    /// What the guest did.
+    pub fn counters(&self) -> Counters {
+        self.guest.counters()
+    }
+
+    /// Sessions that the mediator knows.
+    pub fn sessions(&self) -> u32 {
+        let Usage { calls, buffers, .. } = self.usage();
+        let notified = u32::from(self.guest.wants_notifications());
+        self.guest.left() - calls - buffers - notified
+    }
+
+    /// An application that the guest may open.
+    pub(crate) fn application(&self) -> Uuid {
+        match &self.config.policy {
+            TaPolicy::Only(list) => list[0],
+            _ => Uuid([0x99; 16]),
+        }
+    }
+
+    pub(crate) fn begin_step(&self) {
+        self.ram.begin_step();
+        self.pool.begin_step();
+    }
+
+    /// The guest's vCPU makes a call.
+    pub(crate) fn enter(&mut self, vcpu: u8, regs: Regs, optee: &FakeOptee) -> Entered {
+        assert!(!self.is_inside(vcpu), "vCPU {vcpu} is in the secure world");
+        let resumed = match regs[0] as u32 {
+            func::CALL_RETURN_FROM_RPC => self.waits.remove(&(regs[3] as u32)),
+            _ => None,
+        };
+        let mut windows = match resumed {
+            Some(wait) => wait.windows,
+            None => Windows::of(&regs, &self.ram, optee, self.client),
+        };
+        if let Some(wait) = resumed {
+            windows.answer(&wait.answer, &regs);
+        }
+        let known = self.sessions();
+        self.begin_step();
+        let step = self
+            .guest
+            .on_guest(VcpuId(vcpu), &regs, &self.ram, &mut self.pool);
+        if let Step::Secure(regs, _) = &step {
+            self.check_entry(regs, known);
+        }
+        self.take(vcpu, step, windows)
+    }
+
+    /// EL2 handles what OP-TEE returned on the vCPU. The guest has the core then, so that
+    /// interrupts are served.
+    pub(crate) fn back(&mut self, vcpu: u8) -> Entered {
+        let visit = self.inside.remove(&vcpu).expect("inside");
+        let results = visit.results.expect("OP-TEE has run");
+        self.begin_step();
+        let step = self
+            .guest
+            .on_secure(visit.token, results, &self.ram, &mut self.pool);
+        let entered = self.take(vcpu, step, visit.windows);
+        assert_ne!(entered, Entered::Secure, "interrupts are not served");
+        entered
+    }
+
+    fn take(&mut self, vcpu: u8, step: Step, mut windows: Windows) -> Entered {
+        let stray = self.ram.stray_write(|at, len| windows.hold(at, len));
+        if let Some((at, len)) = stray {
+            panic!("{len} bytes at {at:#x} were written, which belong to no call");
+        }
+        let work = self.ram.work() + self.pool.work();
+        assert!(work <= MOST_WORK, "a step of {work} accesses");
+        match step {
+            Step::Reply(answer) => {
+                check_reply(answer);
+                if answer[0] == ret::RPC_FREE.into() {
+                    windows.free_page();
+                }
+                if is_request(answer) {
+                    let wait = Wait { answer, windows };
+                    self.waits.insert(answer[3] as u32, wait);
+                }
+                Entered::Reply(answer)
+            }
+            Step::Secure(regs, token) => {
+                let visit = Visit {
+                    regs,
+                    token,
+                    results: None,
+                    windows,
+                };
+                self.inside.insert(vcpu, visit);
+                Entered::Secure
+            }
+        }
+    }
+
+    /// A call on its way to OP-TEE is in the guest's name, and opens no session beyond the quota.
+    fn check_entry(&self, regs: &Regs, known: u32) {
+        assert_eq!(regs[7], self.client.into(), "another guest's call");
+        if regs[0] == func::CALL_WITH_RPC_ARG.into() {
+            let message = regs[1] << 32 | regs[2];
+            let command = self.pool.peek(message).expect("a message of its own") as u32;
+            let most = self.config.limits.sessions.into();
+            assert!(
+                command != cmd::OPEN_SESSION || known < most,
+                "{known} sessions"
+            );
+        }
+    }
+
+    /// What holds after every step.
+    pub(crate) fn check(&self, optee: &FakeOptee) {
+        if let Some((at, word)) = self.ram.leak() {
+            panic!("the host address {word:#x} was written to the guest's {at:#x}");
+        }
+        let usage = self.usage();
+        let limits = self.config.limits;
+        assert_eq!(usage.inside as usize, self.inside.len(), "visits");
+        assert!(usage.calls <= limits.calls.into() && usage.buffers <= limits.buffers.into());
+        assert!(usage.pages <= limits.pages && usage.list_frames <= limits.list_frames.into());
+        let known = optee.shm_count(self.client);
+        if usage.calls == 0 {
+            assert_eq!(usage.buffers, known, "records and OP-TEE's buffers");
+            assert_eq!(usage.list_frames, 0, "list frames of no call");
+            let sessions = optee.sessions(self.client);
+            assert_eq!(self.sessions() as usize, sessions, "sessions");
+        }
+        if usage.inside == 0 {
+            let notified = optee.is_notified(self.client);
+            assert_eq!(self.guest.wants_notifications(), notified, "notifications");
+        }
+        // A call has at most six lists, an RPC page and an SHM_ALLOC answer of its own.
+        assert!(
+            usage.buffers <= known + usage.calls * 8,
+            "records without an object"
+        );
+        assert!(
+            known <= usage.buffers + usage.inside,
+            "objects without a record"
+        );
+    }
+}
+
+/// Whether an answer asks the guest for something and wants to be resumed.
+pub(crate) fn is_request(answer: Results) -> bool {
+    let w0 = answer[0] as u32;
+    w0 >= ret::RPC_ALLOC && w0 != ret::UNKNOWN
+}
+
+/// Registers for the guest: 32 bits each, known codes, no host address.
+fn check_reply(results: Results) {
+    assert!(
+        results.iter().all(|&x| x >> 32 == 0),
+        "not zero-extended: {results:x?}"
+    );
+    // The UIDs of the API and of the OS share this half; it is no address.
+    let uid = results[3] == 0xa5d5_c51b;
+    assert!(
+        uid || !results[1..].iter().any(|&x| is_host(x)),
+        "a leak in {results:x?}"
+    );
+    let requests = [
+        ret::RPC_ALLOC,
+        ret::RPC_FREE,
+        ret::RPC_FOREIGN_INTR,
+        ret::RPC_CMD,
+    ];
+    let w0 = results[0] as u32;
+    assert!(
+        !is_request(results) || requests.contains(&w0),
+        "{w0:#x} for the guest"
+    );
+}
