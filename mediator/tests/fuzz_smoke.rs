@@ -2,6 +2,7 @@
 //!
 //! `FUZZ_RUNS` says how many random inputs (default 500), `FUZZ_SEED` where they start.
 
+use std::panic::{catch_unwind, resume_unwind};
 use std::{env, fs, path::Path};
 
 use mediator_model::play_bytes;
@@ -24,7 +25,7 @@ fn the_corpus_is_replayed() {
 #[test]
 fn random_inputs_are_played() {
     let mut seed = number("FUZZ_SEED", 0x7EE5);
-    for _ in 0..number("FUZZ_RUNS", 500) {
+    for run in 0..number("FUZZ_RUNS", 500) {
         let mut random = || {
             seed = seed
                 .wrapping_mul(0x5851_F42D_4C95_7F2D)
@@ -33,6 +34,9 @@ fn random_inputs_are_played() {
         };
         let ops = usize::from(random());
         let bytes: Vec<u8> = (0..1 + 16 * ops).map(|_| random()).collect();
-        play_bytes(&bytes);
+        if let Err(panic) = catch_unwind(|| play_bytes(&bytes)) {
+            println!("input {run} fails");
+            resume_unwind(panic);
+        }
     }
 }

@@ -15,7 +15,7 @@ proptest! {
 
     #[test]
     fn any_play_keeps_the_invariants(
-        style in 0..8_u8,
+        style in any::<u8>(),
         ops in prop::collection::vec(any::<[u8; 16]>().prop_map(Op::decode), 0..120),
     ) {
         play(style, &ops);
@@ -32,7 +32,7 @@ fn random_play_is_not_idle() {
             .wrapping_add(0x1405_7B7E_F767_814F);
         (seed >> 33) as u8
     };
-    let mut sum = [0_u64; 9];
+    let mut sum = [0_u64; 12];
     for _ in 0..3000 {
         let bytes: Vec<u8> = (0..16 * 60).map(|_| random()).collect();
         let played = play_bytes(&bytes);
@@ -47,6 +47,9 @@ fn random_play_is_not_idle() {
             c.refusals,
             c.turned_away,
             played.most_buffers.into(),
+            played.kept,
+            played.lost,
+            played.denials,
         ];
         sum.iter_mut()
             .zip(parts)

@@ -10,14 +10,16 @@
 mod linux;
 mod ops;
 mod optee;
+mod play;
 mod ram;
 mod vm;
 mod windows;
 mod world;
 
 pub use linux::{Client, Message, Param, Way};
-pub use ops::{Op, Played, play, play_bytes};
+pub use ops::Op;
 pub use optee::{Act, FakeOptee, Rpc, Shm, output};
+pub use play::{Played, play, play_bytes};
 pub use ram::{Pool, Ram};
 pub use vm::{Recorder, Vm};
 pub use world::{CLIENT, Entered, World};

@@ -1,0 +1,395 @@
+//! Random play: one hostile guest or two, on three vCPUs each, and a hostile OP-TEE.
+//!
+//! The model judges every step; at the end guests and OP-TEE work together, and all that was begun
+//! must come to its end.
+
+use mediator::abi::{func, ret};
+use mediator::{Config, Counters, Dialect, Limits, Regs, Results, TaPolicy, Usage, Uuid};
+
+use crate::linux::Client;
+use crate::ops::{KINDS, LISTS, Op, act, cookie, param, word};
+use crate::vm::is_request;
+use crate::world::{Entered, World};
+
+/// vCPUs of a guest.
+const VCPUS: u8 = 3;
+/// Pages of a guest's RAM.
+const PAGES: usize = 64;
+
+/// What came of a play.
+#[derive(Clone, Copy, Debug)]
+pub struct Played {
+    /// What the first guest did.
+    pub counters: Counters,
+    /// Most buffers at once.
+    pub most_buffers: u32,
+    /// Restarts that kept a guest's VM.
+    pub kept: u64,
+    /// Restarts that cost a guest's VM.
+    pub lost: u64,
+    /// Applications refused.
+    pub denials: u64,
+}
+
+/// State beside the world.
+struct Player {
+    world: World,
+    /// There are two guests.
+    both: bool,
+    /// The one that is not at hand is the first.
+    second: bool,
+    /// The last answers with which a call went to each guest.
+    waiting: [Vec<Results>; 2],
+    most_buffers: u32,
+    kept: u64,
+    lost: u64,
+}
+
+/// What one bit of a play's style says.
+fn bit(style: u8, n: u8) -> bool {
+    style >> n & 1 != 0
+}
+
+/// The first guest of a play, or the second one, which differs.
+fn config(style: u8, second: bool) -> Config {
+    let policy = match (bit(style, 1), second) {
+        (false, false) => TaPolicy::Any,
+        (true, false) => TaPolicy::Only([Uuid([0x11; 16])].into()),
+        (_, true) => TaPolicy::Except([Uuid([0x22; 16])].into()),
+    };
+    Config {
+        dialect: match bit(style, 0) != (second && bit(style, 5)) {
+            false => Dialect::Modern,
+            true => Dialect::Classic,
+        },
+        policy,
+        limits: Limits {
+            calls: 4,
+            buffers: 5,
+            pages: 2500,
+            list_frames: 7,
+            sessions: if bit(style, 6) { 2 } else { 256 },
+        },
+        rpmb: !bit(style, 3) && !second,
+        max_vms: None,
+        notifications: !bit(style, 2),
+    }
+}
+
+/// Plays a list of operations in a world that the bits of `style` choose: 0 classic dialect, 1 a
+/// policy, 2 no notifications, 3 no RPMB, 4 a second guest, 5 which speaks the other dialect, 6 few
+/// sessions, 7 a slow first call.
+pub fn play(style: u8, ops: &[Op]) -> Played {
+    let mut world = World::new(config(style, false), PAGES);
+    world.keep_logs = false;
+    world.optee.slow_start = u32::from(bit(style, 7)) * 2;
+    Client::lay_list(&world, world.ram.page(LISTS), 511 * 6);
+    let both = bit(style, 4);
+    if both {
+        world.join(config(style, true), PAGES);
+        Client::lay_list(&world, world.ram.page(LISTS), 511 * 6);
+    }
+    let mut player = Player {
+        world,
+        both,
+        second: both,
+        waiting: Default::default(),
+        most_buffers: 0,
+        kept: 0,
+        lost: 0,
+    };
+    for &op in ops {
+        player.turn_to(op.who() >= 0x80);
+        player.step(op);
+    }
+    player.end()
+}
+
+/// Plays the operations in a fuzzer's input.
+pub fn play_bytes(bytes: &[u8]) -> Played {
+    let (&style, rest) = bytes.split_first().unwrap_or((&0, &[]));
+    let ops: Vec<Op> = rest
+        .as_chunks()
+        .0
+        .iter()
+        .take(200)
+        .map(|&op| Op::decode(op))
+        .collect();
+    play(style, &ops)
+}
+
+impl Player {
+    /// Puts one of two guests at hand.
+    fn turn_to(&mut self, second: bool) {
+        if self.both && self.second != second {
+            self.world.switch();
+            self.second = second;
+        }
+    }
+
+    fn step(&mut self, op: Op) {
+        match op {
+            Op::Call(b) => self.call(b),
+            Op::Registers(b) => self.registers(b),
+            Op::Resume(b) => {
+                let answer = self.answer(b[2]);
+                let stray = u64::from(b[4]) << (b[5] % 24);
+                let w3 = answer[3] ^ if b[3].is_multiple_of(8) { stray } else { 0 };
+                let id = func::CALL_RETURN_FROM_RPC.into();
+                self.enter(b[1], [id, answer[1], answer[2], w3, 0, 0, 0, 0]);
+            }
+            Op::Serve(b) => self.serve(b),
+            Op::Smc(vcpu) if self.world.is_inside(vcpu % VCPUS) => self.world.smc(vcpu % VCPUS),
+            Op::Back(vcpu) if self.world.is_inside(vcpu % VCPUS) => {
+                let entered = self.world.back(vcpu % VCPUS);
+                self.note(entered);
+            }
+            Op::Smc(_) | Op::Back(_) => {}
+            Op::Plan(b) => {
+                let acts = b[2..].chunks_exact(3).take(usize::from(b[1] % 5));
+                let acts = acts.map(|b| act(&self.world, b[0], b[1], b[2])).collect();
+                self.world.optee.plans.push_back(acts);
+            }
+            Op::Scribble(b) => self.scribble(b),
+            Op::Vanish(page) => match page % 4 {
+                0 => {
+                    let page = self.world.ram.page(u64::from(page / 4));
+                    self.world.ram.vanish(page);
+                }
+                _ => self.world.ram.restore(),
+            },
+            Op::Restart(b) => match b[2] % 2 {
+                0 => self.replace(),
+                _ => self.restart(),
+            },
+        }
+    }
+
+    /// A call of any function.
+    fn registers(&mut self, b: [u8; 16]) {
+        const IDS: [u32; 10] = [
+            func::CALLS_UID,
+            func::EXCHANGE_CAPABILITIES,
+            func::ENABLE_ASYNC_NOTIF,
+            func::GET_ASYNC_NOTIF_VALUE,
+            func::CALL_WITH_ARG,
+            func::CALL_WITH_REGD_ARG,
+            func::CALL_RETURN_FROM_RPC,
+            func::DISABLE_SHM_CACHE,
+            func::VM_DESTROYED,
+            func::VM_CREATED,
+        ];
+        let id = IDS
+            .get(usize::from(b[2] % 12))
+            .unwrap_or(&func::GET_OS_UUID);
+        let pick = |n: usize| word(&self.world, b[n]);
+        let [w1, w2, w3, w4, w5, w7] = [3, 4, 5, 6, 7, 8].map(pick);
+        self.enter(b[1], [u64::from(*id), w1, w2, w3, w4, w5, 0, w7]);
+    }
+
+    fn scribble(&mut self, b: [u8; 16]) {
+        let page = match b[1] % 2 {
+            0 => u64::from(b[2] % 16),
+            _ => LISTS + u64::from(b[2] % 6),
+        };
+        let ram = &self.world.ram;
+        let at = ram.page(page) + u64::from(b[3]) * 8 % 4096;
+        let value = word(&self.world, b[4]);
+        match b[5] % 2 {
+            0 => ram.put(at, &[value]),
+            _ => ram.race(at, value),
+        }
+    }
+
+    /// The guest is destroyed and made again.
+    fn replace(&mut self) {
+        if self.world.destroy().is_ok() {
+            self.waiting[usize::from(self.second)].clear();
+            self.world.create().expect("OP-TEE has room");
+            self.lost += 1;
+        }
+    }
+
+    /// The guest is stopped, its vCPUs come out, and what it has left is ended. OP-TEE is as
+    /// hostile as ever. What is kept has nothing left in it.
+    fn restart(&mut self) {
+        for vcpu in 0..VCPUS {
+            self.world.leave(vcpu);
+        }
+        self.world.wind_down(40);
+        if !self.world.guest.keep() {
+            return self.replace();
+        }
+        self.waiting[usize::from(self.second)].clear();
+        self.kept += 1;
+        self.check_clean();
+    }
+
+    /// Nothing of the guest at hand is left.
+    fn check_clean(&self) {
+        let World { optee, .. } = &self.world;
+        let client = self.world.client;
+        assert_eq!(
+            self.world.usage(),
+            Usage::default(),
+            "left when it was kept"
+        );
+        let left = [
+            optee.busy_threads(client),
+            optee.shm_count(client) as usize,
+            optee.sessions(client),
+            optee.is_notified(client).into(),
+        ];
+        assert_eq!(left, [0; 4], "threads, buffers, sessions, notifications");
+    }
+
+    fn enter(&mut self, vcpu: u8, regs: Regs) {
+        let vcpu = vcpu % VCPUS;
+        let entered = match self.world.is_inside(vcpu) {
+            true => self.world.back(vcpu),
+            false => self.world.enter(vcpu, regs),
+        };
+        self.note(entered);
+    }
+
+    fn note(&mut self, entered: Entered) {
+        self.most_buffers = self.most_buffers.max(self.world.usage().buffers);
+        let Entered::Reply(answer) = entered else {
+            return;
+        };
+        let waiting = &mut self.waiting[usize::from(self.second)];
+        if is_request(answer) {
+            waiting.push(answer);
+        }
+        if waiting.len() > 6 {
+            waiting.remove(0);
+        }
+    }
+
+    fn answer(&self, pick: u8) -> Results {
+        let waiting = &self.waiting[usize::from(self.second)];
+        let count = waiting.len().max(1);
+        let answer = waiting.get(usize::from(pick) % count);
+        answer.copied().unwrap_or_default()
+    }
+
+    fn call(&mut self, b: [u8; 16]) {
+        let at = self.world.ram.page(u64::from(b[4] % 12));
+        let offset = u64::from(b[3] % 4) * 1024;
+        let (id, w1_3, at) = match b[2] % 4 {
+            0 => (func::CALL_WITH_ARG, [at >> 32, at, 1], at),
+            1 | 2 => (func::CALL_WITH_RPC_ARG, [at >> 32, at, 1], at),
+            _ => {
+                let cookie = cookie(b[4]);
+                let regs = [cookie >> 32, cookie & 0xFFFF_FFFF, offset];
+                (
+                    func::CALL_WITH_REGD_ARG,
+                    regs,
+                    self.world.ram.page(16) + offset,
+                )
+            }
+        };
+        const COMMANDS: [u64; 16] = [0, 1, 1, 1, 1, 2, 3, 4, 4, 4, 4, 4, 5, 5, 6, 8];
+        let command = COMMANDS[usize::from(b[5] % 16)];
+        let count = match (command, b[6] % 16) {
+            (_, 0) => b[7].into(),
+            (0, more) => 2 + u64::from(more % 3),
+            (1, more) => u64::from(more % 3),
+            (4 | 5, _) => 1,
+            _ => 0,
+        };
+        let mut words = vec![command, 1, 0, count << 32];
+        for n in 0..count.min(8) as u8 {
+            let pick = usize::from(8 + n % 3 * 2);
+            let kind = match (command, n) {
+                (0, 0 | 1) if !b[7].is_multiple_of(8) => 14,
+                (4, 0) if !b[7].is_multiple_of(8) => 11,
+                (5, 0) if !b[7].is_multiple_of(8) => 4,
+                _ => KINDS[usize::from(b[14].wrapping_add(n.wrapping_mul(b[15])) % 32)],
+            };
+            words.extend(param(&self.world, kind, b[pick], b[pick + 1]));
+        }
+        self.world.ram.put(at, &words);
+        let [w1, w2, w3] = w1_3;
+        self.enter(b[1], [id.into(), w1, w2, w3, 0, 0, 0, 1]);
+    }
+
+    /// Serves an RPC where the guest of this play knows that it lies: behind each message page's
+    /// message, or in the page that it gives to ALLOC.
+    fn serve(&mut self, b: [u8; 16]) {
+        let answer = self.answer(b[2]);
+        let home = self.world.ram.page(12 + u64::from(b[3] % 3));
+        let mut regs = [
+            func::CALL_RETURN_FROM_RPC.into(),
+            answer[1],
+            answer[2],
+            answer[3],
+            0,
+            0,
+            0,
+            0,
+        ];
+        match answer[0] as u32 {
+            ret::RPC_ALLOC => {
+                let cookie = cookie(b[4]);
+                regs[1] = home >> 32;
+                regs[2] = if b[5].is_multiple_of(8) {
+                    word(&self.world, b[6])
+                } else {
+                    home
+                };
+                (regs[4], regs[5]) = (cookie >> 32, cookie & 0xFFFF_FFFF);
+            }
+            ret::RPC_CMD => {
+                let result = if b[4].is_multiple_of(8) {
+                    0xFFFF_0000_u64 << 32
+                } else {
+                    0
+                };
+                let kind = if b[6].is_multiple_of(8) { b[6] / 8 } else { 11 };
+                let param = param(&self.world, kind, b[7], b[8]);
+                let pages = (0..12).map(|n| self.world.ram.page(n));
+                let beside =
+                    pages.map(|page| page + 32 + (self.world.ram.get(page + 24) >> 32) % 7 * 32);
+                let homes: Vec<u64> = beside.chain([home]).collect();
+                for at in homes {
+                    self.world.ram.put(at + 16, &[result]);
+                    self.world.ram.put(at + 32, &param);
+                }
+            }
+            _ => {}
+        }
+        self.enter(b[1], regs);
+    }
+
+    /// Guests and OP-TEE work together, and all that was begun comes to its end: every call, then
+    /// what the guests have left. After that, OP-TEE serves them as on the first day.
+    fn end(mut self) -> Played {
+        self.world.optee.plans.clear();
+        let mut denials = 0;
+        for _ in 0..1 + u8::from(self.both) {
+            self.world.ram.settle();
+            self.world.finish_calls();
+            if self.world.sessions() == 0 {
+                self.world.open_session();
+            }
+            self.world.optee.plan_to_free(self.world.client);
+            assert_eq!(self.world.wind_down(600), 0, "left of a guest at its end");
+            assert!(self.world.guest.keep());
+            self.check_clean();
+            self.world.open_session();
+            let all = self.world.guest.denials();
+            denials += all.others + all.iter().map(|denial| denial.times).sum::<u64>();
+            self.turn_to(!self.second);
+        }
+        self.turn_to(false);
+        self.world.destroy().expect("no vCPU is inside");
+        Played {
+            counters: self.world.counters(),
+            most_buffers: self.most_buffers,
+            kept: self.kept,
+            lost: self.lost,
+            denials,
+        }
+    }
+}
