@@ -7,7 +7,7 @@ use core::num::NonZeroU16;
 
 use addr::VcpuId;
 
-use crate::abi::{cap, func, ret};
+use crate::abi::{cap, cmd, func, ret};
 use crate::buffers::Buffers;
 use crate::call::{Call, State};
 use crate::config::{Config, Dialect, Limits};
@@ -385,10 +385,20 @@ impl<T: Trace> Guest<T> {
             return code(ret::ENOTAVAIL);
         }
         if id == func::ENABLE_ASYNC_NOTIF {
-            self.notified = true;
+            self.now_notified();
             return code(ret::OK);
         }
         reply(ret::OK, value, flags & 3, 0)
+    }
+
+    /// OP-TEE notifies the guest. It may have done so after a STOP_ASYNC_NOTIF that is still under
+    /// way here, whose end must not hide that: to stop what is stopped already does no harm.
+    #[cold]
+    fn now_notified(&mut self) {
+        let calls = self.calls.iter_mut();
+        let stops = calls.filter(|call| call.command == cmd::STOP_ASYNC_NOTIF);
+        stops.for_each(|call| call.command = cmd::DO_BOTTOM_HALF);
+        self.notified = true;
     }
 
     /// A visit to the secure world.

@@ -74,6 +74,33 @@ fn h29_notifications_are_stopped() {
     assert!(!world.guest.wants_notifications() && world.guest.keep());
 }
 
+/// OP-TEE may stop and turn them on in one order while EL2 sees the answers in the other one.
+#[test]
+fn h29_notifications_turned_on_amid_their_end_are_known() {
+    let enable = [func::ENABLE_ASYNC_NOTIF.into(), 0, 0, 0, 0, 0, 0, 0];
+    // Which of the two OP-TEE does first, and which answer EL2 sees first.
+    for (first, back) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+        let config = Config {
+            notifications: true,
+            ..small()
+        };
+        let mut world = World::new(config, 128);
+        world.call(0, enable);
+        let client = Client::new(&world, 0, Way::RpcArg);
+        let stop = Message::new(cmd::STOP_ASYNC_NOTIF, &[]);
+        world.ram.put(client.arg, &stop.words());
+        world.enter(0, client.regs(client.arg));
+        world.enter(1, enable);
+        world.smc(first);
+        world.smc(1 - first);
+        world.back(back);
+        world.back(1 - back);
+        assert!(world.guest.wants_notifications() || !world.optee.is_notified(CLIENT));
+        assert_eq!(world.wind_down(10), 0);
+        assert!(!world.optee.is_notified(CLIENT) && world.guest.keep());
+    }
+}
+
 #[test]
 fn h29_a_vm_with_something_left_is_not_kept() {
     // OP-TEE refuses to unregister a buffer.

@@ -12,15 +12,15 @@ use anyhow::{Context, Result, bail};
 use crate::cache::{self, Cache};
 use crate::{command, host, toolchain, ui};
 
-/// Coverage by branches and compared values, as libFuzzer reads it (Clang's
-/// SanitizerCoverage), and the assertions of a debug build.
-const FLAGS: [&str; 9] = [
+/// Coverage by branches as libFuzzer reads it (Clang's SanitizerCoverage), and the assertions of a
+/// debug build. Compared values are not watched: operations take theirs from small sets, and the
+/// watching would take a third of the time.
+const FLAGS: [&str; 8] = [
     "--cfg=fuzzing",
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
     "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
     "-Cllvm-args=-sanitizer-coverage-pc-table",
-    "-Cllvm-args=-sanitizer-coverage-trace-compares",
     "-Ccodegen-units=1",
     "-Cdebug-assertions=on",
     "-Coverflow-checks=on",

@@ -147,14 +147,15 @@ impl Client {
     /// Lays a page list for `pages` pages at `at`, cycling through the data pages of RAM.
     /// Gives the page after it.
     pub fn lay_list(world: &World, at: u64, pages: u64) -> u64 {
+        let page = |n: u64| world.ram.page(16 + n % 16);
         let mut list = at;
-        for n in 0..pages {
-            if n > 0 && n % 511 == 0 {
-                world.ram.put(list + 511 * 8, &[list + 4096]);
-                list += 4096;
-            }
-            let page = world.ram.page(16 + n % 16);
-            world.ram.put(list + n % 511 * 8, &[page]);
+        for first in (0..pages).step_by(511) {
+            let last = pages.min(first + 511);
+            let mut words: Vec<u64> = (first..last).map(page).collect();
+            let more = last < pages;
+            words.extend(more.then_some(list + 4096));
+            world.ram.put(list, &words);
+            list += if more { 4096 } else { 0 };
         }
         list + 4096
     }

@@ -103,6 +103,14 @@ pub(crate) fn cookie(pick: u8) -> u64 {
     }
 }
 
+/// A cookie for a registered buffer: half of the time one of two, so that calls meet.
+fn registered(pick: u8) -> u64 {
+    match pick {
+        0..128 => cookie(1 + pick % 2),
+        _ => cookie(pick),
+    }
+}
+
 /// Words worth trying, none of them a host address unless the guest guesses one.
 pub(crate) fn word(world: &World, pick: u8) -> u64 {
     match pick % 12 {
@@ -144,7 +152,7 @@ pub(crate) fn param(world: &World, kind: u8, which: u8, much: u8) -> [u64; 4] {
             u64::from(kind % 16) + 1,
             0,
             size(much).min(100),
-            cookie(which),
+            registered(which),
         ],
         7 => [7, size(much), size(much / 16), cookie(which)],
         8..=10 => [
@@ -153,7 +161,7 @@ pub(crate) fn param(world: &World, kind: u8, which: u8, much: u8) -> [u64; 4] {
             size(much),
             cookie(which),
         ],
-        11 => [0x20a, list, size(much), cookie(which)],
+        11 => [0x20a, list, size(much), registered(which)],
         12 => [9, 0, 16, 0],
         13 => [0xa, world.ram.page(16), size(much), cookie(which)],
         14 => [0x101, application(much), application(much), 0],

@@ -1,7 +1,7 @@
 //! Memory: what the guest sees, and what it shares with OP-TEE unseen.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use addr::{Ipa, PAGE_SIZE, Pa};
 use mediator::{Frames, Memory, NotRam};
@@ -16,11 +16,11 @@ const WORDS: usize = 512;
 pub struct Ram {
     words: Vec<Cell<u64>>,
     /// Words that change as soon as the mediator has read them: the other vCPU's doing.
-    races: RefCell<HashMap<u64, u64>>,
+    races: RefCell<BTreeMap<u64, u64>>,
     /// Pages that are gone.
     gone: RefCell<Vec<u64>>,
-    /// How often each word was read since [`Ram::forget_reads`].
-    reads: Vec<Cell<u32>>,
+    /// What was read since [`Ram::forget_reads`]: address and bytes.
+    reads: RefCell<Vec<(u64, u64)>>,
     /// The mediator wrote a host address here.
     leak: Cell<Option<(u64, u64)>>,
     /// Where page 0 lies in the host.
@@ -41,7 +41,7 @@ impl Ram {
             words: vec![Cell::new(0); pages * WORDS],
             races: RefCell::default(),
             gone: RefCell::default(),
-            reads: vec![Cell::new(0); pages * WORDS],
+            reads: RefCell::default(),
             leak: Cell::new(None),
         }
     }
@@ -69,10 +69,13 @@ impl Ram {
 
     /// The guest writes words; those outside RAM are lost.
     pub fn put(&self, at: u64, words: &[u64]) {
-        for (n, &word) in words.iter().enumerate() {
-            if let Some(cells) = self.cells(at + n as u64 * 8, 1) {
-                cells[0].set(word);
-            }
+        let pages = (self.pages() * PAGE_SIZE).saturating_sub(at.wrapping_sub(RAM_IPA));
+        let inside = words.len().min((pages / 8) as usize);
+        let Some(cells) = self.cells(at, inside) else {
+            return;
+        };
+        for (cell, &word) in cells.iter().zip(words) {
+            cell.set(word);
         }
     }
 
@@ -106,17 +109,19 @@ impl Ram {
 
     /// Counts reads from zero again.
     pub fn forget_reads(&self) {
-        self.reads.iter().for_each(|count| count.set(0));
+        self.reads.borrow_mut().clear();
     }
 
     /// How often the mediator read the word at `at`.
-    pub fn reads(&self, at: u64) -> u32 {
-        self.reads[((at - RAM_IPA) / 8) as usize].get()
+    pub fn reads(&self, at: u64) -> usize {
+        let reads = self.reads.borrow();
+        let holds = |&&(from, len): &&(u64, u64)| (from..from + len).contains(&at);
+        reads.iter().filter(holds).count()
     }
 
     /// Words read since [`Ram::forget_reads`], with repetition.
-    pub fn all_reads(&self) -> u32 {
-        self.reads.iter().map(Cell::get).sum()
+    pub fn all_reads(&self) -> u64 {
+        self.reads.borrow().iter().map(|(_, len)| len / 8).sum()
     }
 
     /// Forgets what the steps before have read and written.
@@ -156,15 +161,18 @@ impl Memory for Ram {
         if self.is_gone(from.0, words.len()) {
             return Err(NotRam);
         }
-        for (n, (word, cell)) in words.iter_mut().zip(cells).enumerate() {
-            let at = from.0 + n as u64 * 8;
+        for (word, cell) in words.iter_mut().zip(cells) {
             *word = cell.get();
-            let count = &self.reads[((at - RAM_IPA) / 8) as usize];
-            count.set(count.get() + 1);
-            if let Some(value) = self.races.borrow_mut().remove(&at) {
-                cell.set(value);
-            }
         }
+        let len = words.len() as u64 * 8;
+        self.reads.borrow_mut().push((from.0, len));
+        self.races.borrow_mut().retain(|&at, &mut value| {
+            let here = (from.0..from.0 + len).contains(&at);
+            if here {
+                self.put(at, &[value]);
+            }
+            !here
+        });
         Ok(())
     }
 

@@ -162,6 +162,7 @@ impl World {
         if !self.keep_logs {
             self.forget();
             self.vm.guest.trace.0.clear();
+            self.vm.ram.forget_reads();
         }
         entered
     }
