@@ -1,6 +1,7 @@
 //! How far each key may go: the last value that is accepted, and the first that is not.
 use manifest::archive::{Archive, ArchiveProblem};
 use manifest::host::compile;
+use manifest::{Manifest, ManifestError};
 
 /// A manifest of one guest with one key as given; the other keys are as usual.
 fn with(key: &str, value: &str) -> String {
@@ -105,4 +106,34 @@ fn a_members_name_has_4095_bytes_at_most() {
     let long = named(4096);
     let error = Archive::new(&long).unwrap_err();
     assert_eq!((error.at, error.problem), (0, ArchiveProblem::Name));
+}
+
+/// The blob's header (Devicetree Specification 5.2), word by word.
+#[test]
+fn a_blob_whose_header_contradicts_itself_is_damaged() {
+    let good = compile(&with("vcpus", "1")).unwrap().blob;
+    let length = good.len() as u32;
+    let word = |at: usize| u32::from_be_bytes(good[at..at + 4].try_into().unwrap());
+    let (strings, structs) = (word(32), word(36));
+    let broken = [
+        (0, 0xd00d_feee),
+        (4, length + 1),
+        (4, 39),
+        (8, u32::MAX),
+        (8, length - structs + 4),
+        (12, u32::MAX),
+        (12, length - strings + 1),
+        (32, u32::MAX),
+        (36, u32::MAX),
+        (36, 0),
+        (36, 12),
+        (36, structs - 4),
+    ];
+    Manifest::parse(&good).unwrap();
+    for (at, word) in broken {
+        let mut blob = good.clone();
+        blob[at..at + 4].copy_from_slice(&word.to_be_bytes());
+        let read = Manifest::parse(&blob).map(|_| ());
+        assert_eq!(read, Err(ManifestError::Damaged), "{word:#x} at {at}");
+    }
 }
