@@ -10,8 +10,8 @@ use board::Board;
 use log::info;
 use manifest::Guest as GuestManifest;
 use mediator::{
-    Config, Counters, CreateError, Denials, Dialect, Frames, Guest, Limits, Memory, NotRam, Regs,
-    Results, Step, Stopped, TaPolicy, Usage, Uuid,
+    Config, Counters, CreateError, Denials, Dialect, Ending, Frames, Guest, Limits, Memory, NotRam,
+    Regs, Results, Step, Stopped, TaPolicy, Usage, Uuid,
 };
 use spin::Mutex;
 use stage2::GuestRam;
@@ -279,13 +279,16 @@ impl Tee {
     /// of which OP-TEE has 64 for all guests, would be lost (optee_os issue 6904).
     pub fn wind_down(&self, turn: u32) -> u32 {
         let (left, ending) = {
-            let guest = &self.state.lock().guest;
+            let guest = &mut self.state.lock().guest;
             (guest.left(), guest.next_ending(turn as usize))
         };
-        let Some((regs, stopped)) = ending else {
-            return 0;
-        };
-        self.ask(VcpuId(0), &regs, &Ram::Stopped(stopped));
+        match ending {
+            Ending::Call(regs, stopped) => {
+                self.ask(VcpuId(0), &regs, &Ram::Stopped(stopped));
+            }
+            Ending::Search => {}
+            Ending::Nothing => return 0,
+        }
         left
     }
 

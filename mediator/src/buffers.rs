@@ -19,6 +19,10 @@ const NO_BLOCK: u32 = u32::MAX;
 const HASH: u64 = 0x9E37_79B9_7F4A_7C15;
 /// Most records in a hash bucket: cookies that a guest chooses to share one are refused beyond it.
 const MAX_CHAIN: usize = 16;
+/// Records that one search looks at.
+const SEARCHED: BufferId = 512;
+/// Most blocks that a look-up of a page passes. A message beyond them, more than 30 MiB into its buffer, is not found.
+const MAX_BLOCKS: usize = 16 * LIST_BLOCKS;
 /// Pages in a block: 64 bytes, one cache line.
 pub(crate) const BLOCK: usize = 16;
 /// Blocks for a full page of a page list.
@@ -89,26 +93,38 @@ pub(crate) struct Buffers {
     /// Heads of the hash chains; a power of two of them.
     buckets: Box<[BufferId]>,
     free: BufferId,
+    /// Records from here on were never in use.
+    fresh: BufferId,
     live: u16,
     pages_left: u32,
     page_quota: u32,
     blocks: Blocks,
 }
 
+/// What a search for a buffer has found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Search {
+    /// The cookie of record number …
+    Found(u64, BufferId),
+    /// Nothing before record number …, where it goes on.
+    NotYet(BufferId),
+    /// Nothing at all.
+    Nothing,
+}
+
 impl Buffers {
     pub fn new(limits: &Limits) -> Self {
         let count = usize::from(limits.buffers);
-        let mut buffers = Self {
+        Self {
             records: vec![Buffer::free(NONE); count].into(),
             buckets: vec![NONE; count.next_power_of_two()].into(),
             free: NONE,
+            fresh: 0,
             live: 0,
             pages_left: limits.pages,
             page_quota: limits.pages,
             blocks: Blocks::new(blocks(limits)),
-        };
-        buffers.clear();
-        buffers
+        }
     }
 
     /// The sizes of what [`Buffers::new`] allocates, in bytes.
@@ -123,14 +139,11 @@ impl Buffers {
         ]
     }
 
-    /// Forgets everything.
+    /// Forgets everything. The records stay as they are: none is looked at before it is in use again.
     pub fn clear(&mut self) {
         self.buckets.fill(NONE);
         self.free = NONE;
-        for (id, record) in self.records.iter_mut().enumerate().rev() {
-            *record = Buffer::free(self.free);
-            self.free = id as BufferId;
-        }
+        self.fresh = 0;
         self.live = 0;
         self.pages_left = self.page_quota;
         self.blocks.clear();
@@ -165,11 +178,15 @@ impl Buffers {
         self.chain(cookie).find(|&id| self.get(id).cookie == cookie)
     }
 
-    /// The cookie of a record of this kind, if there is one. Looks at all records: not for a guest's
-    /// calls.
-    pub fn any(&self, kind: Kind) -> Option<u64> {
-        let is = |record: &&Buffer| record.cookie != 0 && record.kind == kind;
-        self.records.iter().find(is).map(|record| record.cookie)
+    /// Looks for a record of this kind among some, from number `from` on.
+    pub fn search(&self, kind: Kind, from: BufferId) -> Search {
+        let end = self.fresh.min(from.saturating_add(SEARCHED));
+        let is = |id: &BufferId| self.get(*id).cookie != 0 && self.get(*id).kind == kind;
+        match (from..end).find(is) {
+            Some(id) => Search::Found(self.get(id).cookie, id),
+            None if end < self.fresh => Search::NotYet(end),
+            None => Search::Nothing,
+        }
     }
 
     /// The live record of `cookie` if it is of this kind.
@@ -215,13 +232,17 @@ impl Buffers {
         if self.chain(cookie).count() >= MAX_CHAIN {
             return Err(tee::OUT_OF_MEMORY);
         }
-        let id = self.free;
+        let is_fresh = self.free == NONE;
+        let id = if is_fresh { self.fresh } else { self.free };
         let left = self.pages_left.checked_sub(pages);
         let bucket = self.bucket(cookie);
         let (Some(left), Some(record)) = (left, self.records.get_mut(usize::from(id))) else {
             return Err(tee::OUT_OF_MEMORY);
         };
-        self.free = record.next;
+        match is_fresh {
+            true => self.fresh += 1,
+            false => self.free = record.next,
+        }
         let head = &mut self.buckets[bucket];
         *record = Buffer {
             cookie,
@@ -271,15 +292,19 @@ impl Buffers {
         self.blocks.pages.get_mut(record.last_block as usize)
     }
 
-    /// Page number `n` of a registered buffer.
+    /// Page number `n` of a registered buffer, if it is not too far in.
     pub fn page(&self, id: BufferId, n: u64) -> Option<u32> {
         let record = self.get(id);
         if n >= u64::from(record.pages) {
             return None;
         }
         let (list, entry) = (n as usize / LIST_ENTRIES, n as usize % LIST_ENTRIES);
+        let passed = list * LIST_BLOCKS + entry / BLOCK;
+        if passed > MAX_BLOCKS {
+            return None;
+        }
         let mut block = record.first_block;
-        for _ in 0..list * LIST_BLOCKS + entry / BLOCK {
+        for _ in 0..passed {
             block = *self.blocks.next.get(block as usize)?;
         }
         Some(self.blocks.pages.get(block as usize)?[entry % BLOCK])
@@ -382,6 +407,45 @@ mod tests {
             let room = buffers.next_block(id).expect("a block");
             room[..block.len()].copy_from_slice(block);
         }
+    }
+
+    #[test]
+    fn h32_a_look_up_of_a_page_takes_a_bounded_number_of_steps() {
+        let limits = Limits {
+            buffers: 1,
+            pages: 20_000,
+            ..Limits::default()
+        };
+        let mut buffers = Buffers::new(&limits);
+        let id = buffers.insert(1, 0, 0, 20_000, Kind::Registered).unwrap();
+        fill(&mut buffers, id, 7, 20_000);
+        let last = (MAX_BLOCKS / LIST_BLOCKS * LIST_ENTRIES + BLOCK - 1) as u32;
+        assert_eq!(buffers.page(id, last.into()), Some(7 + last));
+        assert_eq!(buffers.page(id, u64::from(last) + 1), None);
+    }
+
+    #[test]
+    fn a_search_looks_at_some_records_at_a_time() {
+        let limits = Limits {
+            buffers: 1_100,
+            pages: 1_100,
+            ..Limits::default()
+        };
+        let mut buffers = Buffers::new(&limits);
+        let search = |buffers: &Buffers, from| buffers.search(Kind::Registered, from);
+        assert_eq!(search(&buffers, 0), Search::Nothing);
+        let ids: Vec<_> = (1..=1_100)
+            .map(|cookie| buffers.insert(cookie, 1, 0, 1, Kind::Payload).unwrap())
+            .collect();
+        buffers.set_kind(ids[600], Kind::Registered);
+        assert_eq!(search(&buffers, 0), Search::NotYet(SEARCHED));
+        assert_eq!(search(&buffers, SEARCHED), Search::Found(601, ids[600]));
+        buffers.remove(ids[600]);
+        assert_eq!(search(&buffers, ids[600]), Search::Nothing);
+        buffers.clear();
+        assert_eq!(search(&buffers, 0), Search::Nothing);
+        let again = (1..=1_100).map(|cookie| buffers.insert(cookie, 1, 0, 1, Kind::Payload));
+        assert!(again.into_iter().all(|made| made.is_ok()));
     }
 
     /// The inverse of an odd number modulo 2^64, by Newton's iteration.

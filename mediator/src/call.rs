@@ -382,6 +382,7 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
             offset,
             buffer,
             next: Ipa(pointer).page(),
+            done: 0,
             left,
         })
     }
@@ -428,9 +429,8 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
         if need > self.guest.lists.total() {
             return Err(Refusal::Result(tee::OUT_OF_MEMORY));
         }
-        let chain = self.guest.lists.take(need);
+        let chain = self.guest.lists.reserve(need);
         call.chain = chain.ok_or(Refusal::Code(ret::ETHREAD_LIMIT))?;
-        call.walk.start(call.chain.head());
         Ok(())
     }
 
@@ -439,15 +439,15 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
         if self.call().walk.is_empty() {
             return self.enter();
         }
-        match self.walk() {
+        match self.walk(Then::Call) {
             Ok(true) => self.enter(),
             Ok(false) => self.come_again(Then::Call),
             Err(result) => self.refuse(result.into()),
         }
     }
 
-    /// Translates up to a page list's worth of entries. Gives whether all are done.
-    pub(crate) fn walk(&mut self) -> Result<bool, u32> {
+    /// Translates some entries of the lists of the message, or of the reply. Gives whether all are done.
+    pub(crate) fn walk(&mut self, of: Then) -> Result<bool, u32> {
         let Guest {
             calls,
             buffers,
@@ -458,11 +458,17 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
         let (memory, frames) = (self.memory, &mut *self.frames);
         let lent = Lent {
             buffers,
+            lists,
             scratch,
             memory,
             frames,
         };
-        calls[self.slot].walk.run(self.slot, lists, lent)
+        let call = &mut calls[self.slot];
+        let chain = match of {
+            Then::Call => &mut call.chain,
+            Then::Reply => &mut call.reply_chain,
+        };
+        call.walk.run(self.slot, chain, lent)
     }
 
     fn enter(&mut self) -> Step {

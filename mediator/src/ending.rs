@@ -7,7 +7,7 @@
 use addr::{Ipa, Pa};
 
 use crate::abi::{HEADER_WORDS, PARAM_WORDS, attr, cmd, func};
-use crate::buffers::Kind;
+use crate::buffers::{Kind, Search};
 use crate::call::State;
 use crate::guest::Guest;
 use crate::host::{Memory, NotRam, Trace};
@@ -43,6 +43,18 @@ impl Memory for Stopped {
     }
 }
 
+/// What comes next in the end of a stopped guest.
+#[derive(Debug)]
+pub enum Ending {
+    /// The call that ends one of the things that are left, or brings its end nearer, and what stands for the guest's RAM
+    /// until the call is answered.
+    Call(Regs, Stopped),
+    /// To ask again: the next call is still looked for.
+    Search,
+    /// Nothing: no call can end what is left.
+    Nothing,
+}
+
 impl<T: Trace> Guest<T> {
     /// Returns how many things of the stopped guest are left in OP-TEE: calls, sessions, buffers, and
     /// whether it is notified. None of its vCPUs is in the secure world.
@@ -51,17 +63,29 @@ impl<T: Trace> Guest<T> {
         calls + self.sessions.len() as u32 + buffers + u32::from(self.notified)
     }
 
-    /// Returns the next call that ends one of those things, or brings its end nearer, and what stands
-    /// for the guest's RAM until the call is answered. `turn` counts up: calls that wait for each
-    /// other come in turn. `None` if nothing is left that a call can end.
-    pub fn next_ending(&self, turn: usize) -> Option<(Regs, Stopped)> {
+    /// Returns what ends one of those things. `turn` counts up: calls that wait for each other come in turn.
+    pub fn next_ending(&mut self, turn: usize) -> Ending {
         if let Some(thread) = self.waiting(turn) {
             let regs = [func::CALL_RETURN_FROM_RPC, 0, 0, thread].map(u64::from);
-            return Some((with(regs), Stopped(None)));
+            return Ending::Call(with(regs), Stopped(None));
         }
-        let message = self.closing().or_else(|| self.unregistering())?;
-        let regs = [func::CALL_WITH_ARG, 0, 0, 0].map(u64::from);
-        Some((with(regs), Stopped(Some(message))))
+        if let Some(message) = self.closing() {
+            return message_call(message);
+        }
+        match self.buffers.search(Kind::Registered, self.searched) {
+            Search::Found(cookie, at) => {
+                self.searched = at;
+                message_call(unregister(cookie))
+            }
+            Search::NotYet(at) => {
+                self.searched = at;
+                Ending::Search
+            }
+            Search::Nothing => {
+                self.searched = 0;
+                Ending::Nothing
+            }
+        }
     }
 
     /// The thread id of a call that waits for the guest, each in its turn.
@@ -86,16 +110,20 @@ impl<T: Trace> Guest<T> {
         }
         Some(message)
     }
+}
 
-    /// UNREGISTER_SHM of a buffer that is registered.
-    fn unregistering(&self) -> Option<[u64; WORDS]> {
-        let cookie = self.buffers.any(Kind::Registered)?;
-        let header = [cmd::UNREGISTER_SHM.into(), 0, 0, pack(0, 1)];
-        let mut message = [0; WORDS];
-        message[..HEADER_WORDS].copy_from_slice(&header);
-        message[HEADER_WORDS..].copy_from_slice(&[attr::RMEM_IN, 0, 0, cookie]);
-        Some(message)
-    }
+fn message_call(message: [u64; WORDS]) -> Ending {
+    let regs = [func::CALL_WITH_ARG, 0, 0, 0].map(u64::from);
+    Ending::Call(with(regs), Stopped(Some(message)))
+}
+
+/// UNREGISTER_SHM of the buffer.
+fn unregister(cookie: u64) -> [u64; WORDS] {
+    let header = [cmd::UNREGISTER_SHM.into(), 0, 0, pack(0, 1)];
+    let mut message = [0; WORDS];
+    message[..HEADER_WORDS].copy_from_slice(&header);
+    message[HEADER_WORDS..].copy_from_slice(&[attr::RMEM_IN, 0, 0, cookie]);
+    message
 }
 
 fn with([w0, w1, w2, w3]: [u64; 4]) -> Regs {

@@ -8,7 +8,7 @@ use core::num::NonZeroU16;
 use addr::VcpuId;
 
 use crate::abi::{cap, cmd, func, ret};
-use crate::buffers::Buffers;
+use crate::buffers::{BufferId, Buffers};
 use crate::call::{Call, State};
 use crate::config::{Config, Dialect, Limits};
 use crate::host::{Event, Frames, Memory, Trace, What};
@@ -39,6 +39,8 @@ pub struct Guest<T> {
     /// Sessions that the guest may name, in ascending order.
     pub(crate) sessions: Vec<u32>,
     pub(crate) notified: bool,
+    /// While the stopped guest is ended: records before this one are not registered buffers.
+    pub(crate) searched: BufferId,
     pub(crate) counters: Counters,
     pub(crate) denials: Denials,
     pub(crate) scratch: Scratch,
@@ -149,6 +151,7 @@ impl<T: Trace> Guest<T> {
             buffers: Buffers::new(&limits),
             lists: ListFrames::new(&limits),
             sessions: Vec::with_capacity(session_room(&limits)),
+            searched: 0,
             notified: false,
             counters: Counters::default(),
             denials: Denials::default(),
@@ -191,6 +194,7 @@ impl<T: Trace> Guest<T> {
         }
         self.admitted = false;
         self.notified = false;
+        self.searched = 0;
         self.buffers.clear();
         self.lists.clear();
         self.sessions.clear();

@@ -38,7 +38,7 @@ mod shadow;
 mod walk;
 
 pub use config::{Config, Dialect, Limits};
-pub use ending::Stopped;
+pub use ending::{Ending, Stopped};
 pub use guest::{Counters, CreateError, Guest, StillInside, Usage};
 pub use host::{Event, Frames, Memory, NotRam, Trace, What};
 pub use policy::{Asked, Denial, Denials, TaPolicy, Uuid};

@@ -236,11 +236,10 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
                 // OP-TEE has read the list of the answer before, now that it asks again. Nothing
                 // earlier says so: an interrupt or a sleep can come in the middle of a list.
                 self.guest.lists.give_back(&mut call.reply_chain);
-                let Some(chain) = self.guest.lists.take(call.walk.frames()) else {
+                let Some(chain) = self.guest.lists.reserve(call.walk.frames()) else {
                     self.guest.buffers.remove(list.buffer);
                     return Err(tee::OUT_OF_MEMORY);
                 };
-                call.walk.start(chain.head());
                 call.reply_chain = chain;
                 param[1] = 0;
             }
@@ -252,7 +251,7 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
 
     /// Translates the next part of the list for SHM_ALLOC; at its end, resumes OP-TEE.
     pub(crate) fn translate_reply(&mut self) -> Step {
-        match self.walk() {
+        match self.walk(Then::Reply) {
             Ok(true) => {
                 self.write_result(tee::SUCCESS);
                 self.resume_secure()

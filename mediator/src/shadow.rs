@@ -8,49 +8,45 @@ use crate::config::Limits;
 
 const END: u16 = u16::MAX;
 
-/// A chain of list frames, owned by one call.
+/// List frames of one call: as many as it may take, and those that it has taken.
 #[derive(Debug, Default)]
 #[must_use]
 pub(crate) struct Chain {
     head: u16,
-    len: u16,
+    last: u16,
+    taken: u16,
+    reserved: u16,
 }
 
-impl Chain {
-    /// The frame at its head.
-    pub fn head(&self) -> usize {
-        usize::from(self.head)
-    }
-}
-
-/// The list frames that are not in use, and the links of those that are.
+/// The list frames that are not in use, and the links of those that are. Every step is short, however long the
+/// chains are.
 pub(crate) struct ListFrames {
     /// Indexed by frame number less `base`.
     next: Box<[u16]>,
     base: u16,
     free: u16,
+    /// Frames from here on were never in use.
+    fresh: u16,
+    /// Frames that nobody has reserved.
     left: u16,
 }
 
 impl ListFrames {
     pub fn new(limits: &Limits) -> Self {
-        let mut frames = Self {
+        Self {
             next: vec![END; usize::from(limits.list_frames)].into(),
             base: limits.calls,
             free: END,
-            left: 0,
-        };
-        frames.clear();
-        frames
+            fresh: 0,
+            left: limits.list_frames,
+        }
     }
 
     /// Takes every frame back.
     pub fn clear(&mut self) {
         self.free = END;
+        self.fresh = 0;
         self.left = self.next.len() as u16;
-        for (n, next) in self.next.iter_mut().enumerate().rev() {
-            *next = core::mem::replace(&mut self.free, self.base + n as u16);
-        }
     }
 
     /// Frames there are.
@@ -63,33 +59,49 @@ impl ListFrames {
         self.next.len() as u16 - self.left
     }
 
-    /// The frame behind `frame` in its chain.
-    pub fn next(&self, frame: usize) -> usize {
-        let n = frame.wrapping_sub(usize::from(self.base));
-        usize::from(self.next.get(n).copied().unwrap_or(END))
+    /// Keeps `count` frames for a chain, if that many are left.
+    pub fn reserve(&mut self, count: u32) -> Option<Chain> {
+        let fits = |count: &u16| *count > 0 && *count <= self.left;
+        let reserved = u16::try_from(count).ok().filter(fits)?;
+        self.left -= reserved;
+        Some(Chain {
+            reserved,
+            ..Chain::default()
+        })
     }
 
-    /// A chain of `count` frames, if that many are free.
-    pub fn take(&mut self, count: u32) -> Option<Chain> {
-        let fits = |len: &u16| *len > 0 && *len <= self.left;
-        let len = u16::try_from(count).ok().filter(fits)?;
-        let head = self.free;
-        let last = (1..len).fold(head, |at, _| self.next(usize::from(at)) as u16);
-        self.free = self.next(usize::from(last)) as u16;
-        self.link(last, END);
-        self.left -= len;
-        Some(Chain { head, len })
+    /// The next frame of a chain, if it has one reserved.
+    pub fn extend(&mut self, chain: &mut Chain) -> Option<usize> {
+        if chain.taken == chain.reserved {
+            return None;
+        }
+        let frame = match self.free {
+            END => {
+                self.fresh += 1;
+                self.base + (self.fresh - 1)
+            }
+            free => {
+                self.free = self.next.get(usize::from(free - self.base)).copied()?;
+                free
+            }
+        };
+        match chain.taken {
+            0 => chain.head = frame,
+            _ => self.link(chain.last, frame),
+        }
+        chain.last = frame;
+        chain.taken += 1;
+        Some(usize::from(frame))
     }
 
     /// Frees a chain and leaves an empty one.
     pub fn give_back(&mut self, chain: &mut Chain) {
-        if chain.len > 0 {
-            let last = (1..chain.len).fold(chain.head, |at, _| self.next(usize::from(at)) as u16);
-            self.link(last, self.free);
+        if chain.taken > 0 {
+            self.link(chain.last, self.free);
             self.free = chain.head;
-            self.left += chain.len;
-            *chain = Chain::default();
         }
+        self.left += chain.reserved;
+        *chain = Chain::default();
     }
 
     fn link(&mut self, frame: u16, to: u16) {
@@ -112,19 +124,42 @@ mod tests {
         };
         let mut frames = ListFrames::new(&limits);
         for _ in 0..5 {
-            let mut a = frames.take(1).unwrap();
-            let mut b = frames.take(3).unwrap();
-            assert!(frames.take(1).is_none());
+            let mut a = frames.reserve(1).unwrap();
+            let mut b = frames.reserve(3).unwrap();
+            assert!(frames.reserve(1).is_none());
             assert_eq!(frames.used(), 4);
-            let (first, second) = (b.head(), frames.next(b.head()));
-            let third = frames.next(second);
-            assert_eq!(frames.next(third), usize::from(END));
-            let mut all = [a.head(), first, second, third];
+            let mut all = [0; 4];
+            for (frame, of_b) in all.iter_mut().zip([true, false, true, true]) {
+                *frame = frames.extend(if of_b { &mut b } else { &mut a }).unwrap();
+            }
+            assert_eq!((frames.extend(&mut a), frames.extend(&mut b)), (None, None));
             all.sort_unstable();
             assert_eq!(all, [3, 4, 5, 6]);
-            frames.give_back(&mut a);
             frames.give_back(&mut b);
+            assert_eq!(frames.used(), 1);
+            frames.give_back(&mut a);
             assert_eq!(frames.used(), 0);
         }
+    }
+
+    #[test]
+    fn frames_that_were_reserved_and_not_taken_come_back() {
+        let limits = Limits {
+            calls: 1,
+            list_frames: 2,
+            ..Limits::default()
+        };
+        let mut frames = ListFrames::new(&limits);
+        for _ in 0..3 {
+            let mut chain = frames.reserve(2).unwrap();
+            frames.extend(&mut chain).unwrap();
+            frames.give_back(&mut chain);
+            assert_eq!(frames.used(), 0);
+        }
+        let _ = frames.reserve(2).unwrap();
+        frames.clear();
+        let mut chain = frames.reserve(2).unwrap();
+        assert_eq!(frames.extend(&mut chain), Some(1));
+        assert_eq!(frames.extend(&mut chain), Some(2));
     }
 }

@@ -10,7 +10,15 @@ use crate::abi::{LIST_ENTRIES, tee};
 use crate::buffers::{BLOCK, BufferId, Buffers, Kind};
 use crate::host::{Frames, Memory};
 use crate::message::{MAX_PARAMS, Scratch};
-use crate::shadow::ListFrames;
+use crate::shadow::{Chain, ListFrames};
+
+/// Entries that are translated at once: the guest's interrupts wait meanwhile.
+const CHUNK: usize = 256;
+/// Entries that are read at once. A chunk ends where a part does, so that what a part fills ends there, too: blocks of
+/// page numbers, and the last part of a list page, which has the link besides.
+const PART: usize = size_of::<Scratch>() / size_of::<u64>();
+const _: () = assert!(CHUNK.is_multiple_of(PART) && PART.is_multiple_of(BLOCK));
+const _: () = assert!(!LIST_ENTRIES.is_multiple_of(PART));
 
 /// What to do when all lists are translated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,7 +40,9 @@ pub(crate) struct List {
     pub buffer: BufferId,
     /// The guest's next list page.
     pub next: Ipa,
-    /// Pages to go.
+    /// Entries of that page that are done.
+    pub done: u16,
+    /// Pages to go, from the start of that page on.
     pub left: u32,
 }
 
@@ -44,8 +54,9 @@ pub(crate) struct Walk {
     now: u8,
     /// The current list has begun.
     begun: bool,
-    /// The shadow frame that is filled next.
+    /// The shadow frame that is filled, and the one behind it, if the list goes on there.
     frame: usize,
+    next: usize,
 }
 
 impl Walk {
@@ -73,42 +84,42 @@ impl Walk {
         self.lists[usize::from(self.now)].buffer
     }
 
-    /// The frames are given: the first of their chain.
-    pub fn start(&mut self, frame: usize) {
-        self.frame = frame;
-    }
-
     /// Whether there are lists at all.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Translates until a page list's worth of entries is done or nothing is left. Gives
-    /// whether all lists are done.
+    /// Translates some entries into frames of `chain`, which has enough of them reserved. Gives whether all lists
+    /// are done.
     pub fn run<M: Memory, F: Frames>(
         &mut self,
         message: usize,
-        chain: &ListFrames,
+        chain: &mut Chain,
         mut lent: Lent<'_, M, F>,
     ) -> Result<bool, u32> {
-        let mut done = 0;
+        let mut budget = CHUNK;
         while self.now < self.count {
-            if done >= LIST_ENTRIES {
+            if budget == 0 {
                 return Ok(false);
             }
             let list = &mut self.lists[usize::from(self.now)];
             if !self.begun {
+                self.frame = lent.frame(chain)?;
                 let first = lent.frames.pa(self.frame).0 | u64::from(list.offset);
                 lent.frames
                     .write(message, usize::from(list.target), &[first]);
                 self.begun = true;
             }
-            let next = chain.next(self.frame);
-            done += list_page(list, self.frame, next, &mut lent)?;
-            self.frame = next;
+            if list.done == 0 && list.left as usize > LIST_ENTRIES {
+                self.next = lent.frame(chain)?;
+            }
+            let spent = list_page(list, self.frame, self.next, budget, &mut lent)?;
+            budget -= spent.next_multiple_of(PART);
             if list.left == 0 {
                 self.now += 1;
                 self.begun = false;
+            } else if list.done == 0 {
+                self.frame = self.next;
             }
         }
         Ok(true)
@@ -118,17 +129,25 @@ impl Walk {
 /// What a walk works with.
 pub(crate) struct Lent<'a, M, F> {
     pub buffers: &'a mut Buffers,
+    pub lists: &'a mut ListFrames,
     pub scratch: &'a mut Scratch,
     pub memory: &'a M,
     pub frames: &'a mut F,
 }
 
-/// Translates one page of a list into `frame`, linked to `next` if more follow. Gives the
-/// number of entries.
+impl<M, F> Lent<'_, M, F> {
+    fn frame(&mut self, chain: &mut Chain) -> Result<usize, u32> {
+        self.lists.extend(chain).ok_or(tee::OUT_OF_MEMORY)
+    }
+}
+
+/// Translates up to `most` entries of one page of a list into `frame`, linked to `next` if more pages follow.
+/// Gives the number of entries.
 fn list_page<M: Memory, F: Frames>(
     list: &mut List,
     frame: usize,
     next: usize,
+    most: usize,
     lent: &mut Lent<'_, M, F>,
 ) -> Result<usize, u32> {
     let at = list.next;
@@ -138,10 +157,12 @@ fn list_page<M: Memory, F: Frames>(
     let keep = lent.buffers.get(list.buffer).kind == Kind::Registering;
     let count = (list.left as usize).min(LIST_ENTRIES);
     let more = list.left as usize > count;
-    let mut done = 0;
-    while done < count {
+    let first = usize::from(list.done);
+    let end = count.min(first + most);
+    let mut done = first;
+    while done < end {
         let words = lent.scratch.as_flattened_mut();
-        let entries = (count - done).min(words.len());
+        let entries = (end - done).min(PART);
         let linked = more && done + entries == LIST_ENTRIES;
         let part = &mut words[..entries + usize::from(linked)];
         let from = Ipa(at.0 + done as u64 * 8);
@@ -160,8 +181,12 @@ fn list_page<M: Memory, F: Frames>(
         lent.frames.write(frame, done, part);
         done += entries;
     }
-    list.left -= count as u32;
-    Ok(count)
+    if done == count {
+        list.left -= count as u32;
+        done = 0;
+    }
+    list.done = done as u16;
+    Ok(end - first)
 }
 
 /// Translates entries in place and notes their page numbers in `numbers`.

@@ -121,6 +121,7 @@ fn every_transition_is_traced() {
         What::Fast(func::ENABLE_ASYNC_NOTIF),
         What::Taken(1),
         What::Chunk,
+        What::Chunk,
         What::Secure,
         What::Interrupted,
         What::Secure,
@@ -139,11 +140,11 @@ fn every_transition_is_traced() {
     assert_eq!(what, expected);
     let calls: Vec<u32> = events.iter().map(|Event { call, .. }| *call).collect();
     assert_eq!(calls[0], 0);
-    assert!(calls[1..14].iter().all(|&call| call == calls[1]));
-    assert_ne!(calls[14], calls[1]);
+    assert!(calls[1..15].iter().all(|&call| call == calls[1]));
+    assert_ne!(calls[15], calls[1]);
     let counters = world.counters();
     // The first one opened the session.
-    assert_eq!((counters.calls, counters.fast, counters.chunks), (3, 1, 1));
+    assert_eq!((counters.calls, counters.fast, counters.chunks), (3, 1, 2));
     assert_eq!(
         (counters.interrupts, counters.rpcs, counters.rpcs_answered),
         (2, 1, 1)

@@ -4,7 +4,7 @@ use std::ops::{Deref, DerefMut};
 
 use addr::VcpuId;
 use mediator::abi::{func, ret, rpc, tee};
-use mediator::{Config, CreateError, Optee, Regs, Results, Step, Usage};
+use mediator::{Config, CreateError, Ending, Optee, Regs, Results, Step, Usage};
 
 use crate::linux::{Client, Message, Way};
 use crate::optee::FakeOptee;
@@ -242,8 +242,10 @@ impl World {
     pub fn wind_down(&mut self, steps: usize) -> u32 {
         self.vm.waits.clear();
         for turn in 0..steps {
-            let Some((regs, stopped)) = self.guest.next_ending(turn) else {
-                break;
+            let (regs, stopped) = match self.guest.next_ending(turn) {
+                Ending::Call(regs, stopped) => (regs, stopped),
+                Ending::Search => continue,
+                Ending::Nothing => break,
             };
             let Self { vm, optee, .. } = self;
             vm.begin_step();
