@@ -16,13 +16,15 @@ pub enum Profile {
     Release,
     /// With debug assertions.
     Debug,
+    /// Optimised, with a console that takes as long as one of 115,200 baud.
+    SlowConsole,
 }
 
 impl Profile {
     /// Cargo's name of it, and of its folder.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Release => "release",
+            Self::Release | Self::SlowConsole => "release",
             Self::Debug => "el2-debug",
         }
     }
@@ -30,21 +32,13 @@ impl Profile {
 
 /// Builds the hypervisor: the path of its flat image.
 pub fn hypervisor(toolchain: &Toolchain, profile: Profile) -> Result<PathBuf> {
-    build(toolchain, profile, "teevisor", &[])?;
+    let (features, extension): (&[_], _) = match profile {
+        Profile::Release | Profile::Debug => (&[], "bin"),
+        Profile::SlowConsole => (&["--features", "slow-uart"], "slow.bin"),
+    };
+    build(toolchain, profile, "teevisor", features)?;
     let elf = elf(profile, "teevisor");
-    flatten(&elf, &elf.with_extension("bin"))
-}
-
-/// Builds the hypervisor with a console that takes as long as one of 115,200 baud.
-pub fn slow_hypervisor(toolchain: &Toolchain) -> Result<PathBuf> {
-    build(
-        toolchain,
-        Profile::Release,
-        "teevisor",
-        &["--features", "slow-uart"],
-    )?;
-    let elf = elf(Profile::Release, "teevisor");
-    flatten(&elf, &elf.with_extension("slow.bin"))
+    flatten(&elf, &elf.with_extension(extension))
 }
 
 /// Builds the test guests: a name and a flat image each.

@@ -1,27 +1,12 @@
-//! EL2's longest sections with interrupts masked, for `cargo xtask measure`.
+//! EL2's longest sections with interrupts masked, as the plugin `qemu/bench/masked.c` counts them.
 
-use std::fs;
-use std::path::PathBuf;
-use std::time::Duration;
-
-use anyhow::{Context, Result, ensure};
-
-use crate::bench::{self, build};
-use crate::bundle::{self, Changes};
-use crate::cache::Cache;
-use crate::image;
-use crate::qemu::{Files, Firmware, Machine};
-use crate::session::{self, Ended, Mode, RunDir, Until};
-use crate::toolchain::Toolchain;
+use anyhow::{Context, Result, bail};
 
 /// Instructions of EL2's for which a core's interrupts may wait.
 const LIMIT: u64 = 20_000;
-/// Silent guests in the manifest.
-const SILENT: usize = 2;
 /// Instructions of EL2's on a silent guest's core while the guest computes: a kick or two, from
 /// before. What the others print would take millions.
 const SILENT_LIMIT: u64 = 5_000;
-const MANIFEST: &str = include_str!("../../qemu/profiles/test/flood.toml");
 
 /// A section: its core, its length in instructions, and where its 10,000th is.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,64 +22,6 @@ struct Counts {
     sections: Vec<Section>,
     /// Instructions on the core of each silent guest while it computes.
     silent: Vec<u64>,
-}
-
-/// What is needed for the run.
-pub struct Setup {
-    flash: PathBuf,
-    image: PathBuf,
-    guests: PathBuf,
-    plugin: Option<PathBuf>,
-}
-
-impl Setup {
-    /// Builds it; `flash` is the firmware of a machine with four cores.
-    pub fn prepare(cache: &Cache, toolchain: &Toolchain, flash: PathBuf) -> Result<Self> {
-        let guests = image::test_guests(toolchain)?;
-        let guest = guests.first().context("there is no test guest")?;
-        Ok(Self {
-            flash,
-            image: image::slow_hypervisor(toolchain)?,
-            guests: guest.1.parent().context("its folder")?.to_owned(),
-            plugin: build::plugin(cache, "masked")?,
-        })
-    }
-
-    /// Runs guests that flood a console of 115,200 baud beside silent ones, and judges what EL2 did. True if it kept to its budgets.
-    pub fn run(self) -> Result<bool> {
-        let Some(plugin) = self.plugin else {
-            println!("longest section, masked      ? (QEMU is built without plugins)");
-            return Ok(true);
-        };
-        let dir = RunDir::new("measure-flood", None)?;
-        let (initrd, out) = (dir.file("bundle"), dir.file("sections"));
-        let bundle = bundle::pack_text(MANIFEST, &[&self.guests], &Changes::default())?;
-        fs::write(&initrd, bundle)?;
-        let machine = Machine {
-            plugin: Some(bench::el2_counter(plugin, &out)),
-            ..Machine::default()
-        };
-        let files = Files {
-            firmware: Firmware::flash(self.flash),
-            bl33: self.image,
-            initrd: Some(initrd),
-            bootargs: None,
-        };
-        let until = Until {
-            limit: Some(Duration::from_secs(900)),
-            ..Until::default()
-        };
-        let outcome = session::run(&machine, &files, &dir, &until, Mode::Captured)?;
-        let end = &outcome.lines[outcome.lines.len().saturating_sub(12)..];
-        ensure!(
-            outcome.ended == Ended::Off,
-            "the flood did not end: {:?}, with:\n{}",
-            outcome.ended,
-            end.join("\n")
-        );
-        let counts = parse(&fs::read_to_string(&out)?).context("the plugin's counts")?;
-        Ok(judge(&counts))
-    }
 }
 
 fn parse(text: &str) -> Option<Counts> {
@@ -113,35 +40,33 @@ fn parse(text: &str) -> Option<Counts> {
     Some(counts)
 }
 
-fn judge(counts: &Counts) -> bool {
-    let Some(longest) = counts.sections.iter().max_by_key(|section| section.count) else {
-        return false;
-    };
-    let verdict = |kept| if kept { "kept" } else { "EXCEEDED" };
-    let short = longest.count <= LIMIT;
-    println!(
-        "longest section, masked      {} instructions of {LIMIT} on core {}: {}",
-        longest.count,
-        longest.core,
-        verdict(short)
+/// Judges what the plugin has written about a run with so many silent guests.
+pub fn verdict(text: &str, silent: usize) -> Result<String> {
+    let counts = parse(text).context("the plugin's counts can't be read")?;
+    let longest = counts.sections.iter().max_by_key(|section| section.count);
+    let longest = longest.context("the plugin has seen no section of EL2's")?;
+    let most = counts.silent.iter().max().copied().unwrap_or(0);
+    let mut said = format!(
+        "longest section, masked: {} instructions of {LIMIT} on core {}",
+        longest.count, longest.core
     );
-    for section in counts
-        .sections
-        .iter()
-        .filter(|section| section.count > LIMIT)
-    {
-        println!(
-            "  core {}: {}, its 10,000th at {:#x}",
-            section.core, section.count, section.at
+    if silent > 0 {
+        said += &format!("; EL2 on a silent guest's core: {most} instructions of {SILENT_LIMIT}");
+    }
+    let long = counts.sections.iter().filter(|one| one.count > LIMIT);
+    for Section { core, count, at } in long.clone() {
+        said += &format!("\n  core {core}: {count}, its 10,000th at {at:#x}");
+    }
+    if long.count() > 0 || most > SILENT_LIMIT {
+        bail!(said);
+    }
+    if counts.silent.len() != silent {
+        bail!(
+            "{said}; {} of {silent} silent guests came to their end",
+            counts.silent.len()
         );
     }
-    let most = counts.silent.iter().max().copied().unwrap_or(u64::MAX);
-    let quiet = counts.silent.len() == SILENT && most <= SILENT_LIMIT;
-    println!(
-        "EL2 on a silent guest's core {most} instructions of {SILENT_LIMIT}: {}",
-        verdict(quiet)
-    );
-    short && quiet
+    Ok(said)
 }
 
 #[cfg(test)]
@@ -158,19 +83,18 @@ mod tests {
         };
         assert_eq!(counts.sections, [section]);
         assert_eq!(counts.silent, [99]);
-        assert!(!judge(&counts));
         assert!(parse("section 3").is_none());
     }
 
     #[test]
-    fn a_short_section_and_quiet_cores_are_within_the_budgets() {
-        let judged = |silent: u64| {
-            let text = format!("section 0 900 1 2 0\nsilent 0 9\nsilent 1 {silent}\n");
-            judge(&parse(&text).unwrap())
-        };
-        assert!(judged(1000));
-        assert!(!judged(9_000_000));
-        assert!(!judge(&parse("section 0 900 1 2 0\nsilent 0 9\n").unwrap()));
-        assert!(!judge(&Counts::default()));
+    fn only_short_sections_and_quiet_cores_are_within_the_budgets() {
+        let kept = |text: &str, silent| verdict(text, silent).is_ok();
+        assert!(kept("section 0 20000 1 2 0\n", 0));
+        assert!(!kept("section 3 20001 1 2 3\n", 0));
+        assert!(!kept("", 0));
+        let two = |last: u64| format!("section 0 900 1 2 0\nsilent 0 9\nsilent 1 {last}\n");
+        assert!(kept(&two(1000), 2));
+        assert!(!kept(&two(9_000_000), 2));
+        assert!(!kept("section 0 900 1 2 0\nsilent 0 9\n", 2));
     }
 }

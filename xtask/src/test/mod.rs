@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::bench::{self, build};
 use crate::boards;
 use crate::bundle::{self, Changes};
 use crate::cache::{self, Cache};
@@ -23,7 +24,7 @@ use crate::packages::Packages;
 use crate::qemu::{Files, Firmware, Machine};
 use crate::session::{self, Mode, RunDir, Until};
 use crate::toolchain::Toolchain;
-use crate::{check, command, emulator, fuzz};
+use crate::{check, command, emulator, fuzz, sections};
 use case::{Boots, Case};
 
 /// How long to fuzz, always from the same seed.
@@ -127,7 +128,7 @@ fn run_cases(
     tally: &mut Tally,
 ) -> Result<()> {
     session::remove_stale_runs()?;
-    let bench = Bench::prepare(toolchain)?;
+    let bench = Bench::prepare(toolchain, None)?;
     let mut wanted = cases.filter(|case| case.name.contains(filter));
     wanted.try_for_each(|case| tally.run(case.name, || bench.run(case)))
 }
@@ -136,6 +137,29 @@ fn run_cases(
 struct Bench {
     release: PathBuf,
     debug: PathBuf,
+    /// Judges each run that passes by EL2's masked sections, too.
+    masked: Option<Masked>,
+}
+
+/// What that takes.
+struct Masked {
+    plugin: PathBuf,
+    slow: PathBuf,
+}
+
+/// Runs of the test in which EL2's longest section with interrupts masked is looked for. False if one fails.
+pub fn run_masked(toolchain: &Toolchain) -> Result<bool> {
+    let Some(plugin) = build::plugin(&Cache::open()?, "masked")? else {
+        println!("longest section, masked      ? (QEMU is built without plugins)");
+        return Ok(true);
+    };
+    let slow = image::hypervisor(toolchain, Profile::SlowConsole)?;
+    let bench = Bench::prepare(toolchain, Some(Masked { plugin, slow }))?;
+    let mut tally = Tally::default();
+    for case in cases::masked() {
+        tally.run(case.name, || bench.run(case))?;
+    }
+    Ok(tally.failed.is_empty())
 }
 
 /// What a machine starts from that is not ours.
@@ -161,13 +185,14 @@ impl Foreign {
 }
 
 impl Bench {
-    fn prepare(toolchain: &Toolchain) -> Result<Self> {
+    fn prepare(toolchain: &Toolchain, masked: Option<Masked>) -> Result<Self> {
         let packages = Packages::ensure(&Cache::open()?)?;
         print!("{}", packages.versions()?);
         image::test_guests(toolchain)?;
         Ok(Self {
             release: image::hypervisor(toolchain, Profile::Release)?,
             debug: image::hypervisor(toolchain, Profile::Debug)?,
+            masked,
         })
     }
 
@@ -184,6 +209,11 @@ impl Bench {
             fs::write(&path, [0xa5; 1 << 20])?;
             machine.residue = Some(path);
         }
+        let sections = dir.file("sections");
+        machine.plugin = self
+            .masked
+            .as_ref()
+            .map(|masked| bench::el2_counter(masked.plugin.clone(), &sections));
         let files = self.files(case, &machine, &dir)?;
         let progress = |lines: &[String], touched: &[usize]| judge::progress(case, lines, touched);
         let until = Until {
@@ -197,6 +227,11 @@ impl Bench {
         let mut verdict = judge::verdict(case, &outcome);
         if let (Ok(_), Some(disk)) = (&verdict, &machine.disk) {
             verdict = passthrough::check(disk).map(|()| String::new());
+        }
+        if verdict.is_ok() && machine.plugin.is_some() {
+            let names = names(case)?;
+            let silent = names.iter().filter(|name| name.starts_with("silent"));
+            verdict = sections::verdict(&fs::read_to_string(&sections)?, silent.count());
         }
         if verdict.is_err() {
             fs::create_dir_all(kept.parent().unwrap_or(&kept))?;
@@ -214,6 +249,10 @@ impl Bench {
             _ if case.boots.bare().is_some() => image::elf(Profile::Release, "testguest.bin"),
             Profile::Release => self.release.clone(),
             Profile::Debug => self.debug.clone(),
+            Profile::SlowConsole => {
+                let masked = self.masked.as_ref();
+                masked.context("only `measure` builds it")?.slow.clone()
+            }
         };
         let initrd = match bundle(case, &foreign)? {
             Some(bytes) => {

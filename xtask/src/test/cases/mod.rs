@@ -41,6 +41,13 @@ pub fn long() -> impl Iterator<Item = &'static Case> {
     soak::CASES.iter().chain(regression::SOAK)
 }
 
+/// Runs in which EL2's longest section with interrupts masked is looked for.
+pub fn masked() -> impl Iterator<Item = &'static Case> {
+    let named = ["sixteen-guests", "hostile-beside-linux", "stress"];
+    let these = all().filter(move |case| named.contains(&case.name));
+    core::iter::once(&several::FLOOD).chain(these)
+}
+
 const PANIC: Expect = Absent("teevisor: panic");
 const QUIET: Expect = Absent("teevisor: warning");
 const OK: Expect = Statuses(&[0]);

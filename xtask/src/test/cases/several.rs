@@ -1,6 +1,7 @@
 //! Several guests at once.
 
 use super::{OK, PANIC, QUIET, manifest};
+use crate::image::Profile;
 use crate::script::{Script, guest, hypervisor, once};
 use crate::test::case::Expect::{Absent, Between, Line, Off, Statuses, Times};
 use crate::test::case::{BASE, Boots, Case};
@@ -81,6 +82,31 @@ const OPERATOR: Script = &[
     once(hypervisor("teevisor: two: off"), "\x1dmstop one\r"),
 ];
 
+/// Guests that flood a slow console, and one that restarts all the time, beside silent ones. Only with the plugin that
+/// counts: otherwise it shows nothing.
+pub const FLOOD: Case = Case {
+    name: "flood",
+    boots: Boots::Manifest(manifest!("flood")),
+    profile: Profile::SlowConsole,
+    smp: 4,
+    expect: &[
+        Line("silent: off"),
+        Line("silent-too: off"),
+        Line("circle: crashed"),
+        Absent("FAILED"),
+        PANIC,
+        Off,
+    ],
+    seconds: 900,
+    ..BASE
+};
+
+/// All that the monitor can tell, while guests are restarted.
+const TELLS: Script = &[once(
+    guest("g1", "guest: crashes"),
+    "\x1dmlist\rtee\rtrace g1\rhelp\rmemory\r",
+)];
+
 /// The runs.
 pub const CASES: &[Case] = &[
     Case {
@@ -116,10 +142,14 @@ pub const CASES: &[Case] = &[
     Case {
         name: "sixteen-guests",
         boots: Boots::Manifest(manifest!("sixteen")),
+        types: TELLS,
         expect: &[
             Line("teevisor: guest g15: 1 vCPUs"),
             Times(8, "guest: 6 passed, 0 failed"),
-            Times(16, ": restarted"),
+            Times(8, ": it has restarted 3 times in a row"),
+            Times(24, ": restarted"),
+            Line("16 g15: "),
+            Line("; 0 allocations since all cores serve guests"),
             Times(16, ": off"),
             Absent("FAILED"),
             PANIC,
