@@ -71,10 +71,15 @@ impl Gic {
         let maintenance = Controller::of(place)
             .interrupt(place, 0)
             .map_or(BSA_MAINTENANCE, |Interrupt { intid, .. }| intid);
-        if place.is(V3) {
-            return GicV3::read(place, maintenance).map(Self::V3);
+        let gic = match place.is(V3) {
+            true => Self::V3(GicV3::read(place, maintenance)?),
+            false => Self::V2(GicV2::read(place, maintenance)?),
+        };
+        // Drivers hold pointers to registers, and 0 is none.
+        if gic.frames().any(|frame| frame.start.0 == 0) {
+            return Err(BoardError::property(place.name(), "reg"));
         }
-        GicV2::read(place, maintenance).map(Self::V2)
+        Ok(gic)
     }
 }
 

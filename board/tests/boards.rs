@@ -442,6 +442,12 @@ fn errors_name_the_node_and_the_remedy() {
         assert_eq!(fails(&qemu_virt().with(path, change)), message);
     };
     property(
+        "intc@8000000",
+        |node| node.cells("reg", &[0, 0, 0, 0x1_0000, 0, 0x80a_0000, 0, 0xf6_0000]),
+        "intc",
+        "reg",
+    );
+    property(
         "memory@40000000",
         |node| node.cells("reg", &[0, 1, 0]),
         "memory",

@@ -1,21 +1,24 @@
 //! The physical GICv2 (IHI 0048B), with or without the security extension.
 
+use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, Ordering};
 
 use addr::PaRange;
+use arm_gic::Trigger;
+use arm_gic::gicv2::registers::{Gicd, GicdCtlr};
 use boot::MAX_CORES;
+use safe_mmio::{UniqueMmioPointer, field, field_shared};
+use spin::Mutex;
 use tock_registers::interfaces::{Readable, Writeable};
 use tock_registers::registers::{ReadOnly, ReadWrite, WriteOnly};
 use tock_registers::{register_bitfields, register_structs};
 
-use crate::arch::mmio::{Mmio, Registers};
+use crate::arch::mmio::Registers;
 
 use super::{Acknowledged, DEFAULT_PRIORITY, KICK, PRIVATE_ENABLED, gicd};
 
-const GICD_ITARGETSR: u64 = 0x800;
-const GICD_SGIR: u64 = 0xf00;
-/// GICD_TYPER.SecurityExtn.
-const SECURITY_EXTENSION: u32 = 1 << 10;
+/// GICD_IPRIORITYR of four interrupts.
+const PRIORITIES: u32 = u32::from_ne_bytes([DEFAULT_PRIORITY; 4]);
 /// INTIDs from here on say that there is no interrupt.
 const FIRST_SPECIAL: u32 = 1020;
 
@@ -53,72 +56,71 @@ register_structs! {
     }
 }
 
+register_bitfields! {u32,
+    /// GICD_SGIR. NSATT stays 0: with the security extension, Non-secure writes ignore it.
+    Sgi [
+        TARGETS OFFSET(16) NUMBITS(8) [],
+        INTID OFFSET(0) NUMBITS(4) [],
+    ],
+}
+
+register_structs! {
+    /// GICD_SGIR, apart from the rest of the distributor: who sends an SGI waits for no lock, as it
+    /// may be what a core that failed does last.
+    Sgir {
+        (0x0 => send: WriteOnly<u32, Sgi::Register>),
+        (0x4 => @END),
+    }
+}
+
 /// Distributor and banked CPU interface.
 pub struct GicV2 {
-    distributor: Mmio,
+    distributor: Mutex<UniqueMmioPointer<'static, Gicd>>,
+    sgir: Registers<Sgir>,
     cpu_interface: Registers<Gicc>,
     /// The GIC's own number of each core, as a target mask.
     masks: [AtomicU8; MAX_CORES],
 }
 
 impl GicV2 {
-    /// The GIC whose frames are mapped and owned by EL2.
+    /// The GIC with these frames, none of them at address 0.
     ///
     /// # Safety
-    /// As for [`Registers::new`], for both frames.
+    /// Both frames are mapped as devices, EL2 owns them, and nothing else uses them.
     pub unsafe fn new(distributor: PaRange, cpu_interface: PaRange) -> Self {
-        // SAFETY: the caller's promise.
+        let sgir = distributor.start.0 + core::mem::offset_of!(Gicd, sgir) as u64;
+        let distributor = distributor.start.0 as *mut Gicd;
+        // SAFETY: the caller's promise; GICD_SGIR is not written through `distributor`.
         unsafe {
             Self {
-                distributor: Mmio::new(distributor.start.0, distributor.size),
+                distributor: Mutex::new(UniqueMmioPointer::new(NonNull::new_unchecked(
+                    distributor,
+                ))),
+                sgir: Registers::new(sgir),
                 cpu_interface: Registers::new(cpu_interface.start.0),
                 masks: [const { AtomicU8::new(0) }; MAX_CORES],
             }
         }
     }
 
-    /// The IGROUPR value that makes an interrupt ours: with the security extension all that
-    /// Non-secure state can touch is group 1 already; without, group 0 is what GICC_CTLR enables.
-    fn group(&self) -> u32 {
-        match self.distributor.read32(gicd::TYPER) & SECURITY_EXTENSION {
-            0 => 0,
-            _ => u32::MAX,
-        }
-    }
-
     /// Every Non-secure SPI disabled.
     pub fn init(&self) {
-        let d = &self.distributor;
-        d.write32(gicd::CTLR, 0);
-        let words = u64::from(d.read32(gicd::TYPER) & 0x1f);
-        for word in 1..=words {
-            d.write32(gicd::ICENABLER + 4 * word, u32::MAX);
-            d.write32(gicd::IGROUPR + 4 * word, self.group());
-        }
-        for word in 8..(words + 1) * 8 {
-            d.write32(
-                gicd::IPRIORITYR + 4 * word,
-                u32::from_ne_bytes([DEFAULT_PRIORITY; 4]),
-            );
-        }
-        d.write32(gicd::CTLR, 1);
+        let mut distributor = self.distributor.lock();
+        let d = &mut *distributor;
+        field!(*d, ctlr).write(GicdCtlr::empty());
+        let interrupts = field_shared!(*d, typer).read().num_irqs() as usize;
+        let (group, words) = (group(d), interrupts / 32);
+        gicd::fill(field!(*d, icenabler), 1..words, u32::MAX);
+        gicd::fill(field!(*d, igroupr), 1..words, group);
+        gicd::fill(field!(*d, ipriorityr), 8..words * 8, PRIORITIES);
+        // As Non-secure state sees it, that is group 1.
+        field!(*d, ctlr).write(GicdCtlr::EnableGrp0);
     }
 
     /// Turns this core's banked interrupts and CPU interface on.
     pub fn init_core(&self, index: usize) {
-        let d = &self.distributor;
-        d.write32(gicd::ICENABLER, 0xffff_0000);
-        d.write32(gicd::IGROUPR, self.group());
-        for word in 0..8 {
-            d.write32(
-                gicd::IPRIORITYR + 4 * word,
-                u32::from_ne_bytes([DEFAULT_PRIORITY; 4]),
-            );
-        }
-        d.write32(gicd::ISENABLER, PRIVATE_ENABLED);
-        // The banked ITARGETSR0 reads as this core's own mask; it is 0 on a single core.
-        let mask = (d.read32(GICD_ITARGETSR) & 0xff) as u8;
-        self.masks[index].store(mask.max(1), Ordering::Release);
+        let mask = init_banked(&mut self.distributor.lock());
+        self.masks[index].store(mask, Ordering::Release);
         let c = &self.cpu_interface;
         c.priority_mask.write(PriorityMask::PRIORITY::SET);
         c.binary_point.set(0);
@@ -128,28 +130,40 @@ impl GicV2 {
 
     /// Targets the SPI `intid` at core `core`.
     pub fn route_spi(&self, intid: u32, core: usize, edge: bool) {
-        let d = &self.distributor;
-        let n = u64::from(intid);
-        gicd::set_trigger(d, intid, edge);
-        d.write8(GICD_ITARGETSR + n, self.masks[core].load(Ordering::Acquire));
+        let mask = self.masks[core].load(Ordering::Acquire);
+        let mut distributor = self.distributor.lock();
+        let d = &mut *distributor;
+        set_trigger(d, intid, if edge { Trigger::Edge } else { Trigger::Level });
+        set_targets(d, intid, mask);
     }
 
-    /// The distributor.
-    pub fn distributor(&self) -> &Mmio {
-        &self.distributor
+    /// Enables the SPI `intid`; what is left from an earlier use is neither pending nor active.
+    pub fn open_spi(&self, intid: u32) {
+        let mut distributor = self.distributor.lock();
+        gicd::write_bit(field!(*distributor, icpendr), intid);
+        gicd::write_bit(field!(*distributor, icactiver), intid);
+        gicd::write_bit(field!(*distributor, isenabler), intid);
+    }
+
+    /// Disables the SPI `intid`.
+    pub fn close_spi(&self, intid: u32) {
+        let mut distributor = self.distributor.lock();
+        gicd::write_bit(field!(*distributor, icenabler), intid);
     }
 
     /// Makes private interrupts of this core active: bit n is INTID n.
     pub fn set_active(&self, intids: u32) {
-        self.distributor.write32(gicd::ISACTIVER, intids);
+        let mut distributor = self.distributor.lock();
+        gicd::fill(field!(*distributor, isactiver), 0..1, intids);
     }
 
     /// Interrupts core `core` with the kick SGI.
     pub fn kick(&self, core: usize) {
-        let mask = u32::from(self.masks[core].load(Ordering::Acquire));
-        // NSATT: with the security extension, Non-secure writes ignore it.
+        let mask = self.masks[core].load(Ordering::Acquire);
         crate::arch::barrier::dsb();
-        self.distributor.write32(GICD_SGIR, mask << 16 | KICK);
+        self.sgir
+            .send
+            .write(Sgi::TARGETS.val(mask.into()) + Sgi::INTID.val(KICK));
     }
 
     /// Acknowledges the most urgent pending interrupt.
@@ -167,5 +181,53 @@ impl GicV2 {
     /// core in bits 12:10 as GICC_IAR gave it.
     pub fn deactivate(&self, intid: u32) {
         self.cpu_interface.deactivate.set(intid);
+    }
+}
+
+/// The IGROUPR value that makes an interrupt ours: with the security extension all that
+/// Non-secure state can touch is group 1 already; without, group 0 is what GICC_CTLR enables.
+fn group(distributor: &UniqueMmioPointer<'_, Gicd>) -> u32 {
+    match field_shared!(*distributor, typer)
+        .read()
+        .has_security_extension()
+    {
+        true => u32::MAX,
+        false => 0,
+    }
+}
+
+/// Enables this core's private interrupts, and returns the mask that targets it.
+fn init_banked(d: &mut UniqueMmioPointer<'_, Gicd>) -> u8 {
+    let group = group(d);
+    gicd::fill(field!(*d, icenabler), 0..1, 0xffff_0000);
+    gicd::fill(field!(*d, igroupr), 0..1, group);
+    gicd::fill(field!(*d, ipriorityr), 0..8, PRIORITIES);
+    gicd::fill(field!(*d, isenabler), 0..1, PRIVATE_ENABLED);
+    // The banked ITARGETSR0 reads as this core's own mask; it is 0 on a single core.
+    let targets = field!(*d, itargetsr)
+        .get(0)
+        // SAFETY: the register is read without an effect.
+        .map_or(0, |mut register| unsafe { register.read_unsafe() });
+    (targets as u8).max(1)
+}
+
+fn set_trigger(d: &mut UniqueMmioPointer<'_, Gicd>, intid: u32, trigger: Trigger) {
+    let bit = 2 << (2 * (intid % 16));
+    if let Some(mut register) = field!(*d, icfgr).get(intid as usize / 16) {
+        register.modify(|old| match trigger {
+            Trigger::Edge => old | bit,
+            Trigger::Level => old & !bit,
+        });
+    }
+}
+
+fn set_targets(d: &mut UniqueMmioPointer<'_, Gicd>, intid: u32, mask: u8) {
+    let shift = 8 * (intid % 4);
+    if let Some(mut register) = field!(*d, itargetsr).get(intid as usize / 4) {
+        // SAFETY: the register says where interrupts go that EL2 owns, and nothing else.
+        unsafe {
+            let others = register.read_unsafe() & !(0xff << shift);
+            register.write_unsafe(others | u32::from(mask) << shift);
+        }
     }
 }

@@ -1,129 +1,127 @@
 //! The physical GICv3 (IHI 0069H), as EL2 uses it in Non-secure state.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use addr::PaRange;
+use arm_gic::gicv3::registers::{Gicd, GicdCtlr, GicrSgi};
+use arm_gic::gicv3::{GicDistributor, GicRedistributor};
+use arm_gic::{IntId, Trigger};
 use arrayvec::ArrayVec;
 use boot::MAX_CORES;
+use safe_mmio::{UniqueMmioPointer, field};
+use spin::Mutex;
 
-use crate::arch::{cpu, gic_cpu_interface as cpu_interface, mmio::Mmio};
+use crate::arch::{cpu, gic_cpu_interface as cpu_interface};
 
-use super::{Acknowledged, DEFAULT_PRIORITY, KICK, PRIVATE_ENABLED, gicd};
-
-/// ARE_NS, EnableGrp1A and EnableGrp1 as Non-secure state sees GICD_CTLR.
-const GICD_ENABLE: u32 = 1 << 4 | 1 << 1 | 1;
-const GICD_RWP: u32 = 1 << 31;
-const GICD_IROUTER: u64 = 0x6000;
-
-mod gicr {
-    pub const TYPER: u64 = 0x8;
-    pub const WAKER: u64 = 0x14;
-    pub const SGI_FRAME: u64 = 0x1_0000;
-    pub const LAST: u64 = 1 << 4;
-    pub const VLPIS: u64 = 1 << 1;
-}
+use super::{Acknowledged, KICK, PRIVATE_ENABLED, gicd};
 
 /// Distributor, and each core's redistributor once the core has found it.
 pub struct GicV3 {
-    distributor: Mmio,
+    distributor: Mutex<UniqueMmioPointer<'static, Gicd>>,
     regions: ArrayVec<PaRange, 4>,
-    redistributors: [AtomicU64; MAX_CORES],
+    redistributors: [AtomicPtr<GicrSgi>; MAX_CORES],
     affinities: [AtomicU64; MAX_CORES],
 }
 
 impl GicV3 {
-    /// The GIC whose frames are mapped and owned by EL2.
+    /// The GIC with these frames, none of them at address 0.
     ///
     /// # Safety
-    /// As for [`Mmio::new`], for the distributor and all regions.
+    /// The distributor's frame and the regions of redistributors are mapped as devices, EL2 owns
+    /// them, and nothing else uses them.
     pub unsafe fn new(distributor: PaRange, regions: ArrayVec<PaRange, 4>) -> Self {
+        // SAFETY: the caller's promise.
+        let distributor = unsafe {
+            UniqueMmioPointer::new(NonNull::new_unchecked(distributor.start.0 as *mut Gicd))
+        };
         Self {
-            // SAFETY: the caller's promise.
-            distributor: unsafe { Mmio::new(distributor.start.0, distributor.size) },
+            distributor: Mutex::new(distributor),
             regions,
-            redistributors: [const { AtomicU64::new(0) }; MAX_CORES],
+            redistributors: [const { AtomicPtr::new(null_mut()) }; MAX_CORES],
             affinities: [const { AtomicU64::new(0) }; MAX_CORES],
         }
     }
 
     /// Every Non-secure SPI in group 1, disabled.
     pub fn init(&self) {
-        let d = &self.distributor;
-        d.write32(gicd::CTLR, 0);
-        self.wait();
-        let words = u64::from(d.read32(gicd::TYPER) & 0x1f);
-        for word in 1..=words {
-            d.write32(gicd::ICENABLER + 4 * word, u32::MAX);
-            d.write32(gicd::IGROUPR + 4 * word, u32::MAX);
-        }
-        for word in 8..(words + 1) * 8 {
-            d.write32(
-                gicd::IPRIORITYR + 4 * word,
-                u32::from_ne_bytes([DEFAULT_PRIORITY; 4]),
-            );
-        }
-        d.write32(gicd::CTLR, GICD_ENABLE);
-        self.wait();
+        self.with_distributor(|distributor| {
+            // As Non-secure state sees GICD_CTLR: EnableGrp1 and EnableGrp1A.
+            let groups = GicdCtlr::EnableGrp0 | GicdCtlr::EnableGrp1NS;
+            distributor.modify_control(groups, false);
+            distributor.enable_all_interrupts(false);
+            // As Non-secure state sees it, what arm-gic calls ARE_S is ARE_NS.
+            distributor.configure_default_settings();
+        });
     }
 
-    fn wait(&self) {
-        while self.distributor.read32(gicd::CTLR) & GICD_RWP != 0 {
-            core::hint::spin_loop();
-        }
+    fn with_distributor<T>(&self, act: impl FnOnce(&mut GicDistributor<'_>) -> T) -> T {
+        act(&mut GicDistributor::new(self.distributor.lock().reborrow()))
     }
 
     /// Wakes this core's redistributor and turns its CPU interface on. False if there is no
     /// redistributor for it.
     pub fn init_core(&self, index: usize) -> bool {
         let affinity = cpu::mpidr();
-        let Some(base) = self.find(affinity) else {
+        let Some(found) = self.find(affinity) else {
             return false;
         };
-        self.redistributors[index].store(base, Ordering::Relaxed);
+        self.redistributors[index].store(found.as_ptr(), Ordering::Relaxed);
         self.affinities[index].store(affinity, Ordering::Release);
-        // SAFETY: part of a region that `new`'s caller vouched for.
-        let r = unsafe { Mmio::new(base, 2 * gicr::SGI_FRAME) };
-        wake(&r);
-        r.write32(gicr::SGI_FRAME + gicd::ICENABLER, u32::MAX);
-        r.write32(gicr::SGI_FRAME + gicd::IGROUPR, u32::MAX);
-        for word in 0..8 {
-            let priorities = u32::from_ne_bytes([DEFAULT_PRIORITY; 4]);
-            r.write32(gicr::SGI_FRAME + gicd::IPRIORITYR + 4 * word, priorities);
+        if let Some(mut frames) = self.redistributor(index) {
+            init_redistributor(&mut frames);
         }
-        r.write32(gicr::SGI_FRAME + gicd::ISENABLER, PRIVATE_ENABLED);
         cpu_interface::init();
         true
     }
 
-    fn find(&self, affinity: u64) -> Option<u64> {
-        let wanted = (affinity >> 8 & 0xff00_0000) | (affinity & 0xff_ffff);
+    fn find(&self, affinity: u64) -> Option<NonNull<GicrSgi>> {
         self.regions
             .iter()
-            .find_map(|region| find_in(region, wanted))
+            .find_map(|region| find_in(region, affinity))
     }
 
-    /// Routes the SPI `intid` to core `core`.
+    /// The redistributor of core number `index`, which is this one.
+    fn redistributor(&self, index: usize) -> Option<UniqueMmioPointer<'_, GicrSgi>> {
+        let frames = NonNull::new(self.redistributors[index].load(Ordering::Relaxed))?;
+        // SAFETY: `init_core` found it in a region that `new`'s caller vouched for. Its core alone
+        // uses it, but for GICR_TYPER, which others only read and which never changes.
+        Some(unsafe { UniqueMmioPointer::new(frames) })
+    }
+
+    /// Routes the SPI `intid` to core `core`. One that the GIC does not have goes nowhere.
     pub fn route_spi(&self, intid: u32, core: usize, edge: bool) {
-        let d = &self.distributor;
-        let n = u64::from(intid);
-        gicd::set_trigger(d, intid, edge);
-        d.write64(
-            GICD_IROUTER + 8 * n,
-            self.affinities[core].load(Ordering::Acquire),
-        );
+        let Ok(intid) = IntId::try_from(intid) else {
+            return;
+        };
+        let trigger = if edge { Trigger::Edge } else { Trigger::Level };
+        let affinity = self.affinities[core].load(Ordering::Acquire);
+        let _ = self.with_distributor(|distributor| {
+            distributor.set_trigger(intid, trigger)?;
+            distributor.set_routing(intid, Some(affinity))
+        });
     }
 
-    /// The distributor.
-    pub fn distributor(&self) -> &Mmio {
-        &self.distributor
+    /// Enables the SPI `intid`; what is left from an earlier use is neither pending nor active.
+    pub fn open_spi(&self, intid: u32) {
+        let mut distributor = self.distributor.lock();
+        gicd::write_bit(field!(*distributor, icpendr), intid);
+        gicd::write_bit(field!(*distributor, icactiver), intid);
+        gicd::write_bit(field!(*distributor, isenabler), intid);
+    }
+
+    /// Disables the SPI `intid`.
+    pub fn close_spi(&self, intid: u32) {
+        let mut distributor = self.distributor.lock();
+        gicd::write_bit(field!(*distributor, icenabler), intid);
     }
 
     /// Makes private interrupts of this core, number `index`, active: bit n is INTID n.
     pub fn set_active(&self, index: usize, intids: u32) {
-        let base = self.redistributors[index].load(Ordering::Relaxed);
-        // SAFETY: `init_core` found this redistributor.
-        let r = unsafe { Mmio::new(base, 2 * gicr::SGI_FRAME) };
-        r.write32(gicr::SGI_FRAME + gicd::ISACTIVER, intids);
+        if let Some(mut frames) = self.redistributor(index) {
+            let mut sgi = field!(frames, sgi);
+            gicd::fill(field!(sgi, isactiver), 0..1, intids);
+        }
     }
 
     /// Interrupts core `core` with the kick SGI.
@@ -148,27 +146,33 @@ impl GicV3 {
     }
 }
 
-fn wake(redistributor: &Mmio) {
-    let awake = redistributor.read32(gicr::WAKER) & !2;
-    redistributor.write32(gicr::WAKER, awake);
-    while redistributor.read32(gicr::WAKER) & 4 != 0 {
-        core::hint::spin_loop();
-    }
+fn init_redistributor(frames: &mut UniqueMmioPointer<'_, GicrSgi>) {
+    let mut redistributor = GicRedistributor::new(frames.reborrow());
+    // The error is that it is awake already.
+    let _ = redistributor.mark_core_awake();
+    redistributor.configure_default_settings();
+    let mut sgi = field!(*frames, sgi);
+    gicd::fill(field!(sgi, isenabler), 0..1, PRIVATE_ENABLED);
 }
 
-fn find_in(region: &PaRange, wanted: u64) -> Option<u64> {
+fn find_in(region: &PaRange, affinity: u64) -> Option<NonNull<GicrSgi>> {
+    const SIZE: u64 = size_of::<GicrSgi>() as u64;
     let mut base = region.start.0;
-    while base + 2 * gicr::SGI_FRAME <= region.end().0 {
-        // SAFETY: inside a region that `GicV3::new`'s caller vouched for.
-        let typer = unsafe { Mmio::new(base, gicr::SGI_FRAME) }.read64(gicr::TYPER);
-        if typer >> 32 == wanted {
-            return Some(base);
+    while base + SIZE <= region.end().0 {
+        let frames = NonNull::new(base as *mut GicrSgi)?;
+        // SAFETY: inside a region that `GicV3::new`'s caller vouched for. GICR_TYPER never changes,
+        // so its core may use the rest meanwhile.
+        let redistributor = GicRedistributor::new(unsafe { UniqueMmioPointer::new(frames) });
+        let typer = redistributor.typer();
+        if typer.core_mpidr() == affinity {
+            return Some(frames);
         }
-        if typer & gicr::LAST != 0 {
+        if typer.last_redistributor() {
             return None;
         }
         // GICv4 adds two frames for virtual LPIs.
-        base += if typer & gicr::VLPIS != 0 { 4 } else { 2 } * gicr::SGI_FRAME;
+        let frame_pairs = 1 + u64::from(typer.virtual_lpis_supported());
+        base += frame_pairs * SIZE;
     }
     None
 }

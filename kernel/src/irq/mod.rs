@@ -22,8 +22,8 @@ use virt::VirtualInterface;
 
 /// The SGI that makes a core look at its requests.
 const KICK: u32 = 0;
-/// Priority of every physical interrupt; Non-secure priorities are the lower half.
-const DEFAULT_PRIORITY: u8 = 0xa0;
+/// Priority of every physical interrupt, which arm-gic gives them on GICv3.
+const DEFAULT_PRIORITY: u8 = arm_gic::gicv3::HIGHEST_NS_PRIORITY;
 /// SGI 0, the maintenance interrupt (25), EL2's timer (26) and the guest's (27, 30): the numbers
 /// are fixed by BSA (DEN0094, section "PPI assignments") and checked against the tree by [`init`].
 const PRIVATE_ENABLED: u32 = 1 << KICK
@@ -181,12 +181,12 @@ pub fn route_spi(intid: u32, core: usize, edge: bool) {
 
 /// Enables the SPI `intid`, with nothing pending from before.
 pub fn open_spi(intid: u32) {
-    each!(controller(), gic => gicd::open(gic.distributor(), intid));
+    each!(controller(), gic => gic.open_spi(intid));
 }
 
 /// Disables the SPI `intid`.
 pub fn close_spi(intid: u32) {
-    each!(controller(), gic => gicd::close(gic.distributor(), intid));
+    each!(controller(), gic => gic.close_spi(intid));
 }
 
 /// Makes core number `core` look at its requests.
