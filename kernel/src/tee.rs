@@ -335,7 +335,7 @@ impl Tee {
     /// Shows each step from now on, or no longer. True if it does.
     pub fn toggle_follow(&self) -> bool {
         let mut state = self.state.lock();
-        state.guest.trace.fresh();
+        state.guest.trace.skip();
         !self.follow.fetch_xor(true, Ordering::Relaxed)
     }
 

@@ -5,8 +5,10 @@ use monitor::{Detail, TraceLine};
 
 use crate::arch::timer;
 
-/// Steps that are kept. As many lines as the monitor may write at once.
+/// Steps that are kept.
 const KEPT: usize = 32;
+/// Steps that are shown at once as they come: the core's interrupts wait for as many lines.
+const SHOWN: usize = 8;
 
 /// A step and when it happened, in ticks of the system counter.
 #[derive(Clone, Copy)]
@@ -36,20 +38,27 @@ impl Recorder {
 
     /// The steps that are kept, the oldest first.
     pub fn kept(&self) -> Steps {
-        self.newest(KEPT)
+        self.some(KEPT, KEPT)
     }
 
-    /// The steps since the last time that are kept, and how many are not.
+    /// The next few steps since the last time, and how many before them are not kept.
     pub fn fresh(&mut self) -> (Steps, usize) {
         let count = self.recorded.wrapping_sub(self.taken);
-        self.taken = self.recorded;
-        (self.newest(count), count.saturating_sub(KEPT))
+        let kept = count.min(KEPT);
+        let left = kept.saturating_sub(SHOWN);
+        self.taken = self.recorded.wrapping_sub(left);
+        (self.some(kept, SHOWN), count - kept)
     }
 
-    fn newest(&self, count: usize) -> Steps {
-        let count = count.min(KEPT);
+    /// Forgets what was not shown.
+    pub fn skip(&mut self) {
+        self.taken = self.recorded;
+    }
+
+    /// Of the newest `count` steps, `most` at most.
+    fn some(&self, count: usize, most: usize) -> Steps {
         let mut steps = [None; KEPT];
-        for (n, step) in steps[..count].iter_mut().enumerate() {
+        for (n, step) in steps[..count.min(most)].iter_mut().enumerate() {
             let at = self.recorded.wrapping_sub(count).wrapping_add(n);
             *step = self.steps[at % KEPT];
         }

@@ -40,6 +40,11 @@ impl Log {
         self.append("\n");
     }
 
+    /// Whether a line of `size` bytes would not be dropped.
+    pub fn has_room(&self, size: usize) -> bool {
+        self.dropped == 0 && size < ROOM - self.len
+    }
+
     fn append(&mut self, text: &str) {
         for &byte in text.as_bytes() {
             self.bytes[(self.first + self.len) % ROOM] = byte;

@@ -12,6 +12,8 @@ pub struct Typist {
     pub has_room: fn() -> bool,
     /// Takes a byte.
     pub typed: fn(u8),
+    /// Tells a line of what was asked for, if there is [`super::has_room`]. True if there may be more.
+    pub tell: fn() -> bool,
 }
 
 /// Reads some of what was typed. True if the UART's interrupt has to tell of more.

@@ -134,13 +134,22 @@ pub fn is_housekeeping() -> bool {
     CORE.load(Ordering::Relaxed) == cpu::current()
 }
 
-/// Reads what is typed and writes what waits, a bounded number of bytes. Only the housekeeping
+/// Whether EL2's lines have room for another one.
+pub fn has_room() -> bool {
+    LINES.lock().has_room(PREFIX.len() + LINE)
+}
+
+/// Reads what is typed, tells the operator a line and writes what waits, a bounded number of bytes. Only the housekeeping
 /// core, at each of its interrupts that [`wants_visit`]. True if [`look_at`] has changed.
 #[cold]
 pub fn visit(typist: Typist) -> bool {
     LOOK.store(NEVER, Ordering::Relaxed);
     let reads = input::visit(typist);
+    let tells = (typist.tell)();
     let writes = output::visit();
+    if tells {
+        output::request();
+    }
     if let Some(uart) = UART.get() {
         uart.set_interrupts(reads, writes);
     }

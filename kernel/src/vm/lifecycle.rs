@@ -61,7 +61,9 @@ pub enum State {
     /// No vCPU is left: what it has begun in OP-TEE is ended. So much was left before the last step
     /// (the most there can be before the first), and so many steps have ended nothing.
     Leaving(After, u32, u32),
-    /// OP-TEE is told, then its RAM is scrubbed, as far as this many bytes.
+    /// OP-TEE forgets it, or keeps its VM.
+    Parting(After),
+    /// Its RAM is scrubbed, as far as this many bytes.
     Ending(After, u64),
 }
 
@@ -183,7 +185,7 @@ pub fn reset(vm: &Vm) -> bool {
 pub fn turn_off(vm: &Vm) -> bool {
     let state = vm.life.state.lock();
     if *state == State::Delayed {
-        begin_work(vm, state, State::Ending(After::Off, 0));
+        begin_work(vm, state, State::Parting(After::Off));
         return true;
     }
     drop(state);
@@ -289,6 +291,7 @@ pub fn work(vm: &Vm) -> bool {
     let before = vm.life.state();
     let next = match before {
         State::Leaving(after, left, idle) => leave_tee(vm, after, left, idle),
+        State::Parting(after) => part(vm, after),
         State::Ending(after, done) => end(vm, after, done),
         State::Preparing(done) => prepare(vm, done),
         State::Off | State::Delayed | State::Running | State::Stopping(..) => before,
@@ -318,30 +321,34 @@ pub fn work(vm: &Vm) -> bool {
 
 fn leave_tee(vm: &Vm, after: After, before: u32, idle: u32) -> State {
     let Ok(tee) = &vm.tee else {
-        return State::Ending(after, 0);
+        return State::Parting(after);
     };
     if before == u32::MAX {
         show_calls(vm, tee);
     }
     let left = tee.wind_down(idle);
     if left == 0 {
-        return State::Ending(after, 0);
+        return State::Parting(after);
     }
     let idle = if left < before { 0 } else { idle + 1 };
     if idle < PATIENCE {
         return State::Leaving(after, left, idle);
     }
     info!("{}: OP-TEE does not end its calls", vm.name);
+    State::Parting(after)
+}
+
+fn part(vm: &Vm, after: After) -> State {
+    if let Ok(tee) = &vm.tee
+        && !(after == After::Restart && tee.keep())
+    {
+        tee.destroy();
+    }
     State::Ending(after, 0)
 }
 
 fn end(vm: &Vm, after: After, done: u64) -> State {
     if done == 0 {
-        if let Ok(tee) = &vm.tee
-            && !(after == After::Restart && tee.keep())
-        {
-            tee.destroy();
-        }
         vm.reset_devices();
         vm.life.paused.store(false, Ordering::Release);
     }

@@ -1,16 +1,14 @@
 //! The operator at the board's console: which guest gets what is typed, whose output is shown,
 //! and the monitor. Only bytes that the physical UART received come here.
 //!
-//! It all happens in interrupts of the housekeeping core, so each command is short: what takes time
-//! is asked of the guest's own cores, and tables are as long as there are guests and vCPUs.
+//! It all happens in interrupts of the housekeeping core, so each step is short: what takes time is asked of
+//! the guest's own cores, and what has several lines is told a line at a time ([`tale`]).
+
+mod tale;
 
 use conmux::View;
 use log::info;
-use mediator::{Asked, Denial, Denials};
-use monitor::{
-    Act, Command, DeniedLine, Event, GuestLine, HELP, KEYS, Keyboard, PROMPT, TeeCounters,
-    TeeUsage, VcpuLine,
-};
+use monitor::{Act, Command, Event, HELP, KEYS, Keyboard, PROMPT};
 use spin::Mutex;
 use vuart::Received;
 
@@ -18,10 +16,9 @@ use crate::console::{self, Typist};
 use crate::vm::{
     self, Vm,
     lifecycle::{self, State},
-    vcpu,
 };
-use crate::{arch::timer, heap, tee::Tee};
-use boot::Layout;
+use crate::{arch::timer, tee::Tee};
+use tale::Tale;
 
 /// How long what is typed waits in the UART for a guest that reads none, in milliseconds.
 const PATIENCE: u64 = 1000;
@@ -33,6 +30,7 @@ struct Operator {
     view: View,
     /// Since when what is typed waits for its guest; 0: it does not.
     waits_since: u64,
+    tale: Tale,
 }
 
 static OPERATOR: Mutex<Operator> = Mutex::new(Operator {
@@ -40,6 +38,7 @@ static OPERATOR: Mutex<Operator> = Mutex::new(Operator {
     focus: 0,
     view: View::All,
     waits_since: 0,
+    tale: Tale::NOTHING,
 });
 
 /// Types to the first guest, once the guests exist. One that is alone needs no name.
@@ -52,7 +51,11 @@ pub fn start() {
 }
 
 /// Takes what is typed at the console.
-pub const TYPIST: Typist = Typist { has_room, typed };
+pub const TYPIST: Typist = Typist {
+    has_room,
+    typed,
+    tell,
+};
 
 /// A byte that the UART received. It is cold, so that it is not inlined into the path of a
 /// guest's interrupts.
@@ -69,7 +72,7 @@ fn typed(byte: u8) {
         Event::Focus(guest) => operator.focus(guest),
         Event::Next => operator.next(),
         Event::ToggleView => operator.toggle_view(),
-        Event::Keys => show_lines(&KEYS),
+        Event::Keys => operator.tale = Tale::lines(&KEYS),
         Event::UnknownKey => info!("no such key: Ctrl-] ? for help"),
         Event::Opened => info!("the monitor: `help` lists the commands, `quit` closes it"),
         Event::Changed => {}
@@ -79,13 +82,18 @@ fn typed(byte: u8) {
             operator.run(&line);
         }
     }
-    if operator.keyboard.is_open() {
-        console::prompt(format_args!("{PROMPT}{}", operator.keyboard.line()));
-    }
+    operator.show_prompt();
 }
 
-fn show_lines(lines: &[&str]) {
-    lines.iter().for_each(|line| info!("{line}"));
+/// Tells the next line of what was asked for. True if there may be more.
+fn tell() -> bool {
+    let mut operator = OPERATOR.lock();
+    let focus = operator.focus;
+    let told = operator.tale.tell(focus);
+    if told && operator.tale.is_over() {
+        operator.show_prompt();
+    }
+    !operator.tale.is_over()
 }
 
 fn send(guest: usize, byte: u8) {
@@ -106,6 +114,9 @@ fn send(guest: usize, byte: u8) {
 /// come the same way.
 fn has_room() -> bool {
     let mut operator = OPERATOR.lock();
+    if !operator.tale.is_over() {
+        return false;
+    }
     let full = match vm::all().get(operator.focus) {
         Some(vm) => vm.uart_is_full() && state(vm) == "running",
         None => false,
@@ -165,38 +176,29 @@ impl Operator {
         console::show(view);
     }
 
+    /// Shows the monitor's prompt, if it is open and there is nothing to tell first.
+    fn show_prompt(&self) {
+        if self.keyboard.is_open() && self.tale.is_over() {
+            console::prompt(format_args!("{PROMPT}{}", self.keyboard.line()));
+        }
+    }
+
     fn run(&mut self, line: &str) {
         let vms = vm::all();
         let find = |name: &str| vms.iter().position(|vm| vm.name == name);
         match monitor::parse(line, vms.len(), find) {
             Err(error) => info!("{error}"),
             Ok(Command::Nothing) => {}
-            Ok(Command::List) => self.list(),
-            Ok(Command::Memory) => show_memory(),
-            Ok(Command::Tee(None)) => vms.iter().for_each(show_tee),
-            Ok(Command::Tee(Some(guest))) => show_tee(&vms[guest]),
-            Ok(Command::Trace(guest)) => show_trace(&vms[guest]),
+            Ok(Command::List) => self.tale = Tale::guests(),
+            Ok(Command::Memory) => self.tale = Tale::memory(),
+            Ok(Command::Tee(None)) => self.tale = Tale::tees(0, vms.len()),
+            Ok(Command::Tee(Some(guest))) => self.tale = Tale::tees(guest, guest + 1),
+            Ok(Command::Trace(guest)) => self.tale = Tale::trace(guest),
             Ok(Command::Follow(guest)) => follow(&vms[guest]),
             Ok(Command::Guest(Act::Focus, guest)) => self.focus(guest),
             Ok(Command::Guest(act, guest)) => change(act, &vms[guest]),
-            Ok(Command::Help) => show_lines(&HELP),
+            Ok(Command::Help) => self.tale = Tale::lines(&HELP),
             Ok(Command::Quit) => self.keyboard.close(),
-        }
-    }
-
-    fn list(&self) {
-        for (index, vm) in vm::all().iter().enumerate() {
-            let line = GuestLine {
-                number: index + 1,
-                name: &vm.name,
-                state: state(vm),
-                ram: vm.ram.size(),
-                restarts: vm.life.restarts(),
-                has_keys: index == self.focus,
-                dropped: console::dropped(index),
-            };
-            info!("{line}");
-            (0..vm.vcpus.len()).for_each(|number| show_vcpu(vm, number));
         }
     }
 }
@@ -208,50 +210,10 @@ fn state(vm: &Vm) -> &'static str {
         State::Preparing(_) => "starting",
         State::Running if vm.life.is_paused() => "paused",
         State::Running => "running",
-        State::Stopping(..) | State::Leaving(..) | State::Ending(..) => "stopping",
+        State::Stopping(..) | State::Leaving(..) | State::Parting(_) | State::Ending(..) => {
+            "stopping"
+        }
     }
-}
-
-fn show_vcpu(vm: &Vm, number: usize) {
-    let vcpu = &vm.vcpus[number];
-    let line = VcpuLine {
-        number,
-        core: vcpu.core,
-        state: match vcpu.state() {
-            vcpu::State::Off => "off",
-            vcpu::State::Ready => "ready",
-            vcpu::State::Running => "running",
-            vcpu::State::Waiting => "waiting",
-        },
-    };
-    info!("{line}");
-}
-
-/// EL2's own memory; the heap's first block lies in the image.
-fn show_memory() {
-    let layout = Layout::get();
-    let image = layout.end - layout.start;
-    let (used, total) = heap::usage();
-    let pages: u64 = vm::all()
-        .iter()
-        .filter_map(|vm| Some(vm.tee.as_ref().ok()?.shadow_bytes()))
-        .sum();
-    info!(
-        "image {} KiB, heap {} of {} KiB in use ({} KiB of it in the image), shadow pages {} KiB",
-        image >> 10,
-        used >> 10,
-        total >> 10,
-        heap::BOOT_HEAP >> 10,
-        pages >> 10,
-    );
-    let all = image + (total - heap::BOOT_HEAP) as u64 + pages;
-    let guests: u64 = vm::all().iter().map(|vm| vm.ram.size()).sum();
-    info!(
-        "{} KiB in all; guests have {} MiB; {} allocations since all cores serve guests",
-        all >> 10,
-        guests >> 20,
-        heap::late_allocations()
-    );
 }
 
 /// The guest's OP-TEE, or a line that says why it has none.
@@ -259,17 +221,6 @@ fn tee_of(vm: &Vm) -> Option<&Tee> {
     let tee = vm.tee.as_ref();
     tee.inspect_err(|reason| info!("{}: no OP-TEE: {reason}", vm.name))
         .ok()
-}
-
-fn show_trace(vm: &Vm) {
-    if let Some(tee) = tee_of(vm) {
-        let steps = tee.trace();
-        let mut lines = steps.lines(&vm.name).peekable();
-        if lines.peek().is_none() {
-            info!("{}: it has not called OP-TEE", vm.name);
-        }
-        lines.for_each(|line| info!("{line}"));
-    }
 }
 
 fn follow(vm: &Vm) {
@@ -280,59 +231,6 @@ fn follow(vm: &Vm) {
             "no longer "
         };
         info!("{}: its calls to OP-TEE are {shown}shown", vm.name);
-    }
-}
-
-fn show_tee(vm: &Vm) {
-    let Some(tee) = tee_of(vm) else {
-        return;
-    };
-    let report = tee.report();
-    if let Err(error) = report.admission {
-        return info!("{}: no OP-TEE: {error}", vm.name);
-    }
-    let (usage, limits) = (report.usage, &tee.limits);
-    let shown = TeeUsage {
-        calls: (usage.calls, limits.calls.into()),
-        inside: usage.inside,
-        buffers: (usage.buffers, limits.buffers.into()),
-        pages: (usage.pages, limits.pages),
-        lists: (usage.list_frames, limits.list_frames.into()),
-    };
-    info!("{}: {shown}", vm.name);
-    let counters = report.counters;
-    info!(
-        "{}",
-        TeeCounters(&[
-            ("messages", counters.calls),
-            ("fast calls", counters.fast),
-            ("RPCs to the guest", counters.rpcs),
-            ("answered here", counters.rpcs_answered),
-        ])
-    );
-    info!(
-        "{}",
-        TeeCounters(&[
-            ("interrupted", counters.interrupts),
-            ("long lists", counters.chunks),
-            ("refused", counters.refusals),
-            ("turned away", counters.turned_away),
-        ])
-    );
-    show_denials(&report.denials);
-}
-
-fn show_denials(denials: &Denials) {
-    for Denial { uuid, asked, times } in denials.iter() {
-        let line = DeniedLine {
-            uuid: uuid.0,
-            load: asked == Asked::Load,
-            times,
-        };
-        info!("{line}");
-    }
-    if denials.others > 0 {
-        info!("  denied: other applications, times: {}", denials.others);
     }
 }
 
