@@ -151,6 +151,25 @@ fn sizes_near_the_limit_of_their_field_are_only_too_large() {
     assert_eq!(problem(&bytes), (0, ArchiveProblem::Name));
 }
 
+/// Linux takes entries with several links and one inode for one file.
+#[test]
+fn entries_have_inodes_of_their_own_and_directories_two_links() {
+    let mut writer = Writer::new(Vec::new());
+    writer.entry("a", 0o040_755, b"").unwrap();
+    writer.entry("b", 0o100_755, b"").unwrap();
+    let bytes = writer.finish().unwrap();
+    // The magic, thirteen fields of eight digits, and a name of one letter with its NUL.
+    let size = 6 + 13 * 8 + 2;
+    let field = |entry: usize, field: usize| {
+        let digits = &bytes[entry * size + 6 + field * 8..][..8];
+        u32::from_str_radix(std::str::from_utf8(digits).unwrap(), 16).unwrap()
+    };
+    let (ino, mode, links) = (0, 1, 4);
+    assert_eq!([field(0, mode), field(1, mode)], [0o040_755, 0o100_755]);
+    assert_eq!([field(0, links), field(1, links)], [2, 1]);
+    assert_ne!(field(0, ino), field(1, ino));
+}
+
 fn members() -> impl Strategy<Value = Vec<(String, Vec<u8>)>> {
     let member = ("[a-z/]{1,40}", prop::collection::vec(any::<u8>(), 0..9000));
     prop::collection::vec(member, 0..6)
