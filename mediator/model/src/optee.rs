@@ -135,12 +135,12 @@ impl FakeOptee {
         self.guests.get(&client).is_some_and(|guest| guest.notified)
     }
 
-    /// The next call frees all that a guest gave for SHM_ALLOC.
-    pub fn plan_to_free(&mut self, client: u32) {
+    /// Cookies of what a guest gave for SHM_ALLOC.
+    pub fn payloads(&self, client: u32) -> Vec<u64> {
         let all = self.guests.get(&client).into_iter().flat_map(|g| &g.shm);
-        let payloads = all.filter(|(_, shm)| shm.payload);
-        let plan = payloads.map(|(&cookie, _)| Act::Free(cookie)).collect();
-        self.plans.push_front(plan);
+        all.filter(|(_, shm)| shm.payload)
+            .map(|(&cookie, _)| cookie)
+            .collect()
     }
 
     /// Number of buffers of a guest.

@@ -8,6 +8,7 @@ use mediator::{Config, Counters, Dialect, Limits, Regs, Results, TaPolicy, Usage
 
 use crate::linux::Client;
 use crate::ops::{KINDS, LISTS, Op, act, cookie, param, word};
+use crate::optee::Act;
 use crate::vm::is_request;
 use crate::world::{Entered, World};
 
@@ -36,7 +37,9 @@ struct Player {
     world: World,
     /// There are two guests.
     both: bool,
-    /// The one that is not at hand is the first.
+    /// At the end the guests stop amid their calls, which are ended without them.
+    stops: bool,
+    /// The second one is at hand.
     second: bool,
     /// The last answers with which a call went to each guest.
     waiting: [Vec<Results>; 2],
@@ -78,7 +81,7 @@ fn config(style: u8, second: bool) -> Config {
 
 /// Plays a list of operations in a world that the bits of `style` choose: 0 classic dialect, 1 a
 /// policy, 2 no notifications, 3 no RPMB, 4 a second guest, 5 which speaks the other dialect, 6 few
-/// sessions, 7 a slow first call.
+/// sessions, 7 slow first calls, and guests that stop amid calls at the end.
 pub fn play(style: u8, ops: &[Op]) -> Played {
     let mut world = World::new(config(style, false), PAGES);
     world.keep_logs = false;
@@ -92,6 +95,7 @@ pub fn play(style: u8, ops: &[Op]) -> Played {
     let mut player = Player {
         world,
         both,
+        stops: bit(style, 7),
         second: both,
         waiting: Default::default(),
         most_buffers: 0,
@@ -213,9 +217,7 @@ impl Player {
     /// The guest is stopped, its vCPUs come out, and what it has left is ended. OP-TEE is as
     /// hostile as ever. What is kept has nothing left in it.
     fn restart(&mut self) {
-        for vcpu in 0..VCPUS {
-            self.world.leave(vcpu);
-        }
+        self.leave_all();
         self.world.wind_down(40);
         if !self.world.guest.keep() {
             return self.replace();
@@ -223,6 +225,27 @@ impl Player {
         self.waiting[usize::from(self.second)].clear();
         self.kept += 1;
         self.check_clean();
+    }
+
+    fn leave_all(&mut self) {
+        for vcpu in 0..VCPUS {
+            self.world.leave(vcpu);
+        }
+    }
+
+    /// Ends all that the guest at hand has left. What it gave for SHM_ALLOC, OP-TEE gives back in
+    /// some call.
+    fn wind_down(&mut self) {
+        let client = self.world.client;
+        let left = self.world.wind_down(600);
+        let payloads = self.world.optee.payloads(client);
+        assert_eq!(left as usize, payloads.len(), "left but for {payloads:x?}");
+        if left > 0 {
+            self.world.open_session();
+            let frees = payloads.into_iter().map(Act::Free).collect();
+            self.world.optee.plans.push_front(frees);
+            assert_eq!(self.world.wind_down(600), 0, "left of a guest at its end");
+        }
     }
 
     /// Nothing of the guest at hand is left.
@@ -363,18 +386,17 @@ impl Player {
     }
 
     /// Guests and OP-TEE work together, and all that was begun comes to its end: every call, then
-    /// what the guests have left. After that, OP-TEE serves them as on the first day.
+    /// what the guests have left, or all at once. After that, OP-TEE serves them as on the first day.
     fn end(mut self) -> Played {
         self.world.optee.plans.clear();
         let mut denials = 0;
         for _ in 0..1 + u8::from(self.both) {
             self.world.ram.settle();
-            self.world.finish_calls();
-            if self.world.sessions() == 0 {
-                self.world.open_session();
+            match self.stops {
+                true => self.leave_all(),
+                false => self.world.finish_calls(),
             }
-            self.world.optee.plan_to_free(self.world.client);
-            assert_eq!(self.world.wind_down(600), 0, "left of a guest at its end");
+            self.wind_down();
             assert!(self.world.guest.keep());
             self.check_clean();
             self.world.open_session();

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use addr::{Ipa, PAGE_SIZE, Pa};
 use mediator::{Frames, Memory, NotRam};
@@ -14,7 +15,8 @@ const WORDS: usize = 512;
 /// RAM of one guest. Page n lies at page n of the host range with every two pages swapped, so
 /// that neighbours for the guest are not neighbours for the host.
 pub struct Ram {
-    words: Vec<Cell<u64>>,
+    words: RefCell<Vec<u64>>,
+    pages: u64,
     /// Words that change as soon as the mediator has read them: the other vCPU's doing.
     races: RefCell<BTreeMap<u64, u64>>,
     /// Pages that are gone.
@@ -38,7 +40,8 @@ impl Ram {
             base: ram_pa(client),
             work: Cell::new(0),
             writes: RefCell::default(),
-            words: vec![Cell::new(0); pages * WORDS],
+            words: RefCell::new(vec![0; pages * WORDS]),
+            pages: pages as u64,
             races: RefCell::default(),
             gone: RefCell::default(),
             reads: RefCell::default(),
@@ -48,7 +51,7 @@ impl Ram {
 
     /// Number of pages.
     pub fn pages(&self) -> u64 {
-        (self.words.len() / WORDS) as u64
+        self.pages
     }
 
     /// Address of page `n` for the guest.
@@ -56,26 +59,25 @@ impl Ram {
         RAM_IPA + n * PAGE_SIZE
     }
 
-    fn cells(&self, from: u64, len: usize) -> Option<&[Cell<u64>]> {
-        let start = from.checked_sub(RAM_IPA)? / 8;
-        let start = usize::try_from(start).ok()?;
-        self.words.get(start..start.checked_add(len)?)
+    /// The words from `from` on as indexes, if all of them are inside.
+    fn place(&self, from: u64, len: usize) -> Option<Range<usize>> {
+        let start = usize::try_from(from.checked_sub(RAM_IPA)? / 8).ok()?;
+        let end = start.checked_add(len)?;
+        (end <= self.pages as usize * WORDS).then_some(start..end)
     }
 
     /// What the guest reads at `at`.
     pub fn get(&self, at: u64) -> u64 {
-        self.cells(at, 1).map_or(0, |cells| cells[0].get())
+        let place = self.place(at, 1);
+        place.map_or(0, |place| self.words.borrow()[place.start])
     }
 
     /// The guest writes words; those outside RAM are lost.
     pub fn put(&self, at: u64, words: &[u64]) {
-        let pages = (self.pages() * PAGE_SIZE).saturating_sub(at.wrapping_sub(RAM_IPA));
-        let inside = words.len().min((pages / 8) as usize);
-        let Some(cells) = self.cells(at, inside) else {
-            return;
-        };
-        for (cell, &word) in cells.iter().zip(words) {
-            cell.set(word);
+        let room = (self.pages * PAGE_SIZE).saturating_sub(at.wrapping_sub(RAM_IPA)) / 8;
+        let inside = &words[..words.len().min(room as usize)];
+        if let Some(place) = self.place(at, inside.len()) {
+            self.words.borrow_mut()[place].copy_from_slice(inside);
         }
     }
 
@@ -157,13 +159,11 @@ impl Memory for Ram {
     fn read(&self, from: Ipa, words: &mut [u64]) -> Result<(), NotRam> {
         assert_eq!(from.0 % 8, 0, "a read of {from}");
         add(&self.work, words.len());
-        let cells = self.cells(from.0, words.len()).ok_or(NotRam)?;
+        let place = self.place(from.0, words.len()).ok_or(NotRam)?;
         if self.is_gone(from.0, words.len()) {
             return Err(NotRam);
         }
-        for (word, cell) in words.iter_mut().zip(cells) {
-            *word = cell.get();
-        }
+        words.copy_from_slice(&self.words.borrow()[place]);
         let len = words.len() as u64 * 8;
         self.reads.borrow_mut().push((from.0, len));
         self.races.borrow_mut().retain(|&at, &mut value| {
@@ -181,15 +181,13 @@ impl Memory for Ram {
         add(&self.work, words.len());
         let written = (to.0, words.len() as u64 * 8);
         self.writes.borrow_mut().push(written);
-        let cells = self.cells(to.0, words.len()).ok_or(NotRam)?;
+        let place = self.place(to.0, words.len()).ok_or(NotRam)?;
         if self.is_gone(to.0, words.len()) {
             return Err(NotRam);
         }
-        for (n, (&word, cell)) in words.iter().zip(cells).enumerate() {
-            cell.set(word);
-            if is_host(word) {
-                self.leak.set(Some((to.0 + n as u64 * 8, word)));
-            }
+        self.words.borrow_mut()[place].copy_from_slice(words);
+        if let Some(n) = words.iter().position(|&word| is_host(word)) {
+            self.leak.set(Some((to.0 + n as u64 * 8, words[n])));
         }
         Ok(())
     }

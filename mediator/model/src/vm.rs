@@ -162,6 +162,9 @@ impl Vm {
                 if answer[0] == ret::RPC_FREE.into() {
                     windows.free_page();
                 }
+                if answer[0] == ret::RPC_CMD.into() {
+                    self.check_request(&windows);
+                }
                 if is_request(answer) {
                     let wait = Wait { answer, windows };
                     self.waits.insert(answer[3] as u32, wait);
@@ -193,6 +196,22 @@ impl Vm {
                 fits || command != cmd::OPEN_SESSION,
                 "beyond {known} sessions"
             );
+        }
+    }
+
+    /// What the guest is told of OP-TEE's request: parameters of known types without any more
+    /// attributes, and no addresses.
+    fn check_request(&self, windows: &Windows) {
+        let words: Vec<u64> = windows
+            .rpc_arg()
+            .iter()
+            .map(|&at| self.ram.get(at))
+            .collect();
+        let count = (words[3] >> 32) as usize;
+        for param in words[4..].as_chunks::<4>().0[..count].iter() {
+            let [kind, address, ..] = *param;
+            let known = matches!(kind, 0..=3 | 5..=7) || matches!(kind, 9..=0xb) && address == 0;
+            assert!(known, "{param:x?} for the guest");
         }
     }
 

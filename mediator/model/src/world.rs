@@ -26,9 +26,9 @@ pub enum Entered {
 /// The guests of an OP-TEE. One of them is at hand: what is done, it does, and what is looked at
 /// is its own.
 pub struct World {
-    vm: Vm,
+    vm: Box<Vm>,
     /// The other one.
-    beside: Option<Vm>,
+    beside: Option<Box<Vm>>,
     /// The other side.
     pub optee: FakeOptee,
     /// Trace events and OP-TEE's logs are kept. Off for long runs.
@@ -90,11 +90,11 @@ impl World {
         }
     }
 
-    fn make(config: Config, optee: &mut FakeOptee, pages: usize, client: u32) -> Vm {
+    fn make(config: Config, optee: &mut FakeOptee, pages: usize, client: u32) -> Box<Vm> {
         let mut pool = crate::Pool::new(0, client);
         let found: Optee = mediator::probe(|regs| optee.smc(regs, &mut pool)).expect("probe");
         optee.allowed.insert(client, config.clone());
-        Vm::new(&found, config, pages, client)
+        Box::new(Vm::new(&found, config, pages, client))
     }
 
     /// Adds a second guest, with a session open, and leaves it at hand.
@@ -116,14 +116,14 @@ impl World {
     /// VM_CREATED.
     pub fn create(&mut self) -> Result<(), CreateError> {
         let Self { vm, optee, .. } = self;
-        let Vm { guest, pool, .. } = vm;
+        let Vm { guest, pool, .. } = &mut **vm;
         guest.create(|regs| optee.smc(regs, pool))
     }
 
     /// VM_DESTROYED; afterwards nothing may be left.
     pub fn destroy(&mut self) -> Result<(), mediator::StillInside> {
         let Self { vm, optee, .. } = self;
-        let Vm { guest, pool, .. } = vm;
+        let Vm { guest, pool, .. } = &mut **vm;
         let result = guest.destroy(|regs| optee.smc(regs, pool));
         assert_eq!(result.is_err(), !vm.inside.is_empty());
         if result.is_ok() {

@@ -3,16 +3,24 @@
 use mediator::abi::{attr, cmd, rpc};
 use mediator::{TaPolicy, Uuid};
 
+use super::partition::Thread;
 use super::{FakeOptee, Rpc};
 
 impl FakeOptee {
-    /// A call has arrived: if it opens a session, with an application that the guest may open.
-    pub(super) fn judge_open(&self, client: u32, id: u32) {
-        let (Some(config), guest) = (self.allowed.get(&client), &self.guests[&client]) else {
-            return;
+    /// A call has arrived. It has the parameters of its command, and if it opens a session, then
+    /// with an application that the guest may open.
+    pub(super) fn judge_call(&self, client: u32, thread: &Thread) {
+        let count = (thread.words.len() - 4) / 4;
+        let fits = match thread.command() {
+            cmd::OPEN_SESSION => (2..=6).contains(&count),
+            cmd::INVOKE => count <= 6,
+            cmd::REGISTER_SHM => count == 1,
+            // Its offset and size say nothing.
+            cmd::UNREGISTER_SHM => count == 1 && thread.param(0)[1..3] == [0, 0],
+            _ => count == 0,
         };
-        let thread = &guest.threads[&id];
-        if thread.command() == cmd::OPEN_SESSION {
+        assert!(fits, "{count} parameters in {:x?}", thread.words);
+        if let (cmd::OPEN_SESSION, Some(config)) = (thread.command(), self.allowed.get(&client)) {
             let uuid = uuid(&thread.param(0));
             let allowed = config.policy.allows(uuid);
             assert!(allowed, "guest {client} opens {uuid:x?}");

@@ -6,19 +6,16 @@ use super::partition::{Shm, Thread};
 use crate::ram::Pool;
 use crate::{is_host, owner};
 
-/// Every address in a message must be translated. Buffers are looked up by
-/// [`super::partition::Partition::take`].
-pub(super) fn check_addresses(client: u32, thread: &Thread, pool: &Pool) {
-    for n in 0..(thread.words.len() - 4) / 4 {
-        let param = thread.param(n);
-        if !matches!(param[0] & attr::TYPE, 9..=0xb) {
-            continue;
-        }
-        match param[0] & attr::NONCONTIG {
-            0 => assert_eq!(param[1], 0, "a contiguous address reached OP-TEE"),
-            _ => drop(listed(client, &param, false, pool)),
-        }
-    }
+/// The pages in each list of a message. Every other address in it must be NULL.
+pub(super) fn pages_of_lists(client: u32, thread: &Thread, pool: &Pool) -> Vec<Vec<u64>> {
+    let params = (0..(thread.words.len() - 4) / 4).map(|n| thread.param(n));
+    let by_address = params.filter(|param| matches!(param[0] & attr::TYPE, 9..=0xb));
+    let (lists, others): (Vec<_>, Vec<_>) =
+        by_address.partition(|param| param[0] & attr::NONCONTIG != 0);
+    let null = others.iter().all(|param| param[1] == 0);
+    assert!(null, "a contiguous address reached OP-TEE");
+    let pages = |param| listed(client, param, false, pool).pages;
+    lists.iter().map(pages).collect()
 }
 
 /// Follows a page list as OP-TEE does.

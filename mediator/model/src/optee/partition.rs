@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use mediator::abi::{attr, cmd, ret};
 
 use super::{Act, Rpc};
+use crate::ram::Pool;
 
 /// A buffer OP-TEE knows.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,6 +37,10 @@ pub(super) struct Thread {
     pub taken: bool,
     /// Cookies of the buffers that it holds.
     pub holds: Vec<u64>,
+    /// Pages in the lists of its message.
+    pub lists: Vec<Vec<u64>>,
+    /// Pages in the list of an answer that it has got and not read.
+    pub answer: Option<Vec<u64>>,
 }
 
 impl Thread {
@@ -46,6 +51,16 @@ impl Thread {
     /// Parameter `n` of its message.
     pub fn param(&self, n: usize) -> [u64; 4] {
         self.words[4 + 4 * n..][..4].try_into().expect("4")
+    }
+
+    /// What the guest has answered: its result, then the words of its parameters.
+    pub fn served(&self, pool: &Pool) -> Vec<u64> {
+        let at = self.message + self.words.len() as u64 * 8;
+        let word = |n: u64| pool.peek(at + n * 8).unwrap_or_default();
+        let params = (word(3) >> 32).min(4) * 4;
+        let mut served = vec![word(2) >> 32];
+        served.extend((4..4 + params).map(word));
+        served
     }
 
     /// The memory by cookie that its message names: offset, size, cookie.

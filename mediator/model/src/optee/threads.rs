@@ -3,7 +3,7 @@
 use mediator::Results;
 use mediator::abi::{attr, cmd, ret, rpc, tee};
 
-use super::params::{check_addresses, listed, payload};
+use super::params::{listed, pages_of_lists, payload};
 use super::partition::{Partition, Thread};
 use super::{Act, FakeOptee, Rpc, output, results};
 use crate::ram::Pool;
@@ -48,10 +48,13 @@ impl FakeOptee {
             session,
             taken: false,
             holds: Vec::new(),
+            lists: Vec::new(),
+            answer: None,
         };
-        check_addresses(client, &thread, pool);
-        guest.threads.insert(id, thread);
-        self.judge_open(client, id);
+        self.judge_call(client, &thread);
+        let lists = pages_of_lists(client, &thread, pool);
+        let guest = self.guests.get_mut(&client).expect("known above");
+        guest.threads.insert(id, Thread { lists, ..thread });
         self.run(client, id, pool)
     }
 
@@ -61,28 +64,31 @@ impl FakeOptee {
             self.bad_resumes += 1;
             return results([ret::ERESUME, 0, 0, 0]);
         };
-        let at = thread.message + thread.words.len() as u64 * 8;
-        // An interrupt may come before OP-TEE has read the answer that it got.
-        if thread.asked.is_some() && matches!(thread.acts.front(), Some(Act::Interrupt)) {
-            thread.acts.pop_front();
-            return results([ret::RPC_FOREIGN_INTR, 0, 0, id]);
-        }
-        if let Some(asked) = thread.asked.take() {
-            let word = |n: u64| pool.peek(at + n * 8).unwrap_or_default();
-            let params = u64::from(high(word(3))).min(4) * 4;
-            let mut served = vec![u64::from(high(word(2)))];
-            served.extend((4..4 + params).map(word));
-            self.served.push(served.clone());
+        if let Some(asked) = thread.asked.clone() {
+            let served = thread.served(pool);
+            let is_given = asked.command == rpc::SHM_ALLOC && served[0] == 0;
+            let given = is_given.then(|| {
+                let param: [u64; 4] = served[1..5].try_into().expect("one parameter");
+                let shm = payload(client, &param, asked.params[0][2], pool);
+                let pages = thread.answer.get_or_insert_with(|| shm.pages.clone());
+                assert_eq!(*pages, shm.pages, "a list that changed before it was read");
+                (param[3], shm)
+            });
+            // An interrupt may come before OP-TEE has read the answer that it got.
+            if matches!(thread.acts.front(), Some(Act::Interrupt)) {
+                thread.acts.pop_front();
+                return results([ret::RPC_FOREIGN_INTR, 0, 0, id]);
+            }
+            (thread.asked, thread.answer) = (None, None);
+            let guest = self.guests.get_mut(&client).expect("known above");
+            if let Some((cookie, shm)) = given {
+                let old = guest.shm.insert(cookie, shm);
+                assert!(old.is_none(), "cookie {cookie:#x} given twice");
+            }
             if served[0] == 0 {
                 self.judge_served(client, &asked);
             }
-            if asked.command == rpc::SHM_ALLOC && served[0] == 0 {
-                let param: [u64; 4] = served[1..5].try_into().expect("one parameter");
-                let shm = payload(client, &param, asked.params[0][2], pool);
-                let guest = self.guests.get_mut(&client).expect("known above");
-                let old = guest.shm.insert(param[3], shm);
-                assert!(old.is_none(), "cookie {:#x} given twice", param[3]);
-            }
+            self.served.push(served);
         }
         self.run(client, id, pool)
     }
@@ -189,6 +195,8 @@ impl FakeOptee {
             _ => {}
         }
         let thread = guest.end(id);
+        let lists = pages_of_lists(client, &thread, pool);
+        assert_eq!(lists, thread.lists, "lists that changed in their call");
         let result = conclude(client, guest, &thread, pool);
         if thread.command() <= cmd::INVOKE && result == tee::SUCCESS {
             write_outputs(&thread, pool);
