@@ -164,6 +164,14 @@ impl FakeOptee {
         })
     }
 
+    /// One of a guest's sessions; 1 if it has none.
+    pub fn open_session(&self, client: u32, pick: u8) -> u32 {
+        let sessions = self.guests.get(&client).map(|guest| &guest.sessions);
+        let all = sessions.into_iter().flatten();
+        let mut open = all.filter(|&(_, &open)| open).map(|(&id, _)| id).cycle();
+        open.nth(usize::from(pick) % 8).unwrap_or(1)
+    }
+
     /// Whether OP-TEE knows the guest.
     pub fn knows(&self, client: u32) -> bool {
         self.guests.contains_key(&client)

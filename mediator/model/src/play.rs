@@ -86,6 +86,7 @@ pub fn play(style: u8, ops: &[Op]) -> Played {
     let mut world = World::new(config(style, false), PAGES);
     world.keep_logs = false;
     world.optee.slow_start = u32::from(bit(style, 7)) * 2;
+    world.optee.threads = 3;
     Client::lay_list(&world, world.ram.page(LISTS), 511 * 6);
     let both = bit(style, 4);
     if both {
@@ -321,7 +322,8 @@ impl Player {
             (4 | 5, _) => 1,
             _ => 0,
         };
-        let mut words = vec![command, 1, 0, count << 32];
+        let session = self.world.optee.open_session(self.world.client, b[7]);
+        let mut words = vec![command, session.into(), 0, count << 32];
         for n in 0..count.min(8) as u8 {
             let pick = usize::from(8 + n % 3 * 2);
             let kind = match (command, n) {
