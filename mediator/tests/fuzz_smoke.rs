@@ -1,6 +1,6 @@
 //! The fuzz target on a stable compiler: the stored corpus, then random inputs.
 //!
-//! `FUZZ_RUNS` says how many random inputs (default 500), `FUZZ_SEED` where they start.
+//! `FUZZ_RUNS` says how many random inputs (default 2000), `FUZZ_SEED` where they start.
 
 use std::panic::{catch_unwind, resume_unwind};
 use std::{env, fs, path::Path};
@@ -25,7 +25,7 @@ fn the_corpus_is_replayed() {
 #[test]
 fn random_inputs_are_played() {
     let mut seed = number("FUZZ_SEED", 0x7EE5);
-    for run in 0..number("FUZZ_RUNS", 500) {
+    for run in 0..number("FUZZ_RUNS", 2000) {
         let mut random = || {
             seed = seed
                 .wrapping_mul(0x5851_F42D_4C95_7F2D)

@@ -103,12 +103,11 @@ pub(crate) fn cookie(pick: u8) -> u64 {
     }
 }
 
-/// A cookie for a registered buffer: half of the time one of two, so that calls meet.
-fn registered(pick: u8) -> u64 {
-    match pick {
-        0..128 => cookie(1 + pick % 2),
-        _ => cookie(pick),
-    }
+/// The cookie of a buffer: most of the time one that OP-TEE knows, so that calls meet.
+fn known(world: &World, pick: u8) -> u64 {
+    let known = world.optee.nth_buffer(world.client, pick / 8);
+    let known = known.filter(|_| !pick.is_multiple_of(8));
+    known.unwrap_or(cookie(pick))
 }
 
 /// Words worth trying, none of them a host address unless the guest guesses one.
@@ -135,6 +134,9 @@ pub(crate) const KINDS: [u8; 32] = [
     15, 15, 2,
 ];
 
+/// The same for INVOKE: all are good, and most of them name a buffer.
+pub(crate) const GOOD: [u8; 16] = [4, 5, 6, 4, 5, 6, 4, 5, 4, 1, 2, 3, 8, 9, 10, 12];
+
 /// Half of the UUID of one of two applications, of which policies forbid one.
 fn application(pick: u8) -> u64 {
     let byte = if pick % 4 == 3 { 0x22 } else { 0x11 };
@@ -152,7 +154,7 @@ pub(crate) fn param(world: &World, kind: u8, which: u8, much: u8) -> [u64; 4] {
             u64::from(kind % 16) + 1,
             0,
             size(much).min(100),
-            registered(which),
+            known(world, which),
         ],
         7 => [7, size(much), size(much / 16), cookie(which)],
         8..=10 => [
@@ -161,7 +163,7 @@ pub(crate) fn param(world: &World, kind: u8, which: u8, much: u8) -> [u64; 4] {
             size(much),
             cookie(which),
         ],
-        11 => [0x20a, list, size(much), registered(which)],
+        11 => [0x20a, list, size(much), cookie(which)],
         12 => [9, 0, 16, 0],
         13 => [0xa, world.ram.page(16), size(much), cookie(which)],
         14 => [0x101, application(much), application(much), 0],

@@ -164,6 +164,13 @@ impl FakeOptee {
         })
     }
 
+    /// The cookie of one of a guest's buffers, if it has any.
+    pub fn nth_buffer(&self, client: u32, pick: u8) -> Option<u64> {
+        let guest = self.guests.get(&client)?;
+        let count = guest.shm.len().max(1);
+        guest.shm.keys().nth(usize::from(pick) % count).copied()
+    }
+
     /// One of a guest's sessions; 1 if it has none.
     pub fn open_session(&self, client: u32, pick: u8) -> u32 {
         let sessions = self.guests.get(&client).map(|guest| &guest.sessions);

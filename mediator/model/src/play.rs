@@ -7,7 +7,7 @@ use mediator::abi::{func, ret};
 use mediator::{Config, Counters, Dialect, Limits, Regs, Results, TaPolicy, Usage, Uuid};
 
 use crate::linux::Client;
-use crate::ops::{KINDS, LISTS, Op, act, cookie, param, word};
+use crate::ops::{GOOD, KINDS, LISTS, Op, act, cookie, param, word};
 use crate::optee::Act;
 use crate::vm::is_request;
 use crate::world::{Entered, World};
@@ -326,11 +326,13 @@ impl Player {
         let mut words = vec![command, session.into(), 0, count << 32];
         for n in 0..count.min(8) as u8 {
             let pick = usize::from(8 + n % 3 * 2);
+            let any = usize::from(b[14].wrapping_add(n.wrapping_mul(b[15])));
             let kind = match (command, n) {
                 (0, 0 | 1) if !b[7].is_multiple_of(8) => 14,
                 (4, 0) if !b[7].is_multiple_of(8) => 11,
                 (5, 0) if !b[7].is_multiple_of(8) => 4,
-                _ => KINDS[usize::from(b[14].wrapping_add(n.wrapping_mul(b[15])) % 32)],
+                (1, _) if b[7] >= 64 => GOOD[any % 16],
+                _ => KINDS[any % 32],
             };
             words.extend(param(&self.world, kind, b[pick], b[pick + 1]));
         }
