@@ -3,7 +3,7 @@
 mod machine;
 
 use machine::{Machine, vcpu};
-use vgic::{Frame, Version};
+use vgic::{Frame, VcpuSet, Version, Vgic};
 
 const EDGE: u32 = 34;
 
@@ -40,4 +40,33 @@ fn v2_pending_bits_of_sgis_are_read_only() {
     assert_eq!(machine.read_private(1, 0x200), 1 << 9);
     assert_eq!(machine.acknowledge(1), Some((9, 0)));
     assert!(!machine.vgic.needs_flush(vcpu(1)));
+}
+
+#[test]
+fn an_sgi_that_is_pending_already_kicks_nobody() {
+    let mut v2 = Vgic::new(Version::V2, 2, 96, 4);
+    let mut v3 = Vgic::new(Version::V3, 2, 96, 4);
+    let _ = v2.write(vcpu(0), Frame::Dist, 0, 4, 3);
+    let _ = v3.write(vcpu(0), Frame::Dist, 0, 4, 3);
+    let _ = v3.write(vcpu(1), Frame::Redist(vcpu(1)), 0x1_0100, 4, 1 << 3);
+    let mut v2_sgi = || v2.write(vcpu(0), Frame::Dist, 0xf00, 4, 0b10 << 16 | 3);
+    assert_eq!(v2_sgi(), VcpuSet::one(vcpu(1)));
+    assert_eq!(v2_sgi(), VcpuSet::EMPTY);
+    let mut v3_sgi = || v3.sgi1r(vcpu(0), 3 << 24 | 0b10);
+    assert_eq!(v3_sgi(), VcpuSet::one(vcpu(1)));
+    assert_eq!(v3_sgi(), VcpuSet::EMPTY);
+}
+
+#[test]
+fn sets_of_vcpus_are_joined() {
+    let (one, both) = (VcpuSet::one(vcpu(1)), VcpuSet::from_bits(0b11));
+    assert_eq!(one | both, both);
+    let mut joined = one;
+    joined |= both;
+    assert_eq!(joined, both);
+    assert_eq!(both.without(vcpu(0)), one);
+    assert_eq!(one.without(vcpu(0)), one);
+    let listed: Vec<_> = VcpuSet::from_bits(0x81).iter().collect();
+    assert_eq!(listed, [vcpu(0), vcpu(7)]);
+    assert!(VcpuSet::one(vcpu(8)).is_empty() && !VcpuSet::from_bits(0xff).contains(vcpu(8)));
 }
