@@ -71,15 +71,10 @@ impl Gic {
         let maintenance = Controller::of(place)
             .interrupt(place, 0)
             .map_or(BSA_MAINTENANCE, |Interrupt { intid, .. }| intid);
-        let gic = match place.is(V3) {
-            true => Self::V3(GicV3::read(place, maintenance)?),
-            false => Self::V2(GicV2::read(place, maintenance)?),
-        };
-        // Drivers hold pointers to registers, and 0 is none.
-        if gic.frames().any(|frame| frame.start.0 == 0) {
-            return Err(BoardError::property(place.name(), "reg"));
+        if place.is(V3) {
+            return GicV3::read(place, maintenance).map(Self::V3);
         }
-        Ok(gic)
+        GicV2::read(place, maintenance).map(Self::V2)
     }
 }
 
@@ -102,10 +97,7 @@ impl Gic {
 impl GicV2 {
     fn read(place: &Place, maintenance: u32) -> Result<Self, BoardError> {
         let mut reg = place.reg();
-        let mut frame = || {
-            reg.next()
-                .unwrap_or(Err(BoardError::property(place.name(), "reg")))
-        };
+        let mut frame = || somewhere(place, reg.next());
         Ok(Self {
             gicd: frame()?,
             gicc: two_pages(frame()?),
@@ -113,6 +105,18 @@ impl GicV2 {
             gicv: two_pages(frame()?),
             maintenance,
         })
+    }
+}
+
+/// The frame, if it is there and not at address 0: drivers hold pointers to registers, and 0 is none.
+fn somewhere(
+    place: &Place,
+    frame: Option<Result<PaRange, BoardError>>,
+) -> Result<PaRange, BoardError> {
+    match frame {
+        Some(Ok(frame)) if frame.start.0 == 0 => Err(BoardError::property(place.name(), "reg")),
+        Some(frame) => frame,
+        None => Err(BoardError::property(place.name(), "reg")),
     }
 }
 
@@ -135,10 +139,11 @@ impl GicV3 {
         let regions = place.cell("#redistributor-regions").unwrap_or(1) as usize;
         let mut reg = place.reg();
         let missing = || BoardError::property(place.name(), "reg");
-        let gicd = reg.next().ok_or_else(missing)??;
+        let gicd = somewhere(place, reg.next())?;
         let mut gicr = ArrayVec::new();
         for region in reg.take(regions) {
-            fit(&mut gicr, region?, "redistributor regions")?;
+            let region = somewhere(place, Some(region))?;
+            fit(&mut gicr, region, "redistributor regions")?;
         }
         if gicr.is_empty() || gicr.len() < regions {
             return Err(missing());

@@ -104,6 +104,7 @@ impl GicV2 {
     }
 
     /// Every Non-secure SPI disabled.
+    #[cold]
     pub fn init(&self) {
         let mut distributor = self.distributor.lock();
         let d = &mut *distributor;
@@ -118,6 +119,7 @@ impl GicV2 {
     }
 
     /// Turns this core's banked interrupts and CPU interface on.
+    #[cold]
     pub fn init_core(&self, index: usize) {
         let mask = init_banked(&mut self.distributor.lock());
         self.masks[index].store(mask, Ordering::Release);
@@ -129,6 +131,7 @@ impl GicV2 {
     }
 
     /// Targets the SPI `intid` at core `core`.
+    #[cold]
     pub fn route_spi(&self, intid: u32, core: usize, edge: bool) {
         let mask = self.masks[core].load(Ordering::Acquire);
         let mut distributor = self.distributor.lock();

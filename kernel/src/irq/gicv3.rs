@@ -44,6 +44,7 @@ impl GicV3 {
     }
 
     /// Every Non-secure SPI in group 1, disabled.
+    #[cold]
     pub fn init(&self) {
         self.with_distributor(|distributor| {
             // As Non-secure state sees GICD_CTLR: EnableGrp1 and EnableGrp1A.
@@ -61,6 +62,7 @@ impl GicV3 {
 
     /// Wakes this core's redistributor and turns its CPU interface on. False if there is no
     /// redistributor for it.
+    #[cold]
     pub fn init_core(&self, index: usize) -> bool {
         let affinity = cpu::mpidr();
         let Some(found) = self.find(affinity) else {
@@ -90,6 +92,7 @@ impl GicV3 {
     }
 
     /// Routes the SPI `intid` to core `core`. One that the GIC does not have goes nowhere.
+    #[cold]
     pub fn route_spi(&self, intid: u32, core: usize, edge: bool) {
         let Ok(intid) = IntId::try_from(intid) else {
             return;
