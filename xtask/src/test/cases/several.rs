@@ -19,6 +19,12 @@ const TWO_LINUX: Case = Case {
     ..BASE
 };
 
+/// More than is kept for a guest that reads nothing.
+const PASTE: &str = match core::str::from_utf8(&[b'#'; 5000]) {
+    Ok(text) => text,
+    Err(_) => "",
+};
+
 /// A session of an operator: both guests' shells, every command of the monitor, errors.
 /// The first key comes before the hypervisor listens: it must not be deaf to those that follow.
 const OPERATOR: Script = &[
@@ -65,7 +71,15 @@ const OPERATOR: Script = &[
     once(guest("two", "~ # "), "echo third-$((40 + 2))\r")
         .anew()
         .nudged(),
-    once(guest("two", "third-42"), "\x1dmlist\r"),
+    once(guest("two", "third-42"), "cat >/dev/null\r\x1dmpause two\r"),
+    once(hypervisor("two: paused"), "quit\r"),
+    once(hypervisor("teevisor> quit"), PASTE),
+    once(
+        hypervisor("two does not read: what is typed is lost"),
+        "\x1dmresume two\r",
+    ),
+    once(hypervisor("two: resumed"), "quit\r"),
+    once(hypervisor("two reads again: "), "\x03\x1dmlist\r").nudged(),
     once(
         hypervisor("2 two: running, 256 MiB of RAM, restarts: 1"),
         "stop two\r",
@@ -175,6 +189,7 @@ pub const CASES: &[Case] = &[
             Line("one| first-42"),
             Line("two| second-42"),
             Line("alone-42"),
+            Line(" typed bytes were lost"),
             Absent("| alone-42"),
             Between("one| stands", "two: resumed", "two| tick"),
             Line("two| third-42"),
