@@ -43,6 +43,17 @@ pub enum SetupError {
     Memory(physmem::Error),
     /// There is no room for this many bytes of EL2's heap.
     Heap(u64),
+    /// The same, for the guests. The one of this name takes most of it: so many bytes.
+    GuestsHeap {
+        /// Bytes needed, in one piece.
+        needed: u64,
+        /// Bytes free.
+        free: u64,
+        /// The guest that takes most.
+        name: &'static str,
+        /// Bytes it takes.
+        takes: u64,
+    },
     /// The interrupt controller can't be used.
     Interrupts(irq::InitError),
     /// The first core has no redistributor.
@@ -85,6 +96,19 @@ impl fmt::Display for SetupError {
                     size >> 10
                 )
             }
+            Self::GuestsHeap {
+                needed,
+                free,
+                name,
+                takes,
+            } => write!(
+                f,
+                "EL2 needs {} KiB in one piece to keep the guests, and {} KiB are free: lower max-buffers, \
+                 max-shared or vcpus, first of guest {name}, which takes {} KiB",
+                needed >> 10,
+                free >> 10,
+                takes >> 10
+            ),
             Self::Interrupts(error) => write!(f, "{error}"),
             Self::Redistributor => f.write_str("the GIC has no redistributor for the boot core"),
             Self::Frequency => f.write_str(
@@ -159,7 +183,7 @@ pub fn run(tree: Pa, entry_ticks: u64) -> Result<(), SetupError> {
     let bundle = bundle(&board, tables)?;
     let manifest = bundle.find(MEMBER).ok_or(SetupError::NoManifest)?;
     let manifest = &*Box::leak(Box::new(Manifest::parse(manifest)?));
-    add_heap(&mut memory, manifest.guests().iter().map(heap_needed).sum())?;
+    add_guests_heap(&mut memory, manifest)?;
     let cores = smp::start_all(&board, tables);
     info!(
         "{}: {} MiB of RAM, {} cores, GICv{}",
@@ -259,6 +283,27 @@ fn map_board(board: &Board, tables: &mut Tables) -> Result<FreeMap, SetupError> 
         tables.map(frame, Kind::Device)?;
     }
     Ok(memory)
+}
+
+/// Gives the heap what the guests take, all of it: nothing is left to fail later.
+fn add_guests_heap(memory: &mut FreeMap, manifest: &Manifest<'static>) -> Result<(), SetupError> {
+    let free = memory.free_bytes();
+    let each = || {
+        manifest
+            .guests()
+            .iter()
+            .map(|guest| (heap_needed(guest), guest.name))
+    };
+    let (takes, name) = each().max().unwrap_or_default();
+    add_heap(memory, each().map(|(needed, _)| needed).sum()).map_err(|error| match error {
+        SetupError::Heap(needed) => SetupError::GuestsHeap {
+            needed,
+            free,
+            name,
+            takes,
+        },
+        other => other,
+    })
 }
 
 /// Gives the heap `size` bytes of free memory, which is mapped.

@@ -60,6 +60,8 @@ pub enum Boots {
     Bare(&'static str),
     /// The guests of a manifest.
     Manifest(&'static str),
+    /// The guests of a manifest that is written for the run.
+    Made(fn() -> String),
     /// An archive whose manifest is not one.
     DamagedManifest,
     /// These bytes instead of a bundle.

@@ -276,6 +276,7 @@ fn names(case: &Case) -> Result<Vec<String>> {
     match case.boots {
         Boots::Linux(_) => bundle::guest_names(&bundle::default_manifest()),
         Boots::Manifest(text) => bundle::names_in(text),
+        Boots::Made(make) => bundle::names_in(&make()),
         Boots::TestGuest(name) => bundle::names_in(&cases::test_guest_manifest(name)),
         Boots::DamagedManifest | Boots::Bytes(_) | Boots::NoBundle | Boots::Bare(_) => {
             Ok(Vec::new())
@@ -298,6 +299,7 @@ fn bundle(case: &Case, foreign: &Foreign) -> Result<Option<Vec<u8>>> {
             &changes,
         )?),
         Boots::Manifest(text) => Some(bundle::pack_text(text, &folders, &changes)?),
+        Boots::Made(make) => Some(bundle::pack_text(&make(), &folders, &changes)?),
         Boots::TestGuest(name) => Some(bundle::pack_text(
             &cases::test_guest_manifest(name),
             &folders,

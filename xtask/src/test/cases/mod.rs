@@ -12,6 +12,7 @@ use super::case::Expect::{Absent, Line, Off, Statuses};
 use super::case::{BASE, Boots, Case, Expect};
 
 mod soak;
+mod sweep;
 
 /// The text of a manifest in qemu/profiles/test.
 macro_rules! manifest {
@@ -30,6 +31,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         boards::CASES,
         devices::CASES,
         several::CASES,
+        sweep::CASES,
         regression::CASES,
     ]
     .into_iter()
@@ -38,7 +40,10 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
 
 /// Runs that take too long for each change.
 pub fn long() -> impl Iterator<Item = &'static Case> {
-    soak::CASES.iter().chain(regression::SOAK)
+    soak::CASES
+        .iter()
+        .chain(regression::SOAK)
+        .chain(sweep::LONG)
 }
 
 /// Runs in which EL2's longest section with interrupts masked is looked for.

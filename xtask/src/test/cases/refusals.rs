@@ -34,6 +34,17 @@ pub const CASES: &[Case] = &[
         ..REFUSED
     },
     Case {
+        name: "refuses-too-large-quotas",
+        mem: "1G",
+        boots: Boots::Manifest(manifest!("too-large-quotas")),
+        expect: &[
+            Line("teevisor: error: EL2 needs "),
+            Line("first of guest greedy, which takes "),
+            PANIC,
+        ],
+        ..REFUSED
+    },
+    Case {
         name: "refuses-el1",
         el2: false,
         boots: Boots::TestGuest(""),
