@@ -220,7 +220,10 @@ pub(crate) fn act(world: &World, kind: u8, which: u8, much: u8) -> Act {
                 }
                 _ => {
                     let kind = much.wrapping_add(n.wrapping_mul(which)) % 13;
-                    param(world, kind, n.wrapping_add(much / 8), much % 16)
+                    let mut param = param(world, kind, n.wrapping_add(much / 8), much % 16);
+                    // Attributes that a request has no use for.
+                    param[0] |= u64::from(much >= 224) << (8 + which % 16);
+                    param
                 }
             });
             let params = params.collect();

@@ -316,7 +316,7 @@ impl Player {
         const COMMANDS: [u64; 16] = [0, 1, 1, 1, 1, 2, 3, 4, 4, 4, 4, 7, 5, 5, 6, 8];
         let command = COMMANDS[usize::from(b[5] % 16)];
         let count = match (command, b[6] % 16) {
-            (_, 0) => b[7].into(),
+            (_, 0) => u64::from(b[7] % 10),
             (0, more) => 2 + u64::from(more % 3),
             (1, more) => u64::from(more % 3),
             (4 | 5, _) => 1,
