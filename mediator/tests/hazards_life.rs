@@ -112,16 +112,12 @@ fn h21_disabling_the_cache_ends_at_once() {
 #[test]
 fn h22_a_flood_meets_quotas_and_hurts_nobody_else() {
     let (mut world, mut client) = start(Way::RpcArg);
-    let mut other = World::unborn(small(), FakeOptee::default(), 128, 2);
-    std::mem::swap(&mut world.optee, &mut other.optee);
-    other.create().unwrap();
+    world.join(small(), 128);
+    world.switch();
     // Buffers and pages.
-    let cookies: Vec<u64> = {
-        std::mem::swap(&mut world.optee, &mut other.optee);
-        (0..8)
-            .map(|_| client.register(&mut world, client.lists, 1))
-            .collect()
-    };
+    let cookies: Vec<u64> = (0..8)
+        .map(|_| client.register(&mut world, client.lists, 1))
+        .collect();
     let list = |pages: u64, cookie| {
         Message::new(
             cmd::REGISTER_SHM,
@@ -156,19 +152,15 @@ fn h22_a_flood_meets_quotas_and_hurts_nobody_else() {
     assert_eq!(world.optee.calls.len(), calls, "OP-TEE is not bothered");
     assert_eq!(world.counters().turned_away, 2);
     // The other guest has all its quotas.
-    std::mem::swap(&mut world.optee, &mut other.optee);
-    let mut neighbour = Client::new(&other, 0, Way::RpcArg);
+    world.switch();
+    let mut neighbour = Client::new(&world, 0, Way::RpcArg);
     let mine: Vec<u64> = (0..8)
-        .map(|_| neighbour.register(&mut other, neighbour.lists, 1))
+        .map(|_| neighbour.register(&mut world, neighbour.lists, 1))
         .collect();
-    assert_eq!((mine.len(), other.usage().buffers), (8, 8));
-    assert_eq!(other.optee.shm_count(1), 8);
-    other.destroy().unwrap();
-    assert_eq!(
-        other.optee.shm_count(1),
-        8,
-        "the first guest's buffers are its own"
-    );
+    assert_eq!((mine.len(), world.usage().buffers), (8, 8));
+    world.destroy().unwrap();
+    let kept = world.optee.shm_count(CLIENT);
+    assert_eq!(kept, 8, "the first guest's buffers are its own");
 }
 
 #[test]
