@@ -15,10 +15,9 @@ use crate::ram::{Pool, Ram};
 use crate::windows::Windows;
 use crate::world::Entered;
 
-/// Most words that a step of the mediator reads and writes and pages that it translates: of two
-/// pages of lists, because a part ends only with a list's page, each entry three times; and
-/// messages.
-const MOST_WORK: u32 = 3 * 2 * 511 + 150;
+/// Most words that a step of the mediator reads and writes and pages that it translates: each of
+/// 256 entries of lists three times, and messages.
+const MOST_WORK: u32 = 3 * 256 + 150;
 
 /// Keeps the trace.
 #[derive(Default)]
