@@ -94,8 +94,15 @@ impl ListFrames {
         Some(usize::from(frame))
     }
 
-    /// Frees a chain and leaves an empty one.
+    /// Frees a chain and leaves an empty one. Most calls have none.
+    #[inline]
     pub fn give_back(&mut self, chain: &mut Chain) {
+        if chain.reserved > 0 {
+            self.give_back_reserved(chain);
+        }
+    }
+
+    fn give_back_reserved(&mut self, chain: &mut Chain) {
         if chain.taken > 0 {
             self.link(chain.last, self.free);
             self.free = chain.head;

@@ -114,13 +114,16 @@ impl Walk {
                 self.next = lent.frame(chain)?;
             }
             let spent = list_page(list, self.frame, self.next, budget, &mut lent)?;
-            budget -= spent.next_multiple_of(PART);
             if list.left == 0 {
                 self.now += 1;
                 self.begun = false;
             } else if list.done == 0 {
                 self.frame = self.next;
             }
+            if self.now == self.count {
+                break;
+            }
+            budget -= spent.next_multiple_of(PART);
         }
         Ok(true)
     }
