@@ -1,21 +1,21 @@
 // World switch and the EL2 exception vectors.
 
-// x2 to x29 in the GuestRegs at x0.
-.macro guest_pairs op
-    \op     x2, x3, [x0, #16]
-    \op     x4, x5, [x0, #32]
-    \op     x6, x7, [x0, #48]
-    \op     x8, x9, [x0, #64]
-    \op     x10, x11, [x0, #80]
-    \op     x12, x13, [x0, #96]
-    \op     x14, x15, [x0, #112]
-    \op     x16, x17, [x0, #128]
-    \op     x18, x19, [x0, #144]
-    \op     x20, x21, [x0, #160]
-    \op     x22, x23, [x0, #176]
-    \op     x24, x25, [x0, #192]
-    \op     x26, x27, [x0, #208]
-    \op     x28, x29, [x0, #224]
+// x2 to x29 in the GuestRegs at `base`.
+.macro guest_pairs op, base
+    \op     x2, x3, [\base, #16]
+    \op     x4, x5, [\base, #32]
+    \op     x6, x7, [\base, #48]
+    \op     x8, x9, [\base, #64]
+    \op     x10, x11, [\base, #80]
+    \op     x12, x13, [\base, #96]
+    \op     x14, x15, [\base, #112]
+    \op     x16, x17, [\base, #128]
+    \op     x18, x19, [\base, #144]
+    \op     x20, x21, [\base, #160]
+    \op     x22, x23, [\base, #176]
+    \op     x24, x25, [\base, #192]
+    \op     x26, x27, [\base, #208]
+    \op     x28, x29, [\base, #224]
 .endm
 
 // x19 to x28 in the frame of enter_guest.
@@ -27,7 +27,8 @@
     \op     x27, x28, [sp, #80]
 .endm
 
-// u64 enter_guest(GuestRegs *regs): runs the guest until it traps; returns the vector's number.
+// u64 enter_guest(GuestRegs *regs): runs the guest until it traps; returns the vector's number
+// among the four of the guest's execution state.
 // The callee-saved registers and `regs` stay on the stack while the guest runs.
 .global enter_guest
 enter_guest:
@@ -37,7 +38,7 @@ enter_guest:
     ldp     x1, x2, [x0, #248]
     msr     elr_el2, x1
     msr     spsr_el2, x2
-    guest_pairs ldp
+    guest_pairs ldp, x0
     ldr     x30, [x0, #240]
     ldp     x0, x1, [x0]
     eret
@@ -46,23 +47,22 @@ enter_guest:
     isb
 
 guest_exit:
-    ldr     x0, [sp, #112]
-    guest_pairs stp
-    str     x30, [x0, #240]
+    ldr     x1, [sp, #112]
+    guest_pairs stp, x1
+    str     x30, [x1, #240]
     ldp     x2, x3, [sp], #16
-    stp     x2, x3, [x0]
+    stp     x2, x3, [x1]
     mrs     x2, elr_el2
     mrs     x3, spsr_el2
-    stp     x2, x3, [x0, #248]
+    stp     x2, x3, [x1, #248]
     callee_saved ldp
     ldp     x29, x30, [sp], #112
-    mov     x0, x1
     ret
 
 .macro from_guest number
 .balign 128
     stp     x0, x1, [sp, #-16]!
-    mov     x1, #\number
+    mov     x0, #\number
     b       guest_exit
 .endm
 
@@ -99,7 +99,7 @@ exception_vectors:
     from_guest 1
     from_guest 2
     from_guest 3
-    from_guest 4
-    from_guest 5
-    from_guest 6
-    from_guest 7
+    from_guest 0
+    from_guest 1
+    from_guest 2
+    from_guest 3

@@ -108,7 +108,7 @@ pub fn run(regs: &mut GuestRegs) -> Exit {
     // SAFETY: `vectors.s` keeps to the C calling convention and writes only `*regs`; stage 2 and
     // the trap controls, set by `load`, keep the guest to what is its own.
     let vector = unsafe { enter_guest(regs) };
-    match vector & 3 {
+    match vector {
         0 => Exit::Sync(Syndrome::read()),
         1 | 2 => Exit::Interrupt,
         _ => Exit::SError,
