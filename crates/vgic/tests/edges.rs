@@ -28,6 +28,16 @@ fn an_edge_that_comes_again_waits_in_its_register() {
     );
 }
 
+#[test]
+fn an_edge_may_be_made_a_level_again() {
+    for version in [Version::V2, Version::V3] {
+        let mut machine = ready(version);
+        assert_eq!(machine.read(0, Frame::Dist, 0xc08, 4), 0b10 << 4);
+        machine.gicd(0xc08, 0b01 << 4);
+        assert_eq!(machine.read(0, Frame::Dist, 0xc08, 4), 0);
+    }
+}
+
 /// IHI 0048B.b 4.3.7: GICD_SPENDSGIR and GICD_CPENDSGIR are for them.
 #[test]
 fn v2_pending_bits_of_sgis_are_read_only() {

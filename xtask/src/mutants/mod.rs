@@ -88,7 +88,7 @@ fn conclude(all: &[Outcome], survivors: &Survivors) -> ExitCode {
         true => ExitCode::SUCCESS,
         false => {
             println!(
-                "{} survivors: write a test that fails for each, or a reason in {}",
+                "survivors: {}; write a test that fails for each, or a reason in {}",
                 without.len(),
                 survivors::LIST
             );
