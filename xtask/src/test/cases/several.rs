@@ -33,7 +33,7 @@ const OPERATOR: Script = &[
     once(guest("one", "first-42"), "\x1d2\r"),
     once(
         guest("two", "~ # "),
-        "xtest -l 0 -t regression 1001; echo second-$((40 + 2))\r",
+        "xtest -l 0 -t regression 1001; xtest -l 0 -t regression 1011; echo second-$((40 + 2))\r",
     )
     .nudged(),
     once(guest("two", "second-42"), "\x1do"),
@@ -198,6 +198,8 @@ pub const CASES: &[Case] = &[
             Line("guest one may open every trusted application"),
             Absent("guest two may open every trusted application"),
             Line("denied: d96a5b40-c3e5-21e3-8794-1002a5d5c61b, open, times: "),
+            Line("denied: cb3e5ba0-adf1-11e0-998b-0002a5d5c51b, load, times: "),
+            Line("two| regression_1011 FAILED"),
             Line("there is no command `lsit`"),
             Line("there is no guest `three`"),
             Times(2, "teevisor: two: restarted"),
