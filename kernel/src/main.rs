@@ -14,6 +14,7 @@ mod heap;
 mod irq;
 mod memory;
 mod monitor;
+mod run;
 mod scheduler;
 mod setup;
 mod smp;

@@ -16,7 +16,7 @@ use crate::vm::{
     self, Vm, lifecycle,
     vcpu::{Flow, VcpuContext},
 };
-use crate::{console, heap, irq};
+use crate::{console, heap, run};
 
 /// One core and its vCPUs.
 struct Core {
@@ -102,7 +102,7 @@ impl Core {
         self.bring(index);
         self.set_alarm();
         let flow = loop {
-            match self.vcpus[index].run() {
+            match run::run(&mut self.vcpus[index]) {
                 Flow::NeedFp => self.give_fp(index),
                 flow => break flow,
             }
@@ -140,7 +140,7 @@ impl Core {
     /// Handles the core's interrupts. True if the alarm has gone off.
     fn service(&mut self) -> bool {
         let present = self.present.map(|index| &mut self.vcpus[index]);
-        irq::service(present)
+        run::serve_interrupts(present)
     }
 
     /// Ends the current turn when it is over, if anybody waits for that, or at a deadline.

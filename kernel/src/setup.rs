@@ -221,7 +221,7 @@ pub fn run(tree: Pa, entry_ticks: u64) -> Result<(), SetupError> {
         .console
         .is_some_and(|console| console.interrupt.is_some());
     irq::enable_shared(housekeeping, &board);
-    console::start(housekeeping, interrupts, irq::kick);
+    console::start(housekeeping, interrupts, irq::kick, monitor::TYPIST);
     heap::expect_users(cores.iter().flatten().count());
     smp::release_all();
     Ok(())

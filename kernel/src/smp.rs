@@ -9,7 +9,7 @@ use boot::{Layout, MAX_CORES, SecondaryStart};
 use log::warn;
 
 use crate::arch::{cache, cpu, firmware, guest, mmu, timer};
-use crate::{irq, memory, scheduler};
+use crate::{irq, memory, run, scheduler};
 
 /// Set once the guests exist.
 static READY: AtomicBool = AtomicBool::new(false);
@@ -119,7 +119,7 @@ pub fn secondary(index: usize) -> ! {
     }
     while !READY.load(Ordering::Acquire) {
         cpu::wait_for_interrupt();
-        irq::service(None);
+        run::serve_interrupts(None);
     }
     scheduler::serve(index)
 }

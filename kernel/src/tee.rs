@@ -15,14 +15,12 @@ use mediator::{
 };
 use spin::Mutex;
 use stage2::GuestRam;
-use vpsci::smccc::Function;
 
 pub use mediator::Optee;
 
 use crate::arch::firmware;
 use crate::memory;
 use crate::trace::{Recorder, Steps};
-use crate::vm::vcpu::{Flow, VcpuContext};
 
 /// One guest's OP-TEE.
 pub struct Tee {
@@ -312,6 +310,15 @@ impl Tee {
         }
     }
 
+    /// Answers a call of the running guest called `name`, whose function id is a trusted OS's.
+    pub fn call(&self, name: &str, vcpu: VcpuId, regs: &Regs, ram: &GuestRam) -> Results {
+        let answer = self.ask(vcpu, regs, &Ram::Guest(ram));
+        if self.follow.load(Ordering::Relaxed) {
+            self.show_fresh(name);
+        }
+        answer
+    }
+
     /// Whether OP-TEE's VM of the stopped guest can serve its next start: nothing is left in it, and
     /// the manifest does not ask for a fresh one.
     pub fn keep(&self) -> bool {
@@ -379,26 +386,4 @@ impl Tee {
     pub fn wants_notifications(&self) -> bool {
         self.state.lock().guest.wants_notifications()
     }
-}
-
-/// A call whose function id is a trusted OS's.
-pub fn call(vcpu: &mut VcpuContext) -> Flow {
-    let answer = match &vcpu.vm.tee {
-        Ok(tee) => mediate(tee, vcpu),
-        Err(_) => None,
-    };
-    match answer {
-        Some(results) => vcpu.regs.x[..4].copy_from_slice(&results),
-        None => vcpu.regs.x[0] = Function::new(vcpu.regs.x[0]).not_supported(),
-    }
-    Flow::Run
-}
-
-fn mediate(tee: &Tee, vcpu: &VcpuContext) -> Option<Results> {
-    let regs = vcpu.regs.x.first_chunk()?;
-    let answer = tee.ask(vcpu.id, regs, &Ram::Guest(&vcpu.vm.ram));
-    if tee.follow.load(Ordering::Relaxed) {
-        tee.show_fresh(&vcpu.vm.name);
-    }
-    Some(answer)
 }

@@ -17,7 +17,7 @@ pub struct Typist {
 }
 
 /// Reads some of what was typed. True if the UART's interrupt has to tell of more.
-pub fn visit(typist: Typist) -> bool {
+pub fn visit(typist: &Typist) -> bool {
     let Some(uart) = UART.get() else { return false };
     for _ in 0..VISIT {
         if !(typist.has_room)() {

@@ -40,6 +40,8 @@ const NEVER: u64 = u64::MAX;
 static UART: Once<Uart> = Once::new();
 /// The housekeeping core. While there is none, EL2 boots: who prints writes, too.
 static CORE: AtomicUsize = AtomicUsize::new(NONE);
+/// Who takes what is typed.
+static TYPIST: Once<Typist> = Once::new();
 /// Interrupts a core.
 static KICK: Once<fn(usize)> = Once::new();
 /// The UART interrupts that core; else it looks by its timer.
@@ -65,9 +67,10 @@ pub fn add_guest(vm: u16, name: &str) {
 }
 
 /// Lets core number `core` alone write and read from now on; `interrupts` says whether the UART
-/// interrupts it, `kick` interrupts a core.
-pub fn start(core: usize, interrupts: bool, kick: fn(usize)) {
+/// interrupts it, `kick` interrupts a core, and `typist` takes what is typed.
+pub fn start(core: usize, interrupts: bool, kick: fn(usize), typist: Typist) {
     KICK.call_once(|| kick);
+    TYPIST.call_once(|| typist);
     // No interrupt tells when a UART that only seems slow has room.
     let interrupts = interrupts && !cfg!(feature = "slow-uart");
     INTERRUPTS.store(interrupts, Ordering::Relaxed);
@@ -142,10 +145,11 @@ pub fn has_room() -> bool {
 /// Reads what is typed, tells the operator a line and writes what waits, a bounded number of bytes. Only the housekeeping
 /// core, at each of its interrupts that [`wants_visit`]. True if [`look_at`] has changed.
 #[cold]
-pub fn visit(typist: Typist) -> bool {
+pub fn visit() -> bool {
     LOOK.store(NEVER, Ordering::Relaxed);
-    let reads = input::visit(typist);
-    let tells = (typist.tell)();
+    let typist = TYPIST.get();
+    let reads = typist.is_some_and(input::visit);
+    let tells = typist.is_some_and(|typist| (typist.tell)());
     let writes = output::visit();
     if tells {
         output::request();

@@ -13,8 +13,6 @@ use board::Board;
 use spin::Once;
 
 use crate::arch::{cpu, mmio::Registers, timer};
-use crate::vm::{self, devices, vcpu::VcpuContext};
-use crate::{console, monitor};
 use gich::Gich;
 use gicv2::GicV2;
 use gicv3::GicV3;
@@ -31,7 +29,8 @@ const PRIVATE_ENABLED: u32 = 1 << KICK
     | 1 << ALARM
     | 1 << VIRTUAL_TIMER_INTID
     | 1 << PHYSICAL_TIMER_INTID;
-const MAINTENANCE: u32 = 25;
+/// The maintenance interrupt of the list registers.
+pub const MAINTENANCE: u32 = 25;
 const ALARM: u32 = 26;
 
 /// An acknowledged interrupt: what IAR returned.
@@ -228,52 +227,49 @@ pub fn deactivate(intid: u32) {
     each!(controller(), gic => gic.deactivate(intid));
 }
 
-/// Most interrupts that one visit handles: what is left comes again at once.
-const VISIT: usize = 16;
+/// An interrupt that this core has taken. What is not said to be deactivated stays active until [`deactivate`].
+#[derive(Clone, Copy, Debug)]
+pub enum Taken {
+    /// Another core wants this one to look at what is asked of it. It is deactivated.
+    Kick,
+    /// EL2's timer has gone off. It is off, and deactivated.
+    Alarm,
+    /// A list register needs attention.
+    Maintenance,
+    /// The guest's timer of this INTID has fired.
+    GuestTimer(u32),
+    /// The console's UART, by this INTID.
+    Console(u32),
+    /// OP-TEE's notification, by this INTID.
+    Optee(u32),
+    /// Another INTID: a device's, or a private one that nobody waits for.
+    Other(u32),
+}
 
-/// Handles pending interrupts of this core, which `vcpu` is on. True if the core has to look at
-/// what it does next: its alarm has gone off.
-pub fn service(mut vcpu: Option<&mut VcpuContext>) -> bool {
+/// Takes the most urgent pending interrupt of this core, if there is one.
+pub fn take() -> Option<Taken> {
     let controller = controller();
-    let (mut alarm, mut typed) = (false, false);
-    for _ in 0..VISIT {
-        let Some(interrupt) = each!(controller, gic => gic.acknowledge()) else {
-            break;
-        };
-        each!(controller, gic => gic.drop_priority(interrupt));
-        let intid = interrupt.0 & 0x3ff;
-        match (intid, vcpu.as_deref_mut()) {
-            // The guest's own end of interrupt will deactivate it.
-            (VIRTUAL_TIMER_INTID | PHYSICAL_TIMER_INTID, Some(vcpu)) => vcpu.timer_fired(intid),
-            (MAINTENANCE, Some(vcpu)) => {
-                vcpu.refresh_interrupts();
-                deactivate(interrupt.0);
-            }
-            (ALARM, _) => {
-                alarm = true;
-                timer::set_alarm(None);
-                deactivate(interrupt.0);
-            }
-            (KICK, _) => {
-                if HALTED.load(Ordering::Acquire) {
-                    cpu::park();
-                }
-                deactivate(interrupt.0);
-            }
-            // So will its own end of a device's interrupt.
-            _ if devices::fired(intid) => {}
-            _ => {
-                typed |= Some(intid) == controller.console;
-                if Some(intid) == controller.optee {
-                    vm::all().iter().for_each(vm::Vm::notify_from_tee);
-                }
-                deactivate(interrupt.0);
-            }
+    let interrupt = each!(controller, gic => gic.acknowledge())?;
+    each!(controller, gic => gic.drop_priority(interrupt));
+    let intid = interrupt.0 & 0x3ff;
+    Some(match intid {
+        VIRTUAL_TIMER_INTID | PHYSICAL_TIMER_INTID => Taken::GuestTimer(intid),
+        MAINTENANCE => Taken::Maintenance,
+        ALARM => {
+            timer::set_alarm(None);
+            deactivate(intid);
+            Taken::Alarm
         }
-    }
-    // Once for each visit: whatever else is pending comes in between.
-    if typed || console::wants_visit() {
-        alarm |= console::visit(monitor::TYPIST);
-    }
-    alarm
+        KICK => {
+            if HALTED.load(Ordering::Acquire) {
+                cpu::park();
+            }
+            // With the number of the core that sent it, which GICv2 wants back.
+            deactivate(interrupt.0);
+            Taken::Kick
+        }
+        _ if Some(intid) == controller.console => Taken::Console(intid),
+        _ if Some(intid) == controller.optee => Taken::Optee(intid),
+        _ => Taken::Other(intid),
+    })
 }

@@ -19,7 +19,7 @@ pub fn call(vcpu: &mut VcpuContext, imm16: u16) -> Flow {
         return answer(&mut vcpu.regs, function.not_supported());
     }
     if function.owner() == Owner::TrustedOs {
-        return crate::tee::call(vcpu);
+        return trusted_os(vcpu, function);
     }
     let [x0, x1, x2, x3, ..] = vcpu.regs.x;
     let ram = &vcpu.vm.ram;
@@ -31,6 +31,17 @@ pub fn call(vcpu: &mut VcpuContext, imm16: u16) -> Flow {
             ram.locate(ipa).is_some()
         });
     act(vcpu, outcome)
+}
+
+/// A call to OP-TEE, which its mediator answers if the guest has one.
+fn trusted_os(vcpu: &mut VcpuContext, function: Function) -> Flow {
+    let vm = vcpu.vm;
+    let (Ok(tee), Some(regs)) = (&vm.tee, vcpu.regs.x.first_chunk()) else {
+        return answer(&mut vcpu.regs, function.not_supported());
+    };
+    let results = tee.call(&vm.name, vcpu.id, regs, &vm.ram);
+    vcpu.regs.x[..4].copy_from_slice(&results);
+    Flow::Run
 }
 
 /// Puts `x0` into the guest's x0; the other registers keep the caller's values.

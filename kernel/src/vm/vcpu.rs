@@ -9,14 +9,13 @@ use vwatchdog::Lockup;
 
 use super::{Vm, lifecycle};
 use crate::arch::{
-    guest::{self, CpuState, Exit, GuestRegs, Identity, debug::Debug, fp::FpState},
+    guest::{self, CpuState, GuestRegs, Identity, debug::Debug, fp::FpState},
     timer,
 };
 use crate::irq::{
     self,
     virt::{CpuInterface, VirtualInterface},
 };
-use crate::trap;
 
 /// Where a vCPU begins, with the MMU off.
 #[derive(Clone, Copy, Debug)]
@@ -233,34 +232,26 @@ impl VcpuContext {
         self.deadline.filter(|_| waits)
     }
 
-    /// Runs until the core has to do something else; never [`Flow::Run`]. It is on its core.
-    pub fn run(&mut self) -> Flow {
+    /// Begins to run on its core.
+    pub fn set_running(&mut self) {
         self.vcpu().set_state(State::Running);
         if let Some(start) = self.resume.take() {
             self.reset_to(start);
         }
-        loop {
-            let vcpu = self.vcpu();
-            if vcpu.is_asked(request::INTERRUPTS | request::ATTENTION) {
-                if vcpu.is_asked(request::ATTENTION) {
-                    return Flow::Leave;
-                }
-                vcpu.take(request::INTERRUPTS);
-                self.refresh_interrupts();
+    }
+
+    /// Does what is asked of it before it enters the guest. False if its core has to look at it first.
+    #[inline(always)]
+    pub fn may_enter(&mut self) -> bool {
+        let vcpu = self.vcpu();
+        if vcpu.is_asked(request::INTERRUPTS | request::ATTENTION) {
+            if vcpu.is_asked(request::ATTENTION) {
+                return false;
             }
-            let flow = match guest::run(&mut self.regs) {
-                Exit::Sync(esr) => trap::handle(self, esr),
-                Exit::Interrupt if irq::service(Some(self)) => Flow::Leave,
-                Exit::Interrupt => Flow::Run,
-                Exit::SError => {
-                    guest::pend_serror();
-                    Flow::Run
-                }
-            };
-            if flow != Flow::Run {
-                return flow;
-            }
+            vcpu.take(request::INTERRUPTS);
+            self.refresh_interrupts();
         }
+        true
     }
 
     /// Its turn is over while it could go on.

@@ -33,18 +33,7 @@ fn manifest<const GUESTS: usize, const VCPUS: usize, const FULL: bool>() -> Stri
     format!("version = 1\n{guests}")
 }
 
-macro_rules! sweep {
-    ($guests:literal, $vcpus:literal, $full:literal, $restarts:literal) => {
-        Case {
-            name: concat!("sweep-", $guests, "-guests-", $vcpus, "-vcpus-full-", $full),
-            boots: Boots::Made(manifest::<$guests, $vcpus, $full>),
-            expect: EXPECT!($guests, $restarts),
-            ..BASE
-        }
-    };
-}
-
-macro_rules! EXPECT {
+macro_rules! expect {
     ($guests:literal, $restarts:literal) => {
         &[
             Times($guests, ": off"),
@@ -57,7 +46,17 @@ macro_rules! EXPECT {
         ]
     };
 }
-use EXPECT;
+
+macro_rules! sweep {
+    ($guests:literal, $vcpus:literal, $full:literal, $restarts:literal) => {
+        Case {
+            name: concat!("sweep-", $guests, "-guests-", $vcpus, "-vcpus-full-", $full),
+            boots: Boots::Made(manifest::<$guests, $vcpus, $full>),
+            expect: expect!($guests, $restarts),
+            ..BASE
+        }
+    };
+}
 
 const ERROR: Expect = Absent("teevisor: error");
 
