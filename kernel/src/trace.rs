@@ -81,6 +81,9 @@ impl Trace for Recorder {
 pub struct Steps([Option<Step>; KEPT]);
 
 impl Steps {
+    /// No steps.
+    pub const NONE: Self = Self([None; KEPT]);
+
     /// The lines that show them, of the guest called `name`.
     pub fn lines<'a>(&'a self, name: &'a str) -> impl Iterator<Item = TraceLine<'a>> {
         let line = |step: &Step| {

@@ -15,6 +15,8 @@ use crate::{console, heap, tee::Tee};
 pub struct Tale {
     what: What,
     next: usize,
+    /// As they were when they were asked for.
+    steps: Steps,
 }
 
 enum What {
@@ -28,7 +30,7 @@ enum What {
     /// OP-TEE as these guests use it.
     Tees(usize, usize),
     /// The steps of this guest's calls.
-    Trace(usize, Steps),
+    Trace(usize),
 }
 
 /// Lines of a guest's OP-TEE: three of numbers, the denials that are kept, and one for the others.
@@ -39,7 +41,11 @@ impl Tale {
     pub const NOTHING: Self = Self::new(What::Nothing);
 
     const fn new(what: What) -> Self {
-        Self { what, next: 0 }
+        Self {
+            what,
+            next: 0,
+            steps: Steps::NONE,
+        }
     }
 
     /// Tells these lines.
@@ -72,7 +78,10 @@ impl Tale {
         if steps.lines(&vm.name).next().is_none() {
             info!("{}: it has not called OP-TEE", vm.name);
         }
-        Self::new(What::Trace(guest, steps))
+        Self {
+            steps,
+            ..Self::new(What::Trace(guest))
+        }
     }
 
     /// Whether all is told.
@@ -101,8 +110,8 @@ impl Tale {
                 }
                 more
             }
-            What::Trace(guest, steps) => {
-                let line = steps.lines(&vm::all()[*guest].name).nth(n);
+            What::Trace(guest) => {
+                let line = self.steps.lines(&vm::all()[*guest].name).nth(n);
                 line.map(|line| info!("{line}")).is_some()
             }
         };
