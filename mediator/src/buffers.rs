@@ -226,10 +226,17 @@ impl Buffers {
         pages: u32,
         kind: Kind,
     ) -> Result<BufferId, u32> {
-        if cookie == 0 || self.find(cookie).is_some() {
+        let mut shared = 0;
+        for id in self.chain(cookie) {
+            if self.get(id).cookie == cookie {
+                return Err(tee::BAD_PARAMETERS);
+            }
+            shared += 1;
+        }
+        if cookie == 0 {
             return Err(tee::BAD_PARAMETERS);
         }
-        if self.chain(cookie).count() >= MAX_CHAIN {
+        if shared >= MAX_CHAIN {
             return Err(tee::OUT_OF_MEMORY);
         }
         let is_fresh = self.free == NONE;
@@ -422,6 +429,25 @@ mod tests {
         let last = (MAX_BLOCKS / LIST_BLOCKS * LIST_ENTRIES + BLOCK - 1) as u32;
         assert_eq!(buffers.page(id, last.into()), Some(7 + last));
         assert_eq!(buffers.page(id, u64::from(last) + 1), None);
+    }
+
+    #[test]
+    fn what_is_allocated_is_counted() {
+        for (buffers, pages) in [(1, 1), (3, 511), (1_100, 32_768), (32_768, 2 << 20)] {
+            let limits = Limits {
+                buffers,
+                pages,
+                ..Limits::default()
+            };
+            let made = Buffers::new(&limits);
+            let sizes = [
+                size_of_val(&*made.records),
+                size_of_val(&*made.buckets),
+                size_of_val(&*made.blocks.pages),
+                size_of_val(&*made.blocks.next),
+            ];
+            assert_eq!(Buffers::heap_blocks(&limits), sizes);
+        }
     }
 
     #[test]

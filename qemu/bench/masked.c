@@ -16,7 +16,7 @@
 // lets them be served to the next such: ERET, which enters a guest that is left for a pending
 // interrupt at once; WFI, which ends at one; and the acknowledgement by ICC_IAR1_EL1. What a core
 // executes outside the range, in the secure world say, is not counted, but does not end a section
-// either. A core's first section, which is boot, is left out. So are turns of a loop that waits for
+// either. Sections before a core enters its first guest, which are boot, are left out. So are turns of a loop that waits for
 // a lock, an ISB and a few more instructions: the holder's section counts, and here the holder may
 // have to wait for a processor of the host.
 //
@@ -116,9 +116,14 @@ static void on_served(unsigned vcpu, void *data)
 	if (core->is_behind_boot)
 		keep(core->longest, core->now);
 	core->total += core->now.count;
-	core->is_behind_boot = 1;
 	core->now = (struct section){ .from = (uintptr_t)data };
 	core->isb = 0;
+}
+
+static void on_entered(unsigned vcpu, void *data)
+{
+	on_served(vcpu, data);
+	cores[vcpu].is_behind_boot = 1;
 }
 
 static void on_silent(unsigned vcpu, void *data)
@@ -148,10 +153,25 @@ static int is_isb(uint32_t instruction)
 	return instruction == 0xd5033fdf;
 }
 
+static int enters(uint32_t instruction)
+{
+	const uint32_t ERET = 0xd69f03e0;
+	return instruction == ERET;
+}
+
 static int serves(uint32_t instruction)
 {
-	const uint32_t ERET = 0xd69f03e0, WFI = 0xd503207f, MRS_IAR1 = 0xd538cc00;
-	return instruction == ERET || instruction == WFI || (instruction & ~0x1fu) == MRS_IAR1;
+	const uint32_t WFI = 0xd503207f, MRS_IAR1 = 0xd538cc00;
+	return instruction == WFI || (instruction & ~0x1fu) == MRS_IAR1;
+}
+
+static executed *counter_of(uint32_t instruction)
+{
+	if (enters(instruction))
+		return on_entered;
+	if (serves(instruction))
+		return on_served;
+	return is_isb(instruction) ? on_isb : on_executed;
 }
 
 static void on_translated(plugin_id id, struct block *block)
@@ -167,9 +187,8 @@ static void on_translated(plugin_id id, struct block *block)
 			qemu_plugin_register_vcpu_insn_exec_cb(instruction, on_silent_end, 0, NULL);
 		if (address - start >= size)
 			continue;
-		const uint32_t code = word(instruction);
-		executed *const call = serves(code) ? on_served : is_isb(code) ? on_isb : on_executed;
-		qemu_plugin_register_vcpu_insn_exec_cb(instruction, call, 0, (void *)(uintptr_t)address);
+		qemu_plugin_register_vcpu_insn_exec_cb(instruction, counter_of(word(instruction)), 0,
+						       (void *)(uintptr_t)address);
 	}
 }
 
