@@ -27,7 +27,7 @@ const NUDGE_SGI: u32 = 5;
 
 /// How often the race is tried.
 fn tries() -> u64 {
-    env::number("race-tries").unwrap_or(300)
+    env::number("race-tries").unwrap_or(120)
 }
 
 /// OP-TEE initializes a guest's partition in its first call. It must be this guest's first, so
