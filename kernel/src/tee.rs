@@ -10,8 +10,8 @@ use board::Board;
 use log::info;
 use manifest::Guest as GuestManifest;
 use mediator::{
-    Config, Counters, CreateError, Denials, Dialect, Ending, Frames, Guest, Limits, Memory, NotRam,
-    Regs, Results, Step, Stopped, TaPolicy, Usage, Uuid,
+    Config, Counters, CreateError, Denials, Dialect, Ending, Guest, Limits, Memory, NotRam, Regs,
+    Results, ShadowPages, Step, Stopped, TaPolicy, Usage, Uuid,
 };
 use spin::Mutex;
 use stage2::GuestRam;
@@ -87,7 +87,7 @@ impl Pool {
     }
 }
 
-impl Frames for Pool {
+impl ShadowPages for Pool {
     #[inline]
     fn pa(&self, frame: usize) -> Pa {
         Pa(self.word(frame, 0, 0))

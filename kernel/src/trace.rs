@@ -1,6 +1,6 @@
 //! The newest steps of a guest's calls to OP-TEE, recorded as they happen.
 
-use mediator::{Event, Trace, What};
+use mediator::{Event, EventKind, Trace};
 use monitor::{Detail, TraceLine};
 
 use crate::arch::timer;
@@ -106,17 +106,17 @@ fn microseconds(ticks: u64) -> u64 {
     ticks / hz * 1_000_000 + ticks % hz * 1_000_000 / hz
 }
 
-fn describe(what: What) -> (&'static str, Option<Detail>) {
+fn describe(what: EventKind) -> (&'static str, Option<Detail>) {
     match what {
-        What::Fast(id) => ("fast call to OP-TEE", Some(Detail::Function(id))),
-        What::Taken(command) => ("taken over:", Some(Detail::Message(command))),
-        What::Secure => ("enters OP-TEE", None),
-        What::Interrupted => ("interrupted", None),
-        What::Chunk => ("a part of its list is translated", None),
-        What::Rpc(command) => ("RPC to the guest:", Some(Detail::Rpc(command))),
-        What::RpcAnswered(result) => ("RPC answered at EL2:", Some(Detail::Result(result))),
-        What::RpcPage => ("asks for, or returns, the page of its RPCs", None),
-        What::Refused(result) => ("refused:", Some(Detail::Result(result))),
-        What::Ended(code) => ("ended:", Some(Detail::Result(code))),
+        EventKind::Fast(id) => ("fast call to OP-TEE", Some(Detail::Function(id))),
+        EventKind::Taken(command) => ("taken over:", Some(Detail::Message(command))),
+        EventKind::Secure => ("enters OP-TEE", None),
+        EventKind::Interrupted => ("interrupted", None),
+        EventKind::Chunk => ("a part of its list is translated", None),
+        EventKind::Rpc(command) => ("RPC to the guest:", Some(Detail::Rpc(command))),
+        EventKind::RpcAnswered(result) => ("RPC answered at EL2:", Some(Detail::Result(result))),
+        EventKind::RpcPage => ("asks for, or returns, the page of its RPCs", None),
+        EventKind::Refused(result) => ("refused:", Some(Detail::Result(result))),
+        EventKind::Ended(code) => ("ended:", Some(Detail::Result(code))),
     }
 }

@@ -41,20 +41,10 @@ impl Limits {
     /// Most shadow pages for lists.
     pub const MAX_LIST_FRAMES: u16 = 8_192;
 
-    /// Shadow pages that [`crate::Frames`] must hold.
+    /// Shadow pages that [`crate::ShadowPages`] must hold.
     pub fn frames(&self) -> usize {
         let fitted = self.fitted();
         usize::from(fitted.calls) + usize::from(fitted.list_frames)
-    }
-
-    /// Bytes of heap that [`crate::Guest::new`] takes at most, if the heap rounds each block up
-    /// to a power of two.
-    pub fn heap_bytes(&self) -> usize {
-        let fitted = self.fitted();
-        crate::guest::heap_blocks(&fitted)
-            .into_iter()
-            .map(usize::next_power_of_two)
-            .sum()
     }
 
     /// The same quotas inside the bounds that the mediator's index types have.

@@ -1,4 +1,4 @@
-//! One guest: its life, its fast calls, and the way of every other call to its handler.
+//! One guest: what it has, and its life in OP-TEE.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -7,26 +7,25 @@ use core::num::NonZeroU16;
 
 use addr::VcpuId;
 
-use crate::abi::{cap, cmd, func, ret};
+use crate::abi::{cap, func, ret};
 use crate::buffers::{BufferId, Buffers};
 use crate::call::{Call, State};
-use crate::config::{Config, Dialect, Limits};
-use crate::host::{Event, Frames, Memory, Trace, What};
+use crate::config::{Config, Limits};
+use crate::host::Trace;
+use crate::list_pages::ListPages;
 use crate::message::Scratch;
 use crate::policy::{Asked, Denials, Uuid};
-use crate::probe::{Optee, UID};
-use crate::shadow::ListFrames;
-use crate::walk::Then;
-use crate::{Regs, Results, Step, Token, Visit, code, pair, reply};
+use crate::probe::Optee;
+use crate::{Regs, Results, Step, Token, Visit};
 
 /// One client of OP-TEE. It is a value without any global state: the kernel keeps it under the
 /// lock of its VM.
 pub struct Guest<T> {
     pub(crate) optee: Optee,
-    client: u64,
+    pub(crate) client: u64,
     pub(crate) config: Config,
     /// OP-TEE knows the client.
-    admitted: bool,
+    pub(crate) admitted: bool,
     /// How often OP-TEE has made a VM for the guest.
     vms: u16,
     pub(crate) calls: Box<[Call]>,
@@ -35,7 +34,7 @@ pub struct Guest<T> {
     /// Tokens that are out.
     pub(crate) inside: u32,
     pub(crate) buffers: Buffers,
-    pub(crate) lists: ListFrames,
+    pub(crate) lists: ListPages,
     /// Sessions that the guest may name, in ascending order.
     pub(crate) sessions: Vec<u32>,
     pub(crate) notified: bool,
@@ -130,6 +129,18 @@ pub(crate) fn heap_blocks(limits: &Limits) -> [usize; 7] {
     [records, buckets, pages, links, lists, calls, sessions]
 }
 
+impl Limits {
+    /// Bytes of heap that [`Guest::new`] takes at most, if the heap rounds each block up
+    /// to a power of two.
+    pub fn heap_bytes(&self) -> usize {
+        let fitted = self.fitted();
+        heap_blocks(&fitted)
+            .into_iter()
+            .map(usize::next_power_of_two)
+            .sum()
+    }
+}
+
 /// Room for sessions: each call under way may end with one more than the quota.
 fn session_room(limits: &Limits) -> usize {
     usize::from(limits.sessions) + usize::from(limits.calls)
@@ -149,7 +160,7 @@ impl<T: Trace> Guest<T> {
             free: u64::MAX >> (64 - limits.calls),
             inside: 0,
             buffers: Buffers::new(&limits),
-            lists: ListFrames::new(&limits),
+            lists: ListPages::new(&limits),
             sessions: Vec::with_capacity(session_room(&limits)),
             searched: 0,
             notified: false,
@@ -263,219 +274,23 @@ impl<T: Trace> Guest<T> {
         allowed
     }
 
-    /// A trapped call of the guest whose function id is in OP-TEE's ranges.
-    pub fn on_guest<M: Memory, F: Frames>(
-        &mut self,
-        vcpu: VcpuId,
-        regs: &Regs,
-        memory: &M,
-        frames: &mut F,
-    ) -> Step {
-        if !self.admitted {
-            return code(ret::UNKNOWN);
-        }
-        let modern = self.config.dialect == Dialect::Modern;
-        let at = pair(regs[1], regs[2]);
-        let mut turn = Turn {
-            guest: self,
-            slot: 0,
-            is_back: false,
-            vcpu,
-            memory,
-            frames,
-        };
-        match regs[0] as u32 {
-            func::CALL_WITH_ARG => turn.call_at(at, false),
-            func::CALL_WITH_RPC_ARG if modern => turn.call_at(at, true),
-            func::CALL_WITH_REGD_ARG if modern => turn.call_in_buffer(at, regs[3] & 0xFFFF_FFFF),
-            func::CALL_RETURN_FROM_RPC => turn.resume(regs),
-            id @ (func::ENABLE_ASYNC_NOTIF | func::GET_ASYNC_NOTIF_VALUE) => self.fast(id, vcpu),
-            id => self.emulate(id, regs[1] as u32),
-        }
-    }
-
-    /// The answer to a [`Step::Secure`].
-    pub fn on_secure<M: Memory, F: Frames>(
-        &mut self,
-        token: Token,
-        results: Results,
-        memory: &M,
-        frames: &mut F,
-    ) -> Step {
-        self.inside = self.inside.saturating_sub(1);
-        let results = results.map(|x| x as u32);
-        match token.visit {
-            Visit::Call(slot) => Turn {
-                guest: self,
-                slot,
-                is_back: true,
-                vcpu: token.vcpu,
-                memory,
-                frames,
-            }
-            .call_returned(results),
-            Visit::Fast(id) => self.fast_returned(id, results),
-        }
-    }
-
-    /// What is answered from what the probe learnt, without OP-TEE.
-    fn emulate(&mut self, id: u32, w1: u32) -> Step {
-        match id {
-            func::CALLS_COUNT => code(self.optee.calls_count),
-            func::CALLS_UID => Step::Reply(UID.map(u64::from)),
-            func::CALLS_REVISION => Step::Reply(self.optee.calls_revision.map(u64::from)),
-            func::GET_OS_UUID => Step::Reply(self.optee.os_uuid.map(u64::from)),
-            func::GET_OS_REVISION => Step::Reply(self.optee.os_revision.map(u64::from)),
-            func::GET_THREAD_COUNT => match self.optee.threads {
-                Some(threads) => reply(ret::OK, threads.min(self.calls.len() as u32), 0, 0),
-                None => code(ret::UNKNOWN),
-            },
-            func::EXCHANGE_CAPABILITIES => self.capabilities(w1),
-            // OP-TEE caches nothing of the guest's: it never holds an RPC argument of his.
-            func::ENABLE_SHM_CACHE => code(ret::OK),
-            func::DISABLE_SHM_CACHE | func::GET_SHM_CONFIG => code(ret::ENOTAVAIL),
-            _ => code(ret::UNKNOWN),
-        }
-    }
-
-    /// The only capability of a normal world is UNIPROCESSOR; OP-TEE refuses any other.
-    fn capabilities(&self, normal: u32) -> Step {
-        let modern = self.config.dialect == Dialect::Modern;
-        let mut offered = cap::DYNAMIC_SHM | cap::MEMREF_NULL;
-        if self.config.rpmb {
-            offered |= cap::RPMB_PROBE;
-        }
-        let (mut max, mut params) = (0, 0);
-        if modern {
-            offered |= cap::RPC_ARG;
-            params = self.optee.rpc_params;
-        }
-        if self.offers_notifications() {
-            offered |= cap::ASYNC_NOTIF;
-            max = self.optee.max_notification;
-        }
-        offered &= self.optee.capabilities;
-        match normal {
-            0 | 1 => reply(ret::OK, offered, max, params),
-            _ => reply(ret::ENOTAVAIL, offered, 0, 0),
-        }
-    }
-
     /// Whether both sides can do asynchronous notifications.
     pub fn offers_notifications(&self) -> bool {
         self.config.notifications && self.optee.capabilities & cap::ASYNC_NOTIF != 0
     }
 
-    fn fast(&mut self, id: u32, vcpu: VcpuId) -> Step {
-        let allowed = match id {
-            func::ENABLE_ASYNC_NOTIF => self.offers_notifications(),
-            _ => self.notified,
-        };
-        if !allowed {
-            return code(ret::ENOTAVAIL);
-        }
-        self.counters.fast = self.counters.fast.wrapping_add(1);
-        self.trace.event(Event {
-            vcpu,
-            call: 0,
-            what: What::Fast(id),
-        });
-        let regs = [u64::from(id), 0, 0, 0, 0, 0, 0, self.client];
-        self.send(regs, Visit::Fast(id), vcpu)
-    }
-
-    fn fast_returned(&mut self, id: u32, [w0, value, flags, _]: [u32; 4]) -> Step {
-        if w0 != ret::OK {
-            return code(ret::ENOTAVAIL);
-        }
-        if id == func::ENABLE_ASYNC_NOTIF {
-            self.now_notified();
-            return code(ret::OK);
-        }
-        reply(ret::OK, value, flags & 3, 0)
-    }
-
-    /// OP-TEE notifies the guest. It may have done so after a STOP_ASYNC_NOTIF that is still under
-    /// way here, whose end must not hide that: to stop what is stopped already does no harm.
-    #[cold]
-    fn now_notified(&mut self) {
-        let calls = self.calls.iter_mut();
-        let stops = calls.filter(|call| call.command == cmd::STOP_ASYNC_NOTIF);
-        stops.for_each(|call| call.command = cmd::DO_BOTTOM_HALF);
-        self.notified = true;
-    }
-
     /// A visit to the secure world.
-    fn send(&mut self, regs: Regs, visit: Visit, vcpu: VcpuId) -> Step {
+    pub(crate) fn send(&mut self, regs: Regs, visit: Visit, vcpu: VcpuId) -> Step {
         self.inside += 1;
         Step::Secure(regs, Token { visit, vcpu })
-    }
-}
-
-/// One step of one call.
-pub(crate) struct Turn<'a, T, M, F> {
-    pub guest: &'a mut Guest<T>,
-    /// The call's slot.
-    pub slot: usize,
-    /// OP-TEE has just come back, and the core's interrupts were not served since.
-    pub is_back: bool,
-    pub vcpu: VcpuId,
-    pub memory: &'a M,
-    pub frames: &'a mut F,
-}
-
-impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
-    pub fn call(&mut self) -> &mut Call {
-        &mut self.guest.calls[self.slot]
-    }
-
-    /// The guest resumes a call that waits for it.
-    fn resume(&mut self, regs: &Regs) -> Step {
-        let id = regs[3] as u32;
-        self.slot = (id & 0xff) as usize;
-        let calls = &self.guest.calls;
-        let Some(call) = calls.get(self.slot).filter(|call| call.id() == id) else {
-            return code(ret::ERESUME);
-        };
-        let value = pair(regs[1], regs[2]);
-        match call.state {
-            State::Free | State::Secure => code(ret::ERESUME),
-            State::Lists(Then::Call) => self.translate_call(),
-            State::Lists(Then::Reply) => self.translate_reply(),
-            State::Interrupted => self.resume_secure(),
-            State::Rpc => self.rpc_served(value),
-            State::AskedPage => self.rpc_page_given(value, pair(regs[4], regs[5])),
-            State::RefusedPage => self.rpc_command(),
-            State::Discarding(result) => self.answer_rpc(result),
-            State::Finishing(w0) => self.end(w0),
-        }
-    }
-
-    /// The call goes to OP-TEE with these registers and the guest's client id.
-    pub fn send(&mut self, w0_3: [u32; 4]) -> Step {
-        self.note(What::Secure).state = State::Secure;
-        let [w0, w1, w2, w3] = w0_3.map(u64::from);
-        let regs = [w0, w1, w2, w3, 0, 0, 0, self.guest.client];
-        self.guest.send(regs, Visit::Call(self.slot), self.vcpu)
-    }
-
-    /// Something happened to the call, which is given back.
-    #[inline]
-    pub fn note(&mut self, what: What) -> &mut Call {
-        let call = &mut self.guest.calls[self.slot];
-        self.guest.trace.event(Event {
-            vcpu: self.vcpu,
-            call: call.id(),
-            what,
-        });
-        call
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probe::probe;
+    use crate::host::Event;
+    use crate::probe::{UID, probe};
 
     struct Nobody;
 

@@ -24,7 +24,7 @@ pub trait Memory {
 /// The shadow pages of one guest: [`crate::Limits::frames`] pages of 4 KiB in ordinary DRAM,
 /// mapped Normal write-back inner-shareable. OP-TEE reads and writes them, so they are reached
 /// by copy alone.
-pub trait Frames {
+pub trait ShadowPages {
     /// Where frame `frame` lies.
     fn pa(&self, frame: usize) -> Pa;
 
@@ -43,12 +43,12 @@ pub struct Event {
     /// The thread id under which the guest knows the call; 0 for a fast call.
     pub call: u32,
     /// What happened.
-    pub what: What,
+    pub what: EventKind,
 }
 
 /// What happened in an [`Event`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum What {
+pub enum EventKind {
     /// A fast call went to OP-TEE.
     Fast(u32),
     /// A message with this command was taken over from the guest.

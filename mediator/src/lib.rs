@@ -3,7 +3,7 @@
 //!
 //! It is sans-I/O. The kernel hands it a guest's trapped SMC or OP-TEE's answer and does what
 //! the returned [`Step`] says; the mediator never issues an SMC, and reaches guest RAM and
-//! shadow pages only through [`Memory`] and [`Frames`]. Every step is bounded. One [`Guest`] is
+//! shadow pages only through [`Memory`] and [`ShadowPages`]. Every step is bounded. One [`Guest`] is
 //! one client of OP-TEE; the kernel holds its VM's lock during a step and releases it across
 //! the SMC, so several vCPUs are in flight at once.
 //!
@@ -27,20 +27,26 @@ pub mod abi;
 mod buffers;
 mod call;
 mod config;
+mod dispatch;
 mod ending;
+mod enter;
+mod fast;
 mod guest;
 mod host;
+mod leave;
+mod list_pages;
 mod message;
+mod page_lists;
 mod policy;
 mod probe;
 mod rpc;
-mod shadow;
+mod transaction;
 mod walk;
 
 pub use config::{Config, Dialect, Limits};
 pub use ending::{Ending, Stopped};
 pub use guest::{Counters, CreateError, Guest, StillInside, Usage};
-pub use host::{Event, Frames, Memory, NotRam, Trace, What};
+pub use host::{Event, EventKind, Memory, NotRam, ShadowPages, Trace};
 pub use policy::{Asked, Denial, Denials, TaPolicy, Uuid};
 pub use probe::{Optee, ProbeError, probe};
 

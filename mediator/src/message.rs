@@ -39,9 +39,9 @@ pub(crate) const fn pack(low: u32, high: u32) -> u64 {
 
 /// Type of a parameter, known to be one of OP-TEE's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Shape(u8);
+pub(crate) struct ParamType(u8);
 
-impl Shape {
+impl ParamType {
     pub const NONE: Self = Self(0);
 
     /// The type in an attribute word, if it is known.
@@ -171,15 +171,15 @@ mod tests {
         let known: [u64; 10] = [0, 1, 2, 3, 5, 6, 7, 9, 0xa, 0xb];
         for kind in 0..=0xff {
             assert_eq!(
-                Shape::of(kind).is_some(),
+                ParamType::of(kind).is_some(),
                 known.contains(&kind),
                 "{kind:#x}"
             );
         }
-        assert_eq!(Shape(3).outputs(), 1..4);
-        assert_eq!(Shape(6).outputs(), 2..3);
-        assert_eq!(Shape(9).outputs(), 0..0);
-        assert!(!Shape::NONE.is_value() && !Shape::NONE.is_output());
+        assert_eq!(ParamType(3).outputs(), 1..4);
+        assert_eq!(ParamType(6).outputs(), 2..3);
+        assert_eq!(ParamType(9).outputs(), 0..0);
+        assert!(!ParamType::NONE.is_value() && !ParamType::NONE.is_output());
     }
 
     #[test]

@@ -5,29 +5,17 @@ use addr::{Ipa, PAGE_SIZE};
 use crate::Step;
 use crate::abi::{HEADER_WORDS, PARAM_WORDS, RPC_ARG_BYTES, RPC_PARAMS, attr, func, ret, rpc, tee};
 use crate::buffers::Kind;
-use crate::call::{RpcPage, State};
-use crate::guest::Turn;
-use crate::host::{Frames, Memory, Trace, What};
-use crate::message::{Shape, Window, high, low, pack, words};
+use crate::call::{Request, RpcPage, State};
+use crate::host::{EventKind, Memory, ShadowPages, Trace};
+use crate::message::{ParamType, Window, high, low, pack, words};
 use crate::policy::{Asked, TaPolicy, Uuid};
-use crate::walk::Then;
+use crate::transaction::Transaction;
+use crate::walk::AfterLists;
 
 /// An RPC argument: its header, then its parameters.
 type RpcArg = [[u64; PARAM_WORDS]; 1 + RPC_PARAMS];
 
-/// What OP-TEE asks for, as it was when we read it.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Request {
-    command: u32,
-    count: usize,
-    shapes: [Shape; RPC_PARAMS],
-    /// SHM_ALLOC: type of the buffer.
-    kind: u64,
-    /// SHM_ALLOC: least size in bytes.
-    size: u64,
-}
-
-impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
+impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     /// OP-TEE sent a command. A classic guest may have to give a page for it first.
     pub(crate) fn rpc_arrived(&mut self, cookie: u32) -> Step {
         if cookie != 0 {
@@ -36,7 +24,7 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
         }
         let call = self.call();
         if call.home().is_none() {
-            self.note(What::RpcPage);
+            self.note(EventKind::RpcPage);
             return self.wait(State::AskedPage, ret::RPC_ALLOC, RPC_ARG_BYTES << 32);
         }
         self.rpc_command()
@@ -61,7 +49,7 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
         }
         let cookie = call.page.map_or(0, |page| page.cookie);
         self.guest.counters.rpcs = self.guest.counters.rpcs.wrapping_add(1);
-        self.note(What::Rpc(low(message[0][0])));
+        self.note(EventKind::Rpc(low(message[0][0])));
         self.wait(state, ret::RPC_CMD, cookie)
     }
 
@@ -141,9 +129,9 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
     }
 
     /// Checks a parameter of OP-TEE's and drops what the guest need not see.
-    fn check_request_param(&self, param: &mut [u64; PARAM_WORDS]) -> Result<Shape, u32> {
+    fn check_request_param(&self, param: &mut [u64; PARAM_WORDS]) -> Result<ParamType, u32> {
         let [attributes, a, size, cookie] = *param;
-        let shape = Shape::of(attributes).filter(|_| attributes <= attr::TYPE);
+        let shape = ParamType::of(attributes).filter(|_| attributes <= attr::TYPE);
         let shape = shape.ok_or(tee::BAD_PARAMETERS)?;
         if shape.is_address() {
             // NULL; any other address is a physical one.
@@ -251,12 +239,12 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
 
     /// Translates the next part of the list for SHM_ALLOC; at its end, resumes OP-TEE.
     pub(crate) fn translate_reply(&mut self) -> Step {
-        match self.walk(Then::Reply) {
+        match self.walk(AfterLists::Reply) {
             Ok(true) => {
                 self.write_result(tee::SUCCESS);
                 self.resume_secure()
             }
-            Ok(false) => self.come_again(Then::Reply),
+            Ok(false) => self.come_again(AfterLists::Reply),
             Err(result) => {
                 let id = self.call().walk.buffer();
                 let cookie = self.guest.buffers.get(id).cookie;
@@ -308,16 +296,10 @@ impl<T: Trace, M: Memory, F: Frames> Turn<'_, T, M, F> {
         }
     }
 
-    /// Tells a classic guest to free a page that it gave for its RPC argument.
-    pub(crate) fn free_rpc_page(&mut self, cookie: u64, state: State) -> Step {
-        self.note(What::RpcPage);
-        self.wait(state, ret::RPC_FREE, cookie)
-    }
-
     /// Answers OP-TEE's command without the guest.
     pub(crate) fn answer_rpc(&mut self, result: u32) -> Step {
         self.guest.counters.rpcs_answered = self.guest.counters.rpcs_answered.wrapping_add(1);
-        self.note(What::RpcAnswered(result));
+        self.note(EventKind::RpcAnswered(result));
         self.write_result(result);
         match self.is_back {
             true => self.interrupted(),

@@ -8,9 +8,9 @@ use addr::{Ipa, PAGE_SIZE};
 
 use crate::abi::{LIST_ENTRIES, tee};
 use crate::buffers::{BLOCK, BufferId, Buffers, Kind};
-use crate::host::{Frames, Memory};
+use crate::host::{Memory, ShadowPages};
+use crate::list_pages::{Chain, ListPages};
 use crate::message::{MAX_PARAMS, Scratch};
-use crate::shadow::{Chain, ListFrames};
 
 /// Entries that are translated at once: the guest's interrupts wait meanwhile.
 const CHUNK: usize = 256;
@@ -22,7 +22,7 @@ const _: () = assert!(!LIST_ENTRIES.is_multiple_of(PART));
 
 /// What to do when all lists are translated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Then {
+pub(crate) enum AfterLists {
     /// Enter OP-TEE with the call's message.
     Call,
     /// Resume OP-TEE with the guest's answer to SHM_ALLOC.
@@ -91,11 +91,11 @@ impl Walk {
 
     /// Translates some entries into frames of `chain`, which has enough of them reserved. Gives whether all lists
     /// are done.
-    pub fn run<M: Memory, F: Frames>(
+    pub fn run<M: Memory, F: ShadowPages>(
         &mut self,
         message: usize,
         chain: &mut Chain,
-        mut lent: Lent<'_, M, F>,
+        mut lent: WalkContext<'_, M, F>,
     ) -> Result<bool, u32> {
         let mut budget = CHUNK;
         while self.now < self.count {
@@ -130,15 +130,15 @@ impl Walk {
 }
 
 /// What a walk works with.
-pub(crate) struct Lent<'a, M, F> {
+pub(crate) struct WalkContext<'a, M, F> {
     pub buffers: &'a mut Buffers,
-    pub lists: &'a mut ListFrames,
+    pub lists: &'a mut ListPages,
     pub scratch: &'a mut Scratch,
     pub memory: &'a M,
     pub frames: &'a mut F,
 }
 
-impl<M, F> Lent<'_, M, F> {
+impl<M, F> WalkContext<'_, M, F> {
     fn frame(&mut self, chain: &mut Chain) -> Result<usize, u32> {
         self.lists.extend(chain).ok_or(tee::OUT_OF_MEMORY)
     }
@@ -146,12 +146,12 @@ impl<M, F> Lent<'_, M, F> {
 
 /// Translates up to `most` entries of one page of a list into `frame`, linked to `next` if more pages follow.
 /// Gives the number of entries.
-fn list_page<M: Memory, F: Frames>(
+fn list_page<M: Memory, F: ShadowPages>(
     list: &mut List,
     frame: usize,
     next: usize,
     most: usize,
-    lent: &mut Lent<'_, M, F>,
+    lent: &mut WalkContext<'_, M, F>,
 ) -> Result<usize, u32> {
     let at = list.next;
     if !at.is_aligned(PAGE_SIZE) {

@@ -1,7 +1,7 @@
 //! Finding OP-TEE, and what is said when it cannot be shared.
 
 use mediator::abi::{cap, func, ret};
-use mediator::{Config, Event, ProbeError, Results, What, probe};
+use mediator::{Config, Event, EventKind, ProbeError, Results, probe};
 use mediator_model::{Act, Client, Message, Param, Rpc, Way, World};
 
 const NEEDED: u32 = cap::DYNAMIC_SHM | cap::RPC_ARG | cap::VIRTUALIZATION;
@@ -116,26 +116,26 @@ fn every_transition_is_traced() {
     client.call(&mut world, &Message::invoke(&[Param::shm(5, 1, 0, 1)]));
     let events = &world.guest.trace.0[opened..];
     assert!(events.iter().all(|event| event.vcpu.0 == 3));
-    let what: Vec<What> = events.iter().map(|event| event.what).collect();
+    let what: Vec<EventKind> = events.iter().map(|event| event.what).collect();
     let expected = [
-        What::Fast(func::ENABLE_ASYNC_NOTIF),
-        What::Taken(1),
-        What::Chunk,
-        What::Chunk,
-        What::Secure,
-        What::Interrupted,
-        What::Secure,
-        What::RpcPage,
-        What::Rpc(3),
-        What::Secure,
-        What::RpcAnswered(0xFFFF_000A),
-        What::Interrupted,
-        What::Secure,
-        What::RpcPage,
-        What::Ended(0),
-        What::Taken(1),
-        What::Refused(0xFFFF_0006),
-        What::Ended(0),
+        EventKind::Fast(func::ENABLE_ASYNC_NOTIF),
+        EventKind::Taken(1),
+        EventKind::Chunk,
+        EventKind::Chunk,
+        EventKind::Secure,
+        EventKind::Interrupted,
+        EventKind::Secure,
+        EventKind::RpcPage,
+        EventKind::Rpc(3),
+        EventKind::Secure,
+        EventKind::RpcAnswered(0xFFFF_000A),
+        EventKind::Interrupted,
+        EventKind::Secure,
+        EventKind::RpcPage,
+        EventKind::Ended(0),
+        EventKind::Taken(1),
+        EventKind::Refused(0xFFFF_0006),
+        EventKind::Ended(0),
     ];
     assert_eq!(what, expected);
     let calls: Vec<u32> = events.iter().map(|Event { call, .. }| *call).collect();

@@ -11,10 +11,8 @@ use anyhow::{Result, ensure};
 
 use sources::{Crate, Graph};
 
-/// Files in a circle of imports of a crate.
-const STRAIGHT: usize = 3;
-/// Folder and files in a circle of the crates that are not straight yet. The numbers may only fall.
-const CROOKED: [(&str, usize); 1] = [("mediator", 7)];
+/// Most files in a circle of imports of a crate.
+const MOST: usize = 3;
 
 /// Folder, module at its crate's root, and the modules that this one may import from.
 const LAYERS: [(&str, &str, &[&str]); 7] = [
@@ -38,9 +36,8 @@ pub fn check(workspace: &Path, folders: &[PathBuf]) -> Result<String> {
         let graph = Crate::read(&sources)?.graph(&sources);
         let circle = circles::largest(&graph);
         upward.extend(arrows_up(folder, &graph));
-        let limit = limit(folder);
-        let line = describe(folder, &circle, limit);
-        if circle.len() > limit {
+        let line = describe(folder, &circle);
+        if circle.len() > MOST {
             beyond.push(line);
         } else if !circle.is_empty() || !folder.starts_with("crates") {
             within.push(line);
@@ -82,25 +79,16 @@ fn top(file: &Path) -> String {
     first.unwrap_or_default().display().to_string()
 }
 
-/// How many files of a crate a circle may have.
-fn limit(folder: &Path) -> usize {
-    let crooked = CROOKED.iter().find(|(name, _)| folder == Path::new(name));
-    crooked.map_or(STRAIGHT, |(_, limit)| *limit)
-}
-
-fn describe(folder: &Path, circle: &[PathBuf], limit: usize) -> String {
+fn describe(folder: &Path, circle: &[PathBuf]) -> String {
     let files: Vec<_> = circle
         .iter()
         .map(|file| file.display().to_string())
         .collect();
-    let count = format!("{} {} of {limit}", folder.display(), files.len());
-    let names = match files.is_empty() {
-        true => String::new(),
-        false => format!(" ({})", files.join(" ")),
-    };
-    let straighter = limit > STRAIGHT && files.len() < limit;
-    let hint = if straighter { ": lower its number" } else { "" };
-    count + &names + hint
+    let count = format!("{} {} of {MOST}", folder.display(), files.len());
+    match files.is_empty() {
+        true => count,
+        false => format!("{count} ({})", files.join(" ")),
+    }
 }
 
 #[cfg(test)]
@@ -128,10 +116,10 @@ mod tests {
     }
 
     #[test]
-    fn crate_that_has_become_straighter_says_so() {
+    fn circle_names_its_files() {
         let files = ["a.rs", "b.rs"].map(PathBuf::from);
-        let kernel = describe(Path::new("kernel"), &files, 12);
-        assert_eq!(kernel, "kernel 2 of 12 (a.rs b.rs): lower its number");
-        assert_eq!(describe(Path::new("xtask"), &[], 3), "xtask 0 of 3");
+        let kernel = describe(Path::new("kernel"), &files);
+        assert_eq!(kernel, "kernel 2 of 3 (a.rs b.rs)");
+        assert_eq!(describe(Path::new("xtask"), &[]), "xtask 0 of 3");
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use addr::{Ipa, PAGE_SIZE, Pa};
-use mediator::{Frames, Memory, NotRam};
+use mediator::{Memory, NotRam, ShadowPages};
 
 use crate::{RAM_IPA, is_host, pool_pa, ram_pa};
 
@@ -251,7 +251,7 @@ impl Pool {
     }
 }
 
-impl Frames for Pool {
+impl ShadowPages for Pool {
     fn pa(&self, frame: usize) -> Pa {
         assert!(frame < self.frames.len(), "no frame {frame} in the pool");
         Pa(self.base + frame as u64 * PAGE_SIZE)

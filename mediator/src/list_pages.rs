@@ -20,7 +20,7 @@ pub(crate) struct Chain {
 
 /// The list frames that are not in use, and the links of those that are. Every step is short, however long the
 /// chains are.
-pub(crate) struct ListFrames {
+pub(crate) struct ListPages {
     /// Indexed by frame number less `base`.
     next: Box<[u16]>,
     base: u16,
@@ -31,7 +31,7 @@ pub(crate) struct ListFrames {
     left: u16,
 }
 
-impl ListFrames {
+impl ListPages {
     pub fn new(limits: &Limits) -> Self {
         Self {
             next: vec![END; usize::from(limits.list_frames)].into(),
@@ -129,7 +129,7 @@ mod tests {
             list_frames: 4,
             ..Limits::default()
         };
-        let mut frames = ListFrames::new(&limits);
+        let mut frames = ListPages::new(&limits);
         for _ in 0..5 {
             let mut a = frames.reserve(1).unwrap();
             let mut b = frames.reserve(3).unwrap();
@@ -156,7 +156,7 @@ mod tests {
             list_frames: 2,
             ..Limits::default()
         };
-        let mut frames = ListFrames::new(&limits);
+        let mut frames = ListPages::new(&limits);
         for _ in 0..3 {
             let mut chain = frames.reserve(2).unwrap();
             frames.extend(&mut chain).unwrap();

@@ -1,0 +1,294 @@
+//! Takes a guest's message over and enters OP-TEE with it.
+
+use addr::{Ipa, PAGE_SIZE};
+
+use crate::abi::{HEADER_WORDS, PARAM_WORDS, RPC_ARG_BYTES, attr, cmd, func, ret, tee};
+use crate::buffers::Kind;
+use crate::call::{Call, State};
+use crate::guest::Guest;
+use crate::host::{EventKind, Memory, ShadowPages, Trace};
+use crate::leave::{BAD_ADDRESS, BAD_PARAMETERS, Refusal};
+use crate::message::{MAX_PARAMS, ParamType, Window, high, low, pack, words};
+use crate::policy::{Asked, TaPolicy, Uuid};
+use crate::transaction::Transaction;
+use crate::walk::AfterLists;
+use crate::{Step, code};
+
+impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
+    /// A message in a page of its own.
+    pub(crate) fn call_at(&mut self, at: u64, beside: bool) -> Step {
+        if !Ipa(at).is_aligned(PAGE_SIZE) {
+            return code(ret::EBADADDR);
+        }
+        self.begin(Window::at(Ipa(at)), PAGE_SIZE, beside)
+    }
+
+    /// A message inside a registered buffer, `offset` bytes from its start.
+    pub(crate) fn call_in_buffer(&mut self, cookie: u64, offset: u64) -> Step {
+        match self.window_in(cookie, offset) {
+            Some((window, room)) => self.begin(window, room, true),
+            None => code(ret::EBADADDR),
+        }
+    }
+
+    /// Where byte `offset` of a registered buffer lies, and how many bytes follow in it.
+    fn window_in(&self, cookie: u64, offset: u64) -> Option<(Window, u64)> {
+        let id = self.guest.buffers.find_kind(cookie, Kind::Registered)?;
+        let buffer = self.guest.buffers.get(id);
+        let room = buffer.size.checked_sub(offset)?;
+        let at = offset + u64::from(buffer.offset);
+        if !at.is_multiple_of(8) {
+            return None;
+        }
+        let page = |n| Some(Ipa(u64::from(self.guest.buffers.page(id, n)?) * PAGE_SIZE));
+        let first = page(at / PAGE_SIZE)?;
+        let second = page(at / PAGE_SIZE + 1).unwrap_or(Ipa(0));
+        Some((Window::split(first, at % PAGE_SIZE, second), room))
+    }
+
+    /// Takes a message over and enters OP-TEE with it. `room` bytes are the message's;
+    /// `beside` says that the RPC argument follows it.
+    pub(crate) fn begin(&mut self, window: Window, room: u64, beside: bool) -> Step {
+        self.slot = self.guest.free.trailing_zeros() as usize;
+        if self.slot >= self.guest.calls.len() {
+            self.guest.counters.turned_away = self.guest.counters.turned_away.wrapping_add(1);
+            return code(ret::ETHREAD_LIMIT);
+        }
+        self.guest.free &= !(1 << self.slot);
+        self.guest.counters.calls = self.guest.counters.calls.wrapping_add(1);
+        let call = &mut self.guest.calls[self.slot];
+        call.window = window;
+        call.classic = !beside;
+        call.outputs = 0;
+        call.walk.clear();
+        match self.take_over(room) {
+            Ok(()) => self.translate_call(),
+            Err(refusal) => self.refuse(refusal),
+        }
+    }
+
+    /// Reads the message, checks it, and writes what OP-TEE may see of it to the shadow page.
+    fn take_over(&mut self, room: u64) -> Result<(), Refusal> {
+        let Guest { calls, scratch, .. } = &mut *self.guest;
+        let call = &mut calls[self.slot];
+        if room < 8 * HEADER_WORDS as u64 {
+            return Err(BAD_ADDRESS);
+        }
+        let [header, params @ ..] = scratch;
+        let read = call.window.read(self.memory, 0, header);
+        read.map_err(|_| BAD_ADDRESS)?;
+        let command = low(header[0]);
+        call.command = command;
+        call.session = header[1];
+        call.count = high(header[3]);
+        let count = call.count as usize;
+        if count > MAX_PARAMS {
+            return Err(BAD_PARAMETERS);
+        }
+        let rpc_bytes = if call.classic { 0 } else { RPC_ARG_BYTES };
+        if room < 8 * words(count) as u64 + rpc_bytes {
+            return Err(BAD_ADDRESS);
+        }
+        let params = params[..count].as_flattened_mut();
+        let read = call.window.read(self.memory, HEADER_WORDS, params);
+        read.map_err(|_| BAD_ADDRESS)?;
+        // A result that OP-TEE never wrote must not look like success.
+        header[2] = pack(0, tee::COMMUNICATION);
+        header[3] = pack(0, count as u32);
+        self.note(EventKind::Taken(command));
+        self.admit()?;
+        for n in 0..count {
+            self.take_param(n)?;
+        }
+        let message = &self.guest.scratch[..count + 1];
+        self.frames.write(self.slot, 0, message.as_flattened());
+        self.take_frames()
+    }
+
+    /// Whether the guest may give this command with these parameters.
+    fn admit(&mut self) -> Result<(), Refusal> {
+        let Call { command, count, .. } = self.guest.calls[self.slot];
+        let fits = match command {
+            cmd::OPEN_SESSION => return self.admit_open(count),
+            cmd::INVOKE => return self.admit_named(),
+            cmd::CLOSE_SESSION | cmd::CANCEL if count == 0 => return self.admit_named(),
+            cmd::CLOSE_SESSION | cmd::CANCEL => false,
+            cmd::REGISTER_SHM | cmd::UNREGISTER_SHM => count == 1,
+            cmd::DO_BOTTOM_HALF | cmd::STOP_ASYNC_NOTIF if self.guest.offers_notifications() => {
+                count == 0
+            }
+            _ => return Err(Refusal::Code(ret::EBADCMD)),
+        };
+        if fits { Ok(()) } else { Err(BAD_PARAMETERS) }
+    }
+
+    /// Only an open session may be named, and only one that no other call names may be closed:
+    /// OP-TEE up to 4.10 lets calls into a session that it has not finished opening, and frees
+    /// it under them when the opening fails.
+    fn admit_named(&mut self) -> Result<(), Refusal> {
+        let guest = &mut *self.guest;
+        let session = low(guest.calls[self.slot].session);
+        let found = guest.sessions.binary_search(&session);
+        let at = found.map_err(|_| BAD_PARAMETERS)?;
+        if guest.calls[self.slot].command == cmd::CLOSE_SESSION {
+            let names = |call: &Call| call.state != State::Free && low(call.session) == session;
+            if guest.calls.iter().any(names) {
+                return Err(Refusal::Code(ret::ETHREAD_LIMIT));
+            }
+            guest.sessions.remove(at);
+        }
+        Ok(())
+    }
+
+    /// The first two parameters of OPEN_SESSION name the application and the client.
+    fn admit_open(&mut self, count: u32) -> Result<(), Refusal> {
+        const META_VALUE: u64 = attr::VALUE_IN | attr::META;
+        let [_, [META_VALUE, a, b, _], [META_VALUE, ..], ..] = self.guest.scratch else {
+            return Err(BAD_PARAMETERS);
+        };
+        if count < 2 {
+            return Err(BAD_PARAMETERS);
+        }
+        if self.guest.sessions.len() >= usize::from(self.guest.config.limits.fitted().sessions) {
+            return Err(Refusal::Result(tee::OUT_OF_MEMORY));
+        }
+        if self.guest.config.policy == TaPolicy::Any {
+            return Ok(());
+        }
+        if self.guest.permits(Uuid::of(a, b), Asked::Open) {
+            Ok(())
+        } else {
+            Err(Refusal::Result(tee::ACCESS_DENIED))
+        }
+    }
+
+    /// Checks one parameter and turns it into what OP-TEE may see.
+    fn take_param(&mut self, n: usize) -> Result<(), Refusal> {
+        let Guest { calls, scratch, .. } = &mut *self.guest;
+        let (call, param) = (&mut calls[self.slot], &mut scratch[n + 1]);
+        let attributes = param[0];
+        let known = attr::TYPE | attr::META | attr::NONCONTIG | attr::CACHE;
+        let plain = call.command != cmd::REGISTER_SHM && call.command != cmd::UNREGISTER_SHM;
+        if attributes == 0 && plain {
+            call.shapes[n] = ParamType::NONE;
+            *param = [0; PARAM_WORDS];
+            return Ok(());
+        }
+        let shape = ParamType::of(attributes).ok_or(BAD_PARAMETERS)?;
+        call.shapes[n] = shape;
+        call.outputs |= u8::from(plain && shape.is_output()) << n;
+        if attributes <= attr::VALUE_INOUT && plain {
+            return Ok(());
+        }
+        let listed = attributes & attr::NONCONTIG != 0;
+        if attributes & !known != 0 || listed && !shape.is_address() {
+            return Err(BAD_PARAMETERS);
+        }
+        param[0] = attributes & (attr::TYPE | attr::META | attr::NONCONTIG);
+        let mut copy = *param;
+        match call.command {
+            cmd::REGISTER_SHM if param[0] == attr::TMEM_OUT | attr::NONCONTIG => {
+                self.take_list(n, &mut copy, Kind::Registering)
+            }
+            cmd::UNREGISTER_SHM if shape.is_registered() => self.take_unregister(&mut copy),
+            cmd::REGISTER_SHM | cmd::UNREGISTER_SHM => Err(BAD_PARAMETERS),
+            _ if listed => self.take_list(n, &mut copy, Kind::Temporary),
+            _ if shape.is_registered() => self.take_registered(&copy),
+            _ if shape.is_address() => take_null(&mut copy),
+            _ => Ok(()),
+        }?;
+        self.guest.scratch[n + 1] = copy;
+        Ok(())
+    }
+
+    /// A page list becomes a record and waits for its translation.
+    fn take_list(
+        &mut self,
+        n: usize,
+        param: &mut [u64; PARAM_WORDS],
+        kind: Kind,
+    ) -> Result<(), Refusal> {
+        let target = words(n) + 1;
+        let list = self.record_list(target, param, kind)?;
+        let call = &mut self.guest.calls[self.slot];
+        call.make(list.buffer);
+        call.walk.add(list);
+        param[1] = 0;
+        Ok(())
+    }
+
+    fn take_unregister(&mut self, param: &mut [u64; PARAM_WORDS]) -> Result<(), Refusal> {
+        let buffers = &mut self.guest.buffers;
+        let id = buffers
+            .find_kind(param[3], Kind::Registered)
+            .ok_or(BAD_PARAMETERS)?;
+        if buffers.is_used(id) {
+            // The guest's driver waits for a call to end, as for a free thread.
+            return Err(Refusal::Code(ret::ETHREAD_LIMIT));
+        }
+        buffers.set_kind(id, Kind::Unregistering);
+        self.guest.calls[self.slot].make(id);
+        (param[1], param[2]) = (0, 0);
+        Ok(())
+    }
+
+    /// Memory by cookie must lie inside a registered buffer, which stays one until the call ends.
+    fn take_registered(&mut self, param: &[u64; PARAM_WORDS]) -> Result<(), Refusal> {
+        let [_, offset, size, cookie] = *param;
+        let buffers = &mut self.guest.buffers;
+        let id = buffers
+            .find_kind(cookie, Kind::Registered)
+            .ok_or(BAD_PARAMETERS)?;
+        let end = offset.checked_add(size).ok_or(BAD_PARAMETERS)?;
+        if end > buffers.get(id).size {
+            return Err(BAD_PARAMETERS);
+        }
+        buffers.use_by_call(id);
+        self.guest.calls[self.slot].name(id);
+        Ok(())
+    }
+
+    /// Gives the lists their shadow frames. Too few for ever is out of memory; too few now
+    /// means that another call has them, and its end wakes who waits for a thread.
+    fn take_frames(&mut self) -> Result<(), Refusal> {
+        let call = &mut self.guest.calls[self.slot];
+        let need = call.walk.frames();
+        if need == 0 {
+            return Ok(());
+        }
+        if need > self.guest.lists.total() {
+            return Err(Refusal::Result(tee::OUT_OF_MEMORY));
+        }
+        let chain = self.guest.lists.reserve(need);
+        call.chain = chain.ok_or(Refusal::Code(ret::ETHREAD_LIMIT))?;
+        Ok(())
+    }
+
+    /// Translates the next part of the message's lists; at their end, enters OP-TEE.
+    pub(crate) fn translate_call(&mut self) -> Step {
+        if self.call().walk.is_empty() {
+            return self.enter();
+        }
+        match self.walk(AfterLists::Call) {
+            Ok(true) => self.enter(),
+            Ok(false) => self.come_again(AfterLists::Call),
+            Err(result) => self.refuse(result.into()),
+        }
+    }
+
+    fn enter(&mut self) -> Step {
+        let message = self.frames.pa(self.slot).0;
+        // w3 = 1: cached memory.
+        let regs = [func::CALL_WITH_RPC_ARG, high(message), low(message), 1];
+        self.send(regs)
+    }
+}
+
+/// Memory by address must be NULL: contiguous buffers are not offered to guests.
+fn take_null(param: &mut [u64; PARAM_WORDS]) -> Result<(), Refusal> {
+    if param[1] != 0 {
+        return Err(BAD_PARAMETERS);
+    }
+    param[3] = 0;
+    Ok(())
+}

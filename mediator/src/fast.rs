@@ -1,0 +1,94 @@
+//! Calls without a message: what is answered from what the probe has learnt, and notifications.
+
+use addr::VcpuId;
+
+use crate::abi::{cap, cmd, func, ret};
+use crate::config::Dialect;
+use crate::guest::Guest;
+use crate::host::{Event, EventKind, Trace};
+use crate::probe::UID;
+use crate::{Step, Visit, code, reply};
+
+impl<T: Trace> Guest<T> {
+    /// What is answered from what the probe learnt, without OP-TEE.
+    pub(crate) fn emulate(&mut self, id: u32, w1: u32) -> Step {
+        match id {
+            func::CALLS_COUNT => code(self.optee.calls_count),
+            func::CALLS_UID => Step::Reply(UID.map(u64::from)),
+            func::CALLS_REVISION => Step::Reply(self.optee.calls_revision.map(u64::from)),
+            func::GET_OS_UUID => Step::Reply(self.optee.os_uuid.map(u64::from)),
+            func::GET_OS_REVISION => Step::Reply(self.optee.os_revision.map(u64::from)),
+            func::GET_THREAD_COUNT => match self.optee.threads {
+                Some(threads) => reply(ret::OK, threads.min(self.calls.len() as u32), 0, 0),
+                None => code(ret::UNKNOWN),
+            },
+            func::EXCHANGE_CAPABILITIES => self.capabilities(w1),
+            // OP-TEE caches nothing of the guest's: it never holds an RPC argument of his.
+            func::ENABLE_SHM_CACHE => code(ret::OK),
+            func::DISABLE_SHM_CACHE | func::GET_SHM_CONFIG => code(ret::ENOTAVAIL),
+            _ => code(ret::UNKNOWN),
+        }
+    }
+
+    /// The only capability of a normal world is UNIPROCESSOR; OP-TEE refuses any other.
+    fn capabilities(&self, normal: u32) -> Step {
+        let modern = self.config.dialect == Dialect::Modern;
+        let mut offered = cap::DYNAMIC_SHM | cap::MEMREF_NULL;
+        if self.config.rpmb {
+            offered |= cap::RPMB_PROBE;
+        }
+        let (mut max, mut params) = (0, 0);
+        if modern {
+            offered |= cap::RPC_ARG;
+            params = self.optee.rpc_params;
+        }
+        if self.offers_notifications() {
+            offered |= cap::ASYNC_NOTIF;
+            max = self.optee.max_notification;
+        }
+        offered &= self.optee.capabilities;
+        match normal {
+            0 | 1 => reply(ret::OK, offered, max, params),
+            _ => reply(ret::ENOTAVAIL, offered, 0, 0),
+        }
+    }
+
+    pub(crate) fn fast(&mut self, id: u32, vcpu: VcpuId) -> Step {
+        let allowed = match id {
+            func::ENABLE_ASYNC_NOTIF => self.offers_notifications(),
+            _ => self.notified,
+        };
+        if !allowed {
+            return code(ret::ENOTAVAIL);
+        }
+        self.counters.fast = self.counters.fast.wrapping_add(1);
+        self.trace.event(Event {
+            vcpu,
+            call: 0,
+            what: EventKind::Fast(id),
+        });
+        let regs = [u64::from(id), 0, 0, 0, 0, 0, 0, self.client];
+        self.send(regs, Visit::Fast(id), vcpu)
+    }
+
+    pub(crate) fn fast_returned(&mut self, id: u32, [w0, value, flags, _]: [u32; 4]) -> Step {
+        if w0 != ret::OK {
+            return code(ret::ENOTAVAIL);
+        }
+        if id == func::ENABLE_ASYNC_NOTIF {
+            self.now_notified();
+            return code(ret::OK);
+        }
+        reply(ret::OK, value, flags & 3, 0)
+    }
+
+    /// OP-TEE notifies the guest. It may have done so after a STOP_ASYNC_NOTIF that is still under
+    /// way here, whose end must not hide that: to stop what is stopped already does no harm.
+    #[cold]
+    fn now_notified(&mut self) {
+        let calls = self.calls.iter_mut();
+        let stops = calls.filter(|call| call.command == cmd::STOP_ASYNC_NOTIF);
+        stops.for_each(|call| call.command = cmd::DO_BOTTOM_HALF);
+        self.notified = true;
+    }
+}

@@ -1,0 +1,69 @@
+//! One step of one call: what every part of its way has in common.
+
+use addr::VcpuId;
+
+use crate::abi::ret;
+use crate::call::{Call, State};
+use crate::guest::Guest;
+use crate::host::{Event, EventKind, Memory, ShadowPages, Trace};
+use crate::message::{high, low};
+use crate::{Step, Visit, reply};
+
+/// One step of one call.
+pub(crate) struct Transaction<'a, T, M, F> {
+    pub guest: &'a mut Guest<T>,
+    /// The call's slot.
+    pub slot: usize,
+    /// OP-TEE has just come back, and the core's interrupts were not served since.
+    pub is_back: bool,
+    pub vcpu: VcpuId,
+    pub memory: &'a M,
+    pub frames: &'a mut F,
+}
+
+impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
+    pub fn call(&mut self) -> &mut Call {
+        &mut self.guest.calls[self.slot]
+    }
+
+    /// The call goes to OP-TEE with these registers and the guest's client id.
+    pub fn send(&mut self, w0_3: [u32; 4]) -> Step {
+        self.note(EventKind::Secure).state = State::Secure;
+        let [w0, w1, w2, w3] = w0_3.map(u64::from);
+        let regs = [w0, w1, w2, w3, 0, 0, 0, self.guest.client];
+        self.guest.send(regs, Visit::Call(self.slot), self.vcpu)
+    }
+
+    /// Something happened to the call, which is given back.
+    #[inline]
+    pub fn note(&mut self, what: EventKind) -> &mut Call {
+        let call = &mut self.guest.calls[self.slot];
+        self.guest.trace.event(Event {
+            vcpu: self.vcpu,
+            call: call.id(),
+            what,
+        });
+        call
+    }
+
+    /// Leaves the call with the guest until it resumes it.
+    pub(crate) fn wait(&mut self, state: State, w0: u32, value: u64) -> Step {
+        let call = self.call();
+        call.state = state;
+        reply(w0, high(value), low(value), call.id())
+    }
+
+    /// Lets the core serve its interrupts before OP-TEE's thread runs on, however often OP-TEE comes
+    /// back: the guest resumes it.
+    pub(crate) fn interrupted(&mut self) -> Step {
+        self.guest.counters.interrupts = self.guest.counters.interrupts.wrapping_add(1);
+        self.note(EventKind::Interrupted);
+        self.wait(State::Interrupted, ret::RPC_FOREIGN_INTR, 0)
+    }
+
+    /// Tells a classic guest to free a page that it gave for its RPC argument.
+    pub(crate) fn free_rpc_page(&mut self, cookie: u64, state: State) -> Step {
+        self.note(EventKind::RpcPage);
+        self.wait(state, ret::RPC_FREE, cookie)
+    }
+}
