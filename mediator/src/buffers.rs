@@ -164,10 +164,10 @@ impl Buffers {
         hash as usize & (self.buckets.len() - 1)
     }
 
-    /// The records in the bucket of `cookie`, at most [`MAX_CHAIN`] of them.
-    fn chain(&self, cookie: u64) -> impl Iterator<Item = BufferId> {
+    /// The records in a bucket, at most [`MAX_CHAIN`] of them.
+    fn chain(&self, bucket: usize) -> impl Iterator<Item = BufferId> {
         let record = |id: &BufferId| self.records.get(usize::from(*id));
-        let first = self.buckets[self.bucket(cookie)];
+        let first = self.buckets[bucket];
         core::iter::successors(Some(first), move |id| Some(record(id)?.next))
             .take_while(move |id| record(id).is_some())
     }
@@ -175,7 +175,8 @@ impl Buffers {
     /// The live record of `cookie`.
     #[inline]
     pub fn find(&self, cookie: u64) -> Option<BufferId> {
-        self.chain(cookie).find(|&id| self.get(id).cookie == cookie)
+        self.chain(self.bucket(cookie))
+            .find(|&id| self.get(id).cookie == cookie)
     }
 
     /// Looks for a record of this kind among some, from number `from` on.
@@ -226,8 +227,9 @@ impl Buffers {
         pages: u32,
         kind: Kind,
     ) -> Result<BufferId, u32> {
+        let bucket = self.bucket(cookie);
         let mut shared = 0;
-        for id in self.chain(cookie) {
+        for id in self.chain(bucket) {
             if self.get(id).cookie == cookie {
                 return Err(tee::BAD_PARAMETERS);
             }
@@ -242,7 +244,6 @@ impl Buffers {
         let is_fresh = self.free == NONE;
         let id = if is_fresh { self.fresh } else { self.free };
         let left = self.pages_left.checked_sub(pages);
-        let bucket = self.bucket(cookie);
         let (Some(left), Some(record)) = (left, self.records.get_mut(usize::from(id))) else {
             return Err(tee::OUT_OF_MEMORY);
         };
@@ -497,7 +498,9 @@ mod tests {
             .iter()
             .filter(|&&cookie| buffers.insert(cookie, 1, 0, 1, Kind::Registered).is_ok());
         assert_eq!(taken.count(), MAX_CHAIN);
-        let longest = cookies.iter().map(|&cookie| buffers.chain(cookie).count());
+        let longest = cookies
+            .iter()
+            .map(|&cookie| buffers.chain(buffers.bucket(cookie)).count());
         assert_eq!(longest.max(), Some(MAX_CHAIN));
         // One that goes makes room for another.
         let id = buffers.find(cookies[3]).unwrap();

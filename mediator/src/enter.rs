@@ -252,10 +252,10 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     /// means that another call has them, and its end wakes who waits for a thread.
     fn take_frames(&mut self) -> Result<(), Refusal> {
         let call = &mut self.guest.calls[self.slot];
-        let need = call.walk.frames();
-        if need == 0 {
+        if call.walk.is_empty() {
             return Ok(());
         }
+        let need = call.walk.frames();
         if need > self.guest.lists.total() {
             return Err(Refusal::Result(tee::OUT_OF_MEMORY));
         }

@@ -111,7 +111,7 @@ impl Walk {
                 self.begun = true;
             }
             if list.done == 0 && list.left as usize > LIST_ENTRIES {
-                self.next = lent.frame(chain)?;
+                self.next = lent.next_frame(chain)?;
             }
             let spent = list_page(list, self.frame, self.next, budget, &mut lent)?;
             if list.left == 0 {
@@ -139,8 +139,16 @@ pub(crate) struct WalkContext<'a, M, F> {
 }
 
 impl<M, F> WalkContext<'_, M, F> {
+    #[inline(always)]
     fn frame(&mut self, chain: &mut Chain) -> Result<usize, u32> {
         self.lists.extend(chain).ok_or(tee::OUT_OF_MEMORY)
+    }
+
+    /// Gives the frame for the rest of a long list. Few lists have one.
+    #[cold]
+    #[inline(never)]
+    fn next_frame(&mut self, chain: &mut Chain) -> Result<usize, u32> {
+        self.frame(chain)
     }
 }
 
