@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Link arguments of the EL2 image: position-independent, laid out by the workspace's linker.ld.
 
 use std::path::Path;

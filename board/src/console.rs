@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The console's UART: what /chosen says, else the first that we know.
 
 use crate::BoardError;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The CPUs and how each is started.
 
 use crate::tree::{Place, Tree};

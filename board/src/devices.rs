@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Devices of the board that a guest can be given.
 //!
 //! Stage 2 has 4 KiB pages, so what is given are the pages that a device's registers touch, with

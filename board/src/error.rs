@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Why a device tree does not describe a board that can be run on.
 
 use arrayvec::ArrayString;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the firmware offers by calls: PSCI and OP-TEE.
 
 use crate::BoardError;

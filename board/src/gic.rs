@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The interrupt controller node.
 
 use crate::interrupt::{Controller, Interrupt};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Which devices are whose: nothing is given twice.
 
 use crate::devices::{Device, DeviceError};

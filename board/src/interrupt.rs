@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Interrupt specifiers of the GIC (Linux binding arm,gic and arm,gic-v3).
 
 use crate::tree::{Cells, Place};

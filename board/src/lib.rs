@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The board that teevisor runs on, as data found at run time in its device tree.
 //!
 //! [`Board::from_tree`] reads everything in one place, so that no other part of the

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! RAM and what of it is taken.
 
 use crate::tree::{Place, Tree};

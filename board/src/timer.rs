@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The generic timer's node (Linux binding arm,arch_timer).
 
 use crate::BoardError;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Walking an untrusted flattened device tree (Devicetree Specification 0.4).
 //!
 //! The `fdt` crate decodes the blocks; here are the header checks it leaves out, the

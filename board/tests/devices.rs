@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Which devices a guest can be given, and why not.
 mod fixtures;
 

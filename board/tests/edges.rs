@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Cases at the edge of what is read, and of what a guest may be given.
 mod fixtures;
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Whatever the bytes, the answer is a board or an error.
 mod fixtures;
 

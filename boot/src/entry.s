@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 // SCTLR_EL2 with the MMU and caches off: the RES1 bits, and little-endian (DDI 0487 D19.2.122).
 .set SCTLR_OFF, 0x30c50830
 // The same with M, C, I on.

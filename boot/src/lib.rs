@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! From the boot loader's jump to the first Rust function.
 //!
 //! `entry.s` holds the arm64 Image header (Linux, Documentation/arch/arm64/booting.rst), the

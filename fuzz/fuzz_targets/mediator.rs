@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The mediator between a hostile guest on three vCPUs and a hostile OP-TEE.
 #![no_main]
 

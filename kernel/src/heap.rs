@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! EL2's heap: used while booting and when guests are created, never once all cores serve them.
 
 use core::alloc::{GlobalAlloc, Layout};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! teevisor's EL2 binary: the composition root.
 //!
 //! `boot` enters [`primary_main`] on one core. It moves onto EL2's own tables, reads the board from

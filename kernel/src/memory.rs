@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Guest memory as EL2 reaches it: through the identity map, by physical address.
 
 use addr::{Ipa, Pa, VmId};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The innermost loop of a core: its vCPU runs, what it exits for is handled, interrupts are served.
 
 use crate::arch::guest::{self, Exit};

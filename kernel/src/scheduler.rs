@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a core does for ever: it serves the vCPUs that are fixed to it in turn.
 //!
 //! Whose turn it is, the crate `sched` decides. A vCPU whose turn is over stays on the core, in

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the first core does once: from the device tree in x0 to guests that are ready to run.
 
 use core::fmt;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The cores: starting them, and what each does for ever.
 
 use core::sync::atomic::{AtomicBool, Ordering};

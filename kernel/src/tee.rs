@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The kernel's side of the OP-TEE mediator: real SMCs, guest memory and shadow pages.
 
 use core::fmt;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The newest steps of a guest's calls to OP-TEE, recorded as they happen.
 
 use mediator::{Event, EventKind, Trace};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Numbers of the OP-TEE normal-world ABI: `optee_smc.h`, `optee_msg.h` and
 //! `optee_rpc_cmd.h` of OP-TEE 4.5 to 4.10, and the GlobalPlatform results they carry.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The shared buffers of a guest: one record for each live cookie, found by hash.
 //!
 //! All room is laid out when the guest is made: records, hash buckets, and blocks of page

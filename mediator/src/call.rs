@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A slot for a call, and where the call is.
 
 use crate::abi::RPC_PARAMS;

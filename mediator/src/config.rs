@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What one guest may do: its dialect, its quotas, the applications it may open.
 
 use crate::abi::LIST_ENTRIES;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Which part of the mediator a trapped call, a resumed one, or OP-TEE's return is for.
 
 use addr::VcpuId;

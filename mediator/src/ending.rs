@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The end of what a stopped guest has begun in OP-TEE: its calls, sessions, buffers and notifications.
 //!
 //! OP-TEE is told by calls of the guest's own, which the kernel makes in the guest's place. When

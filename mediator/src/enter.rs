@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Takes a guest's message over and enters OP-TEE with it.
 
 use addr::{Ipa, PAGE_SIZE};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Calls without a message: what is answered from what the probe has learnt, and notifications.
 
 use addr::VcpuId;

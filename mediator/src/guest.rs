@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! One guest: what it has, and its life in OP-TEE.
 
 use alloc::boxed::Box;

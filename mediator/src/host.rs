@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the kernel lends to the mediator: guest RAM, shadow pages, a trace.
 
 use addr::{Ipa, Pa, VcpuId};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Gives a call's result back to the guest, whether OP-TEE has seen the call or not, and ends it.
 
 use crate::abi::{cmd, ret, tee};

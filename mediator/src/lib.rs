@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The OP-TEE mediator: lets several guests share one OP-TEE that knows nothing of their
 //! address spaces and trusts nobody to keep to his own.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Shadow pages: frame number n is the message of call slot n; the frames behind those hold
 //! the page lists that OP-TEE reads, handed out as chains.
 

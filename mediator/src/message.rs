@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Messages as words: `struct optee_msg_arg` and `struct optee_msg_param` of `optee_msg.h`.
 //!
 //! ```text

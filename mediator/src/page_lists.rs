@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Page lists of a message or of an answer: their records, and their translation in parts.
 
 use addr::{Ipa, PAGE_SIZE};

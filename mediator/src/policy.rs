@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Which trusted applications a guest may use, and what it was refused, for the operator.
 //!
 //! Refusals go to a table of fixed size instead of lines in the log: a guest that asks without

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Finding OP-TEE at boot, once, with client id 0.
 
 use core::fmt;

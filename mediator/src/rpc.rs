@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! RPC: what OP-TEE asks of the guest in the middle of a call.
 
 use addr::{Ipa, PAGE_SIZE};

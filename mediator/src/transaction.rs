@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! One step of one call: what every part of its way has in common.
 
 use addr::VcpuId;

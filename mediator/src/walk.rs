@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Translation of page lists, a bounded part at a time.
 //!
 //! A list page holds 511 page addresses and the address of the next list page

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Calls as a well-behaved client makes them, in both dialects.
 
 use mediator::abi::{cmd, func, ret, rpc, tee};

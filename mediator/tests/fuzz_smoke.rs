@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The fuzz target on a stable compiler: the stored corpus, then random inputs.
 //!
 //! `FUZZ_RUNS` says how many random inputs (default 2000), `FUZZ_SEED` where they start.

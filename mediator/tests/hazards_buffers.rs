@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Hazard h28: a buffer that an admitted call names is neither unregistered nor another kind's.
 
 mod common;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Ways in which a mediator can go wrong, h09 to h18: calls on their way through RPCs, failures and long lists.
 //!
 //! The row of the hazard list is in the test's name; the test fails if the mistake is made.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Faults that the other hazard tests did not notice: each of these fails with the one fault that its
 //! comment names.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Ways in which a mediator can go wrong, h19 to h26: life and death of a guest, quotas, and everything around its calls.
 //!
 //! The row of the hazard list is in the test's name; the test fails if the mistake is made.

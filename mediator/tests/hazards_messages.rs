@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Ways in which a mediator can go wrong, h01 to h08: what is in a message, and who says so.
 //!
 //! The row of the hazard list is in the test's name; the test fails if the mistake is made.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a guest's policy keeps from it, and what is written down of that (h31, h34).
 mod common;
 

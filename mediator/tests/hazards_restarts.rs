@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Hazard h29: a guest's restarts use OP-TEE up. What a stopped guest has left is ended, and OP-TEE's VM
 //! is kept for its next start; what can't be ended costs a new one, of which there are not many.
 

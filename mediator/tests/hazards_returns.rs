@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What OP-TEE's returns mean: hazards h30 and h33.
 
 mod common;

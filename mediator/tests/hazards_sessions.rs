@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Ways in which a mediator can go wrong, h27: a call reaches a session that OP-TEE is still opening, or
 //! one whose number it has given to another.
 

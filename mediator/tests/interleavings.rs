@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Every order of the steps of two vCPUs that make two calls each, with RPCs in between.
 //!
 //! A step is what the kernel does under the VM's lock, or OP-TEE's run in between: a vCPU makes

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Two guests of one OP-TEE, each with its own mediator: what one has and does is nothing to the
 //! other.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Finding OP-TEE, and what is said when it cannot be shared.
 
 use mediator::abi::{cap, func, ret};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Random play against the model, with shrinking: a hostile guest and a hostile OP-TEE.
 //!
 //! The model panics when a host address reaches the guest, when anything untranslated reaches

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! docs/smc-services.md says what the mediator does with every function, command, RPC and
 //! capability; here its tables are held to what the mediator does.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 /*
  * Puts the kernel /kexec/linux in the place of the running one, with the initial file system and
  * the device tree that this one was started with, but for one word of the command line:

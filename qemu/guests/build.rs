@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Link arguments of the guest: position-independent, as the loader chooses where it lies.
 
 use std::path::Path;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! apt with a state of its own under target/cache, so that the machine's own package lists stay as
 //! they are. apt checks the signatures.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `cargo xtask bundle`: a manifest checked, compiled and packed with its guests' files.
 
 use std::fs;

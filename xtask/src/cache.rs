@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The cache of what is fetched and built: one folder a step, good for as long as the digest
 //! of the step's inputs is the one in its stamp.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What must hold of the sources: formatting, lints, the arrows between crates, size budgets.
 
 use std::fs;

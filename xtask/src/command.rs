@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Running other programs so that a failure says which step, which command and where its log is.
 
 use std::fs::{self, File};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The report of a guest's init on the console, and the keys that end a session.
 
 /// What a guest's init writes when its command has ended, before the status in decimal.

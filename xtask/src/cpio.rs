@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Archives that Linux unpacks as its initial file system. The same members give the same bytes.
 
 use manifest::host::Writer;

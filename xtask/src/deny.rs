@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the crates that are used must be like, by deny.toml: their licences, one version of each,
 //! no wildcards, all from crates.io.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the pages of documentation name: files of the repository, and each other's headings.
 
 use std::fs;

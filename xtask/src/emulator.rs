@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The QEMU that plays a board: this machine's own, or a newer one fetched from Debian.
 
 use std::path::{Path, PathBuf};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Firmware image packages: TF-A's container for BL2, BL31 and the secure world's images
 //! (TF-A documentation, "Firmware Image Package (FIP)").
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The flash image that QEMU boots: TF-A, built from Debian's source, with OP-TEE's binaries.
 
 use std::fs;

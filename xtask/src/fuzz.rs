@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `cargo xtask fuzz`: the mediator's fuzz target under libFuzzer, built by the compiler at hand.
 //!
 //! What cargo-fuzz does with a nightly compiler needs only stable flags when no sanitizer is

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The Linux guest: Debian's kernel, and an initial file system with busybox, OP-TEE's
 //! supplicant, xtest and its TAs.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Programs of this machine that the workflow needs, and their Debian packages: installed by
 //! itself as root, else named in the one line that installs them.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The hypervisor's image, and those of the small test guests.
 
 use std::fs;

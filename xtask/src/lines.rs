@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Lines of code: neither empty, nor comment, nor test.
 
 use std::fs;

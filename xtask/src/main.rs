@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The whole workflow of the project: `cargo xtask --help` lists it.
 //!
 //! Everything that is fetched or built outside cargo goes to target/cache, one folder a step,

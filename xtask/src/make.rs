@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Firmware built from Debian's sources: TF-A and OP-TEE.
 
 use std::fs;

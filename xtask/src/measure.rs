@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `cargo xtask measure`: what the hypervisor itself costs, in numbers that repeat.
 
 use std::fs;

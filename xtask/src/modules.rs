@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The arrows between the modules of one crate: no large circles, and layers that import from few
 //! others only.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Firmware, guest kernel and user space from Debian for arm64.
 //!
 //! Everything comes from [`RELEASE`]. OP-TEE may come from another suite, and then with it what

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A machine that QEMU plays, as plain data: which board, with what, from which files.
 //! `boards` has the command that starts it.
 

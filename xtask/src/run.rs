@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `cargo xtask run-qemu`: one command from sources to a guest's shell.
 
 use std::cell::RefCell;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What is typed at a console when no person types: each text after what it has to wait for.
 
 use std::time::{Duration, Instant};

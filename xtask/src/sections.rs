@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! EL2's longest sections with interrupts masked, as the plugin `qemu/bench/masked.c` counts them.
 
 use anyhow::{Context, Result, bail};

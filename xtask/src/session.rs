@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! One run of a machine, from power-on until it is off, its time is over or the user ends it.
 
 use std::cell::RefCell;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Debian mirrors, read from the machine's own apt sources: both formats of sources.list(5).
 
 use std::fs;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What each guest wrote, from the console that all share: the way back from `crates/conmux`.
 
 /// Whose a piece of output is: a guest's, by its place in the manifest, or EL2's or the firmware's.

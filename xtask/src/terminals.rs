@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A log file and a terminal for each guest, from one console and back to it.
 
 use std::fs::{self, File};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The Rust compiler for the EL2 target. Whichever of these is there first:
 //! the active toolchain with the target's standard library (`rustup target add`), or Debian's
 //! compiler, which has the library's source and builds `core` from it.

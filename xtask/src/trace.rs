@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `cargo xtask trace`: a run whose first guest's calls to OP-TEE are shown step by step, and what
 //! they took.
 

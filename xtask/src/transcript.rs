@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What each speaker on the console that all share has said, whatever came in between.
 //!
 //! The console is split by [`Splitter`]: each guest, and EL2 with the firmware, has a text and lines

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The address and identifier types every other crate shares.
 //!
 //! A physical address and a guest's intermediate physical address are both a number below

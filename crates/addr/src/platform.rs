@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The virtual platform: the same for every guest, whatever the board.
 //!
 //! The guest's device tree says all of this too; a guest should read it there.

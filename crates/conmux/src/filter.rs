@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What of a guest's output may reach a terminal that others share.
 //!
 //! Escape sequences move the cursor onto other lines, hide what comes behind them, or make the

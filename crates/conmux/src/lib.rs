@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! One console line after another, whoever writes them: the hypervisor and several guests share a
 //! UART, a byte at a time, and no line is torn apart.
 //!

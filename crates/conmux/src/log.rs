@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The hypervisor's own lines until the console takes them.
 
 /// Bytes that wait at most: the longest answer of the monitor.

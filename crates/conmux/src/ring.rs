@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a guest prints until the console takes it.
 
 use alloc::collections::VecDeque;

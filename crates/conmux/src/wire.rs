@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Bytes on their way to the UART.
 
 use core::fmt::{self, Write};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Writes the device tree that a guest is started with.
 //!
 //! It describes the virtual platform of [`addr::platform`] and nothing of the board: a guest

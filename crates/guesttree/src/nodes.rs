@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The tree's nodes.
 
 use crate::{Conduit, Device, GicVersion, GuestTree, Tee};

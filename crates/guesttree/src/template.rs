@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A tree that is written once, and the bytes in it that differ from start to start.
 
 use alloc::boxed::Box;

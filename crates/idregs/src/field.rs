@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! One field of an identification register.
 
 /// A 4-bit field that a guest may see, and how much of it.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Which identification registers a guest sees, and with which values.
 //!
 //! HCR_EL2.TID3 makes every read of the ID space (op0 = 3, op1 = 0, CRn = 0, CRm = 1..=7) trap to

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The allow list: every register and field that a guest may see.
 //!
 //! Fields and their values are those of DDI 0487 (issue L.a), D24.2, under the register's name.

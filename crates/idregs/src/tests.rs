@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Tables for the rules, properties for the promise that nothing else passes.
 
 extern crate std;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A64 loads and stores of which a stage-2 abort has no syndrome (ESR_EL2.ISS.ISV = 0): those
 //! with writeback, and pairs. Nothing else is decoded.
 

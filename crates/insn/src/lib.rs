@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a hypervisor has to know of a trapped instruction: how to step over it, and which access
 //! it makes where the exception syndrome does not say.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Stepping over a trapped instruction.
 
 /// ESR_ELx.IL: the instruction has 32 bits.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The rules of DDI 0487, and every encoding of the decoded classes against its fields.
 
 use super::*;

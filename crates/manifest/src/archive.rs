@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Reading a cpio archive of the "newc" format, as the bundle is.
 //!
 //! The format (Linux Documentation/driver-api/early-userspace/buffer-format.rst): for each

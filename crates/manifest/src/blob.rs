@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Reading the compiled manifest.
 //!
 //! It is a device tree: `version` in the root, a node for each guest under its name, with

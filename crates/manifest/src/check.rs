@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The rules a manifest keeps, whatever form it came in.
 
 use crate::{Guest, MAX_GUESTS, Tee, Watchdog, archive};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The list of a guest's devices.
 
 /// Nodes of the board's device tree, each named by its path or by an alias.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! An arm64 kernel Image and the RAM that a guest needs for it: the same rule when a bundle is
 //! made and when EL2 lays it out.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The manifest: which guests there are and what each gets.
 //!
 //! Users write TOML; docs/manifest.md is the reference of its keys. The host compiles it with

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Archives: ours, others', and broken ones.
 use manifest::archive::{Archive, ArchiveError, ArchiveProblem, Member};
 use manifest::host::Writer;

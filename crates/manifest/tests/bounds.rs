@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! How far each key may go: the last value that is accepted, and the first that is not.
 use manifest::archive::{Archive, ArchiveProblem};
 use manifest::host::compile;

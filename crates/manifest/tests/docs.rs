@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! docs/manifest.md says what the code does.
 use manifest::host::compile;
 use manifest::host::groups::{GROUPS, SHARED};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What users are told, and where.
 use manifest::host::{BundleError, bundle, compile};
 use manifest::{Guest, Manifest};

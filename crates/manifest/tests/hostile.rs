@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! At EL2 nothing is believed: blobs that no compiler of ours wrote.
 use manifest::host::compile;
 use manifest::{Manifest, ManifestError, check};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! TOML → blob → reader.
 use manifest::archive::Archive;
 use manifest::host::{bundle, compile};

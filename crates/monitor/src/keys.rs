@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! From bytes of the UART to what they ask for.
 
 use arrayvec::ArrayString;

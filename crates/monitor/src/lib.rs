@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What an operator types at the board's console: keys for a guest, keys behind the escape key,
 //! commands of the monitor; and how the monitor shows what it is told.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the monitor shows, from plain numbers.
 
 use core::fmt;

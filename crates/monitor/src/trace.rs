@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! How one step of a call to OP-TEE is shown.
 
 use core::fmt;

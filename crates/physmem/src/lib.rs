@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Which physical memory is free, as arithmetic on ranges: no memory is touched here.
 //!
 //! [`FreeMap::new`] takes the board's RAM less everything reserved. What is left is kept

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Properties are checked against a page-by-page model of the same memory.
 use super::*;
 extern crate std;

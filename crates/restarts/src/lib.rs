@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! How often and how soon a guest may restart.
 //!
 //! A guest that resets, crashes or is bitten by its watchdog soon after each start would scrub its RAM and print the

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Which core serves a vCPU ([`place`]), and whose turn it is there: round-robin among the vCPUs
 //! that are fixed to the core.
 //!

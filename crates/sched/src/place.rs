@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Which core serves which vCPU.
 
 /// Most positions in a board's /cpus that are looked at.

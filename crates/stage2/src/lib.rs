@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A guest's memory: where its RAM really is, and the stage-2 tables that say so to the hardware.
 //!
 //! Guest RAM is a few contiguous regions, so [`GuestRam`] translates an IPA by arithmetic; the

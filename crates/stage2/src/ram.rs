@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! IPA to PA by arithmetic.
 
 use addr::{Ipa, PAGE_SIZE, Pa};

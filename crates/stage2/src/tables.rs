@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The stage-2 translation tables, DDI 0487 D8.2: 39-bit IPA, 4 KiB granule, walks start at level 1.
 
 use aarch64_paging::{

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Between the model and the list registers.
 
 use crate::{Cpu, FIRST_SPI, Lr, Lrs, SGIS, VcpuSet, Vgic, irq::Irq, set::bits};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The state of one interrupt.
 
 use crate::lr::{Lr, Origin, State};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A guest's interrupt controller: a GICv3 (IHI 0069H) or GICv2 (IHI 0048B.b) whose distributor
 //! and redistributors are this model and whose CPU interface is the hardware's virtual one.
 //!

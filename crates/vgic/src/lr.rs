@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! List registers: one abstract value, and its two encodings.
 
 /// The state that a list register gives its interrupt.

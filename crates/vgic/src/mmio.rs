@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The guest's accesses to the distributor and redistributor frames.
 //!
 //! Offsets that are no register, and sizes that a register does not take, read as zero and

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The registers that hold a field for each interrupt. The distributor's and the redistributor's
 //! have the same offsets (IHI 0069H 12.8 and 12.10); they differ in the interrupts they speak of.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Sets of vCPUs and of INTIDs.
 
 use addr::VcpuId;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Software-generated interrupts.
 
 use crate::{VcpuSet, Version, Vgic, set};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Interrupts that come from outside the guest.
 
 use crate::{FIRST_SPI, SGIS, VcpuSet, Vgic};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Corners of the architecture that few guests come to.
 
 mod machine;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a controller takes of the heap, while it is made, too, is at most what it is counted with.
 
 use std::alloc::{GlobalAlloc, Layout, System};

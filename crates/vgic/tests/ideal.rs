@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The model on list registers against an ideal GIC that has no list registers.
 //!
 //! When kicks are served at once, a guest cannot tell the two apart, however few registers

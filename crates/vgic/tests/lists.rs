@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Interrupts through the list registers, on a machine with 2 vCPUs.
 
 mod machine;

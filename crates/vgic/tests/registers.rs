@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The register map: what it reads, what Linux does with it at boot, and that nothing a guest
 //! can write breaks it.
 

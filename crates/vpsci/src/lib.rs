@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The firmware calls that EL2 answers itself: PSCI 1.1 and the SMCCC architecture calls.
 //!
 //! [`Vpsci`] is the power state of one guest's vCPUs. The kernel gives it each trapped SMC or HVC

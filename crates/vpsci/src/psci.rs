@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! PSCI 1.1 (DEN0022F.b) for one guest, whose affinity levels above 0 hold a single instance.
 
 use crate::smccc::{Function, Owner, Workarounds, architecture_call};

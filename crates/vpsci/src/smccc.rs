@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The SMC Calling Convention (DEN0028): function identifiers and the Arm Architecture Calls.
 
 use crate::Outcome;

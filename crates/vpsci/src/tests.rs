@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The state machine, each error, and the two widths of a result.
 
 extern crate std;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The receive FIFO.
 
 /// A ring of the bytes that were received and not read yet.

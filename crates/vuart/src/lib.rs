@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! An Arm PL011 UART (DDI 0183G, revision r1p5) as a guest sees it.
 //!
 //! The model has no line and no clock. A byte written is out at once, so the transmit FIFO is

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The programmer's model: offsets and bits (DDI 0183G chapter 3).
 
 pub(crate) const DR: u64 = 0x000;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A guest's UART, and what was typed for it faster than it reads.
 
 use alloc::collections::VecDeque;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The UART as drivers use it.
 
 use vuart::{Effects, Full, Uart};

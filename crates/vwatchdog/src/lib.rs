@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! How it is noticed that a guest is lost.
 //!
 //! [`Watchdog`] is the Generic Watchdog of Arm's Base System Architecture (DEN0094, appendix

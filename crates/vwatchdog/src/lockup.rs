@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Exceptions that lead nowhere.
 
 /// The exceptions that EL2 raises at one vCPU, one after the other.

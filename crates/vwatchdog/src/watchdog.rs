@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The Generic Watchdog, revision 1 (DEN0094, appendix "Generic watchdog").
 //!
 //! A count of the system counter up to a compare value raises WS0, which is an interrupt for the

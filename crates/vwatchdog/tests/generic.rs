@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The watchdog as a driver sees it, and against the specification's own description.
 use proptest::prelude::*;
 use vwatchdog::{Frame, Watchdog};

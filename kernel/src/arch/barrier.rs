@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Barriers (DDI 0487 B2.3.12).
 
 use aarch64_cpu::asm::barrier;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Cache maintenance by address (DDI 0487 D7.5).
 
 use super::barrier::{dsb, isb};

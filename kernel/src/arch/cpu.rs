@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The core this code runs on.
 
 use core::cell::UnsafeCell;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Exceptions that EL2 itself takes: always a bug, never a guest's doing.
 
 /// Entered from the vectors on the emergency stack, with interrupts masked.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Calls to EL3 and the secure world by real SMC (SMCCC, DEN0028).
 
 use core::sync::atomic::{AtomicBool, Ordering};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The physical CPU interface of a GICv3 on this core: ICC_* (IHI 0069H 12.2).
 //!
 //! By arm-gic where it has what EL2 needs. What it lacks is here, on the registers below it: EOImode

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What this core is: its identification registers (DDI 0487 D19.2).
 
 use idregs::Reg;

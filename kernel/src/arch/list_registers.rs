@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The virtual CPU interface of a GICv3 on this core: ICH_*_EL2 (IHI 0069H 12.4). Only the guest that
 //! is on the core notices what is written.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! EL2's own stage-1 tables: everything identity-mapped, nothing both writable and executable.
 
 use aarch64_paging::{

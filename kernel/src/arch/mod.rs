@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Everything that is Arm's and not Rust's: system registers, exception vectors, physical calls.
 //!
 //! With `boot`, the only place for `asm!`.

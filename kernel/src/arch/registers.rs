@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! System registers by their names in the Arm ARM: those of aarch64-cpu, and here the ones that it
 //! lacks.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The generic timer (DDI 0487 D12).
 
 use core::sync::atomic::{AtomicU32, Ordering};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 // World switch and the EL2 exception vectors.
 
 // x2 to x29 in the GuestRegs at `base`.

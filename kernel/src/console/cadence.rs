@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The Cadence UART of Xilinx' SoCs (UG1085, "UART Controller"; registers: UG1087, module
 //! "UART"), at the speed that the firmware set.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! From the UART to who takes what is typed.
 
 use super::{UART, output};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The Raspberry Pi's mini UART (BCM2711 ARM Peripherals, section 2.2), at the speed that the
 //! firmware set.
 

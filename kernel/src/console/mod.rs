@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The board's console: EL2's own lines and every guest's output, on one UART.
 //!
 //! EL2's lines start with `teevisor: `. With several guests, each guest's lines start with its

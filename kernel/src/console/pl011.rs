@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The board's PL011 (DDI 0183G), at the speed that the firmware set.
 
 use tock_registers::interfaces::{ReadWriteable, Readable, Writeable};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A UART as slow as a real one, for tests on a machine whose UART takes no time.
 
 use core::sync::atomic::{AtomicU64, Ordering};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The board's UART, whichever it is.
 
 use core::sync::atomic::{AtomicBool, Ordering};

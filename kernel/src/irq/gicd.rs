@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Writing banks of the distributor's registers, which GICv2 and GICv3 have alike (IHI 0069H 12.9,
 //! IHI 0048B 4.3).
 

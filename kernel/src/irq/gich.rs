@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The registers of a GICv2's virtual CPU interface: the GICH frame (IHI 0048B 5.3).
 
 use tock_registers::registers::{ReadOnly, ReadWrite};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The physical GICv2 (IHI 0048B), with or without the security extension.
 
 use core::ptr::NonNull;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The physical GICv3 (IHI 0069H), as EL2 uses it in Non-secure state.
 
 use core::ptr::{NonNull, null_mut};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Physical interrupts: EL2 takes them all, keeps its own and hands the timers' to the guest.
 
 mod gicd;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The list registers of this core: ICH_* on GICv3 (IHI 0069H 12.4), GICH on GICv2 (IHI 0048B 5.3).
 
 use tock_registers::interfaces::{Readable, Writeable};

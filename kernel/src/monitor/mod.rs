@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The operator at the board's console: which guest gets what is typed, whose output is shown,
 //! and the monitor. Only bytes that the physical UART received come here.
 //!

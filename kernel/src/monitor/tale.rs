@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the monitor tells, a line at a time: the operator's commands have no bound on their lines, and the
 //! housekeeping core's interrupts wait no longer than for one.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Stage-2 aborts: accesses to the virtual platform's devices, and to nothing at all.
 
 use addr::{Ipa, VcpuId, platform};

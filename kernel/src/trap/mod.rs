@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a guest did that needs EL2: one arm per exception class (DDI 0487 D19.2.37, ESR_EL2.EC).
 
 mod mmio;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! HVC and SMC: both conduits answer alike (SMCCC, DEN0028).
 
 use addr::Ipa;

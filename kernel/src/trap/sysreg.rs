@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Trapped MRS and MSR (DDI 0487 D19.2.37, "ISS encoding for an exception from MSR, MRS").
 
 use idregs::Encoding;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Building the guests that the manifest asks for.
 
 use core::fmt;

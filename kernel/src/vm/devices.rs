@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Devices of the board that are a guest's own.
 //!
 //! A device lies where it lies on the board, for the guest too. Its interrupts are EL2's to

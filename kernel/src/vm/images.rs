@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A guest's kernel, initrd and device tree, and where they lie in its RAM.
 
 use core::fmt;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Starting, stopping and restarting a guest.
 //!
 //! A stop is asked for by raising the guest's epoch and kicking its cores. Each vCPU leaves the

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Guests: what each one is made of. How one is built is in `create`, how its vCPUs run in
 //! `vcpu`, how it starts and ends in `lifecycle`.
 //!

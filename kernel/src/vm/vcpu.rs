@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A vCPU: what others may ask of it, and its state, which belongs to its core.
 
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering, fence};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A guest's watchdog: its place in time and among the guest's devices, and what it does to the
 //! guest. How it counts is `vwatchdog`'s.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Both sides of the mediator, as instances, for host tests and the fuzzer: guest RAM that the
 //! guest rewrites while it is read ([`Ram`]), shadow pages ([`Pool`]), an OP-TEE with guests,
 //! threads, buffers and sessions ([`FakeOptee`]), and a [`World`] that drives one or two

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A guest's driver that does what Linux does: builds messages, serves RPCs, resumes.
 
 use mediator::abi::{attr, cmd, func, ret, rpc, tee};

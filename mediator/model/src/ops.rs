@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The operations of random play.
 //!
 //! An operation is decoded from 16 bytes, so that a fuzzer's input or a shrunk property test is

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! OP-TEE as its normal world sees it: guests, threads, buffers, sessions, notifications.
 //!
 //! It does what the ABI says, unless a [`Act`] or a field says otherwise, and it panics when

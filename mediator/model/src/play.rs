@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Random play: one hostile guest or two, on three vCPUs each, and a hostile OP-TEE.
 //!
 //! The model judges every step; at the end guests and OP-TEE work together, and all that was begun

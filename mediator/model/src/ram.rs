@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Memory: what the guest sees, and what it shares with OP-TEE unseen.
 
 use std::cell::{Cell, RefCell};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! One guest with its mediator, its memory, and what must hold of them.
 
 use std::collections::BTreeMap;

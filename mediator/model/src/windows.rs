@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Where the mediator may write in a guest's RAM: in the message of a call, while it lasts, and
 //! in what belongs to it.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Guests, their mediators and one OP-TEE, driven a step at a time.
 
 use std::ops::{Deref, DerefMut};

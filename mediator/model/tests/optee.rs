@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The model itself, without a mediator: it does what OP-TEE does, and notices what must not reach
 //! OP-TEE.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the hazard tests share.
 #![allow(dead_code)]
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Bare-metal EL1 guests that test teevisor from inside.
 //!
 //! One program: /chosen bootargs say `test=NAME[,NAME…]`, groups as [`GROUPS`] lists them; without

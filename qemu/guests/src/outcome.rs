@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a test returns.
 
 use core::fmt::{self, Write};

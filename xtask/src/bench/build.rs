@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The programs in qemu/bench: teebench and callers for the guest, and the plugin for QEMU.
 
 use std::fs;

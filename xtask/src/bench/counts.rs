@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What qemu/bench/calls.c, a plugin inside QEMU, counts of one range of addresses.
 
 use anyhow::{Result, bail, ensure};

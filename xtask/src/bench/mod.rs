@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `cargo xtask bench`: what a call to OP-TEE costs a Linux program, in instructions, without
 //! hypervisor, with it, and at EL2 alone. One core under `-icount`, so the medians repeat.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Where EL2 spends a case's instructions: by function, with inlined ones apart.
 
 use std::collections::BTreeMap;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `cargo xtask bench --scaling`: what a call costs EL2 while other cores call too, how many cores
 //! are in OP-TEE at once, and whether one guest's flood costs another's calls anything.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The cases side by side, and what EL2 may spend on some.
 
 use super::counts::Counts;

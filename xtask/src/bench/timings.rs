@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What qemu/bench/teebench.c writes to the guest's console.
 
 use anyhow::{Context, Result, bail, ensure};

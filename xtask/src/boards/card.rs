@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a board boots from, as a folder of files and as the image of a card or disk with one FAT
 //! partition.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The boards' device trees that come with Debian's kernel.
 
 use std::fs;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The boards that xtask starts in QEMU and makes images for: one recipe a file.
 //!
 //! A [`Recipe`] says what firmware the board needs and how it is made, what the boot loader leaves in

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Raspberry Pi 4 Model B.
 //!
 //! On the board the GPU's firmware loads TF-A at 0 as the *armstub*, the kernel, the initrd and the

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Changes to a device tree's file, as a boot loader would make them.
 
 use std::path::Path;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! QEMU's virt machine.
 //!
 //! TF-A and OP-TEE lie in a flash image; QEMU's loader puts the image and the bundle into RAM, where

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Xilinx ZCU102, a Zynq UltraScale+ MPSoC.
 //!
 //! On the board the first-stage boot loader loads TF-A, OP-TEE and U-Boot, which then loads the

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Circles of imports.
 
 use std::collections::BTreeSet;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a source names: its imports, and the paths that stand in its code.
 
 use syn::visit::{self, Visit};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A crate's sources: which file imports from which.
 //!
 //! An import counts for the file that defines what it names, not for one that hands it on by

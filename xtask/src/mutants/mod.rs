@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `cargo xtask mutants`: changes the pure crates in small ways by cargo-mutants, and says which of
 //! the changes no test notices.
 //!

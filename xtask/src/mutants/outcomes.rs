@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What became of each change, as cargo-mutants writes it.
 
 use std::fs;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The list of changes that no test can or need notice, each with its reason.
 
 use std::fs;

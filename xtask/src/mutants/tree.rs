@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A copy of the sources that can be changed while people work on the others. It stays for the next
 //! run, with what was built in it.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a run in QEMU is: a machine, what it boots, and what must come of it.
 
 use crate::bundle::Conduit;

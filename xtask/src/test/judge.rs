@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Whether a run in QEMU has passed, and while it goes on, whether it still can.
 
 use anyhow::{Result, bail};

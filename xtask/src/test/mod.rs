@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `cargo xtask test`: the checks, the host's tests, and the runs in QEMU of [`cases`].
 
 mod case;

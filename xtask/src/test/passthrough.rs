@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A disk that is given to a guest: what is on it before, and what the guest must have made of it.
 
 use std::fs;

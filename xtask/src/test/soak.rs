@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! `cargo xtask soak`: runs in QEMU that take too long for `cargo xtask test`, judged in the same way.
 
 use std::process::ExitCode;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Manifest and files to bundle.
 
 use super::images::{self, Files};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Writing the archive that [`crate::archive`] reads, and those that Linux unpacks: cpio(5), "new
 //! ASCII".
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Named groups of applications for `allow` and `deny`.
 //!
 //! A partition of OP-TEE is a guest's own, the board is not: what a pseudo trusted application

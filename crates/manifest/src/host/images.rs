@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Whether a guest can start with the files it is given.
 
 use super::CompileError;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The host's side: TOML to blob, files to bundle.
 
 mod bundle;

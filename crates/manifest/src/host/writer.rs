@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Writing the blob that `blob` reads.
 
 use crate::{Conduit, Dialect, Guest, Policy, Tee, VERSION, Watchdog};

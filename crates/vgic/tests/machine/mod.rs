@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A machine to run the model on: list registers that behave as the hardware's, physical
 //! interrupts, and the little kernel that joins them to the model.
 //!

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The guest's self-hosted debug registers (DDI 0487 D19.3). All accesses trap: what is a vCPU's
 //! own is switched with it, and the rest, which leads to an external debugger or to other
 //! guests, reads as zero.

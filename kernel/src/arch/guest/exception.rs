@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Exceptions that EL2 raises in a guest.
 
 use super::super::registers::*;

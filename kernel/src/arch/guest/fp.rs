@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The FP and SIMD registers, which change hands only when a vCPU uses them: EL2 is built without.
 
 use core::arch::asm;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Entering a guest, and the registers that decide what it can do.
 
 use core::arch::global_asm;

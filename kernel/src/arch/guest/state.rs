@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a core holds of a vCPU beside its general registers, kept while another one runs there.
 
 use tock_registers::LocalRegisterCopy;

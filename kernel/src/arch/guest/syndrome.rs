@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Why a guest trapped: ESR_EL2 by its fields (DDI 0487 D19.2.37).
 
 use tock_registers::{LocalRegisterCopy, register_bitfields};

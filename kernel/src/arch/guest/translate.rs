@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The guest's own view of its addresses, and its stack pointers.
 
 use core::arch::asm;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a guest's configuration keeps from OP-TEE must not come through.
 
 use mediator::abi::{attr, cmd, rpc};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The memory that messages bring, as OP-TEE reads it: every address is a host's, and the guest's own.
 
 use mediator::abi::attr;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! One guest's share of OP-TEE: its threads, buffers and sessions.
 
 use std::collections::{BTreeMap, VecDeque};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Calls under way: from the message to the answer, with what a plan lets happen in between.
 
 use mediator::Results;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a hostile guest does: calls with messages and without, answers to OP-TEE, scribbling.
 
 use mediator::abi::{func, ret};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! How the guest was entered, and whether its tree tells the truth.
 
 use super::Test;

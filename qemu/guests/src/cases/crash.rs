@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Ways to crash, one of which bootargs' `crash=KIND` names. The guest comes back from none.
 //!
 //! Like the resets, a guest that is restarted goes on until the counter says that it is enough.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Accesses to addresses where the guest has nothing: architectural aborts, and life goes on.
 
 use super::{Test, needs_hypervisor};

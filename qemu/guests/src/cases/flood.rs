@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Guests that flood the console, and silent ones beside them, for bootargs' `seconds=N` (default 5)
 //! of the counter. What the silent ones lose by that is for the harness to see.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The virtual GIC, version 2 or 3: the same tests on both.
 
 use super::{Test, needs_second_vcpu};

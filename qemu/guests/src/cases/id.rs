@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Identification registers, and that what they hide is absent.
 
 use super::{Test, needs_hypervisor};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Lives that each open and close a session of a TA that OP-TEE keeps alive, and end by SYSTEM_RESET: the
 //! TA is sims_keepalive of optee_test, the guest's initrd. Its instance outlives the sessions.
 

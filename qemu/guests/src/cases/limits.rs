@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Shared memory up to the default quotas: as many buffers, and as large a one, as a guest may
 //! have. What OP-TEE's own heap does not hold, OP-TEE must refuse, not the hypervisor.
 

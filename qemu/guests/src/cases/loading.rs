@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Sessions that OP-TEE is still opening. Their numbers can be guessed, and OP-TEE lets other calls
 //! use them. When the application then fails to load, OP-TEE frees the session under such a call:
 //! without a hypervisor (`bare`) these tests bring OP-TEE 4.5 and 4.10 down.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The tests, one module for each group.
 
 use crate::outcome::{Outcome, Stop};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A guest that goes about its work beside a hostile one, until bootargs' `neighbour-until=SECONDS`
 //! (default 20) on the counter: its memory stays, its calls work, its timer fires once for each
 //! time it is set, and no interrupt comes that it did not cause.

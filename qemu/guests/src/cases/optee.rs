@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! OP-TEE through the mediator: both dialects, shared memory, and what a guest may not do.
 
 use super::{Test, needs_hypervisor, needs_tee};

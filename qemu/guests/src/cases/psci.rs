@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! PSCI 1.x (DEN0022F.b) as a client.
 
 use super::{Test, needs_hypervisor, needs_second_vcpu};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Calls of two vCPUs that meet inside OP-TEE where a single-minded driver's never do: a buffer is
 //! unregistered while another call names it, and both make the guest's first call at once. Without
 //! a hypervisor the former brings OP-TEE down.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! SYSTEM_RESET, again and again, until the virtual counter says that it is enough.
 //!
 //! A restarted guest is given nothing that says so, and its memory has been scrubbed. So the

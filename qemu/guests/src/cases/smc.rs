@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The SMC Calling Convention (DEN0028) as a client.
 
 use super::{Test, needs_hypervisor};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What is left of an instruction that the hypervisor has done for the guest: the program counter,
 //! the base register and the stepping state behind it are those of the bare machine.
 

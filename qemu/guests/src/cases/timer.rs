@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The generic timer's EL1 timers (DDI 0487, D12).
 
 use super::Test;

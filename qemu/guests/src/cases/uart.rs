@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The PL011 (DDI 0183G).
 
 use super::Test;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The Generic Watchdog (DEN0094, appendix "Generic watchdog"): registers, the warning, the end.
 //!
 //! The last test lets it expire, unless it has done so already: the guest's next boot sees that,

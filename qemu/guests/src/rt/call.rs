@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! SMC and HVC with the whole register file of SMCCC 1.2, and PSCI on top.
 
 use super::env;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The PL011 as a console, one line of output at a time from any vCPU.
 
 use super::{read32, write32};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The other vCPUs: start them by PSCI, hand them work by SGI.
 
 use super::call::psci::{AFFINITY_INFO, CPU_OFF, CPU_ON, psci};

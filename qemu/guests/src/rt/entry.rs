@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! From entry.s into Rust, and panics.
 
 use super::{call::psci, console, cpu, env, gic};

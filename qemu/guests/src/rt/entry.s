@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 // Entry of the boot vCPU and of the others, and the exception vectors.
 
 .section .head, "ax"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What the guest's device tree says about where it runs.
 
 use super::call::Conduit;

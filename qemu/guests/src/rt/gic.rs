@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Both generations of the GIC, register by register (IHI 0069H chapter 12, IHI 0048B chapter 4).
 
 use super::{cpu, env, read32, write8, write32, write64};

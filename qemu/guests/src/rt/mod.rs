@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The small runtime under the tests: one module for each piece of the virtual platform.
 
 pub mod call;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A seeded generator, so that a failing run can be repeated.
 
 /// xorshift64*.

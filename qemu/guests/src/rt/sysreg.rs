@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! System registers by number: the instruction is made at run time.
 
 use super::{cpu, trap};

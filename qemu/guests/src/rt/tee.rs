@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A client of OP-TEE in the fewest lines: one command buffer for each vCPU, and answers to the
 //! remote procedure calls that pseudo TAs cause (OP-TEE optee_smc.h, optee_msg.h, optee_rpc_cmd.h).
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Time by the virtual counter. Nothing here knows of wall time: an emulator may be slow.
 
 use super::env;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Exceptions: interrupts go to the GIC's handler, synchronous ones to whoever expects them.
 
 use super::{call::psci, console, cpu, gic};

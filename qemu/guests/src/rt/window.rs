@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! One GiB of virtual addresses through which the boot vCPU names any address.
 
 use super::trap::{l1_table, remap};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Boards, loaders, and machines of other sizes.
 
 use super::{GUEST, LINUX, NO_TEE, OK, PANIC, QUIET, manifest};

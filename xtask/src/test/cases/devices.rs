@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The board's devices: who may have one, and what a guest makes of it.
 
 use super::{OK, PANIC, QUIET, REFUSED, manifest};

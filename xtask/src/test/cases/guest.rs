@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The bare-metal test guest, and what it tries on its own.
 
 use super::{GUEST, PANIC, QUIET, manifest};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! One Linux guest.
 
 use super::{LINUX, NO_TEE, OK, PANIC, QUIET, manifest};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The runs in QEMU, and what many of them have in common.
 
 mod boards;

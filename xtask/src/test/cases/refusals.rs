@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The hypervisor cannot start: it says why and stops.
 
 use super::{PANIC, REFUSED, manifest};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! All of xtest's regression cases: the long runs.
 
 use super::{OK, PANIC, QUIET, manifest};

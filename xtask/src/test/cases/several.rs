@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Several guests at once.
 
 use super::{OK, PANIC, QUIET, manifest};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Runs of `cargo xtask soak`: what a short run shows now and then, thousands of times.
 
 use super::guest::RACE;

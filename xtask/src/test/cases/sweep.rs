@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Manifests across what EL2's memory depends on: guests, vCPUs, the length of `bootargs`, watchdogs, devices. Every
 //! other guest is restarted, as often as it may be.
 

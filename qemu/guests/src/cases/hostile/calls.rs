@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Hostile calls to OP-TEE, and what must hold of every answer.
 
 use super::chaos::{self, Chaos};

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a hostile guest writes: numbers from one table, so that it knows afterwards which of the
 //! numbers that it finds it never wrote.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! A hostile guest: malformed and random calls and accesses, `hostile-rounds` of each kind, from
 //! the generator's `seed`; and that OP-TEE and the quotas are as before afterwards.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Every address that is not the guest's: a synchronous external abort, whatever is there for
 //! others. Addresses are intermediate physical ones; where EL2 maps them by mistake, they are the
 //! board's.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Every SMC and HVC that nobody defines: NOT_SUPPORTED, no register changed and nothing told.
 
 use crate::cases::needs_hypervisor;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The interrupt controller, written to as no driver would. It answers as the architecture says,
 //! works again once it is set up anew, and reaches nobody else.
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! What a guest can name is its own or nobody's: every address, every system register, every
 //! call, every cache line, every register of the interrupt controller. A second guest beside this
 //! one (group `neighbour`) must not notice.

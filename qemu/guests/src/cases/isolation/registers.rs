@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Every encoding of MRS, MSR, SYS and SYSL: a register or an instruction that a guest has
 //! ([`super::table`]), or UNDEFINED.
 

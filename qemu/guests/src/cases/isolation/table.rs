@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! Which system registers and instructions a guest has (DDI 0487 D18.1, IHI 0069H 12.2).
 
 use crate::rt::env;

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! The client: its memory, its answers, its calls.
 
 use crate::ensure_eq;

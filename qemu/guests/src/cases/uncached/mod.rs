@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
 //! OP-TEE as U-Boot's driver calls it: CALL_WITH_ARG with nothing but page-aligned messages, every
 //! buffer registered by a list whose first page it starts anywhere in, every request for memory
 //! answered with fresh memory that is gone once it is freed, and no cache of any of it.
