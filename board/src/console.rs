@@ -5,7 +5,7 @@
 use crate::BoardError;
 use crate::gic;
 use crate::interrupt::{Controller, Interrupt};
-use crate::tree::{Place, Tree};
+use crate::tree::{NodeContext, Tree};
 use addr::PaRange;
 use core::ops::ControlFlow;
 
@@ -51,7 +51,7 @@ pub(crate) fn find(tree: &Tree, gic: Option<Controller>) -> Option<Console> {
 }
 
 /// The node that `stdout-path` names by path or alias; options follow a colon.
-fn stdout<'a>(tree: &Tree<'a>) -> Option<Place<'a>> {
+fn stdout<'a>(tree: &Tree<'a>) -> Option<NodeContext<'a>> {
     let text = tree.find("/chosen")?.string("stdout-path")?;
     tree.named(text.split(':').next()?)
 }
@@ -70,7 +70,7 @@ fn first(tree: &Tree, gic: Option<Controller>) -> Option<Console> {
     found
 }
 
-fn read(place: &Place, gic: Option<Controller>) -> Option<Console> {
+fn read(place: &NodeContext, gic: Option<Controller>) -> Option<Console> {
     let kinds = [
         (ConsoleKind::Pl011, "arm,pl011"),
         (ConsoleKind::Sbsa, "arm,sbsa-uart"),

@@ -2,7 +2,7 @@
 
 //! The CPUs and how each is started.
 
-use crate::tree::{Place, Tree};
+use crate::tree::{NodeContext, Tree};
 use crate::{BoardError, fit};
 use addr::{PAGE_SIZE, Pa, PaRange};
 use arrayvec::ArrayVec;
@@ -12,7 +12,7 @@ pub const MAX_CPUS: usize = 32;
 
 /// How a CPU that is off is started (`enable-method`, Linux binding arm/cpus).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Enable {
+pub enum EnableMethod {
     /// By PSCI's CPU_ON.
     Psci,
     /// By writing an entry address to this one, then SEV.
@@ -27,15 +27,15 @@ pub struct Cpu {
     /// The affinity fields of its MPIDR_EL1.
     pub mpidr: u64,
     /// How it is started.
-    pub enable: Enable,
+    pub enable: EnableMethod,
 }
 
 impl Cpu {
     /// The page with the word that releases the CPU, if it waits in a spin table: nobody else's.
     pub fn release_page(&self) -> Option<PaRange> {
         match self.enable {
-            Enable::SpinTable(at) => PaRange::new(at.page(), PAGE_SIZE),
-            Enable::Psci | Enable::Unknown => None,
+            EnableMethod::SpinTable(at) => PaRange::new(at.page(), PAGE_SIZE),
+            EnableMethod::Psci | EnableMethod::Unknown => None,
         }
     }
 }
@@ -58,13 +58,13 @@ pub(crate) fn cpus(tree: &Tree) -> Result<ArrayVec<Cpu, MAX_CPUS>, BoardError> {
     }
 }
 
-fn has_failed(place: &Place) -> bool {
+fn has_failed(place: &NodeContext) -> bool {
     place
         .string("status")
         .is_some_and(|status| status.starts_with("fail"))
 }
 
-fn read(place: &Place) -> Result<Cpu, BoardError> {
+fn read(place: &NodeContext) -> Result<Cpu, BoardError> {
     let malformed = |property| BoardError::property(place.name(), property);
     let release = || {
         let at = place.number("cpu-release-addr").map(Pa);
@@ -74,9 +74,9 @@ fn read(place: &Place) -> Result<Cpu, BoardError> {
     Ok(Cpu {
         mpidr: place.unit().ok_or(malformed("reg"))?,
         enable: match place.string("enable-method") {
-            Some("psci") => Enable::Psci,
-            Some("spin-table") => Enable::SpinTable(release()?),
-            _ => Enable::Unknown,
+            Some("psci") => EnableMethod::Psci,
+            Some("spin-table") => EnableMethod::SpinTable(release()?),
+            _ => EnableMethod::Unknown,
         },
     })
 }

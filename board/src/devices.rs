@@ -7,7 +7,7 @@
 
 use crate::error::{NodeName, cut};
 use crate::interrupt::{Controller, Interrupt};
-use crate::tree::{Cells, Place, Tree};
+use crate::tree::{Cells, NodeContext, Tree};
 use crate::{Board, gic};
 use addr::{PAGE_SIZE, Pa, PaRange};
 use arrayvec::ArrayVec;
@@ -28,7 +28,7 @@ const VIRTIO: &[&str] = &["virtio,mmio"];
 
 /// A device that a guest may have.
 pub struct Device<'a> {
-    place: Place<'a>,
+    place: NodeContext<'a>,
     /// Its registers, in the order of its `reg`.
     pub registers: ArrayVec<PaRange, MAX_REGISTERS>,
     /// Its interrupts, all of them SPIs.
@@ -158,7 +158,7 @@ impl Board {
     fn interrupts(
         &self,
         tree: &Tree,
-        place: &Place,
+        place: &NodeContext,
     ) -> Result<ArrayVec<Interrupt, MAX_INTERRUPTS>, DeviceError> {
         let gic = gic::find(tree).ok().flatten();
         let all = gic.and_then(|gic| Controller::of(&gic).all(place));
@@ -198,7 +198,7 @@ impl Board {
     }
 }
 
-fn usable(place: &Place, name: &str) -> Result<(), DeviceError> {
+fn usable(place: &NodeContext, name: &str) -> Result<(), DeviceError> {
     let last = name.rsplit('/').next().unwrap_or_default();
     if name.starts_with('/') && last.split_once('@').map(|(_, unit)| unit) != place.unit_address() {
         // Without the unit address it would be the first of several.
@@ -212,12 +212,12 @@ fn usable(place: &Place, name: &str) -> Result<(), DeviceError> {
     }
 }
 
-fn is_bus(place: &Place) -> bool {
+fn is_bus(place: &NodeContext) -> bool {
     place.property("ranges").is_some() || place.string("device_type") == Some("pci")
 }
 
 /// The frequencies of a node's clocks, if every one is a `fixed-clock` (Linux's binding).
-fn fixed_clocks(tree: &Tree, place: &Place) -> Option<ArrayVec<u32, MAX_CLOCKS>> {
+fn fixed_clocks(tree: &Tree, place: &NodeContext) -> Option<ArrayVec<u32, MAX_CLOCKS>> {
     let mut clocks = ArrayVec::new();
     for entry in place.property("clocks")?.chunks(4) {
         let hz = fixed_clock(tree, Cells(entry).next()?)?;
@@ -240,7 +240,7 @@ fn fixed_clock(tree: &Tree, phandle: u32) -> Option<u32> {
     walked.ok().and(hz)
 }
 
-fn registers(place: &Place) -> Result<ArrayVec<PaRange, MAX_REGISTERS>, DeviceError> {
+fn registers(place: &NodeContext) -> Result<ArrayVec<PaRange, MAX_REGISTERS>, DeviceError> {
     let mut registers = ArrayVec::new();
     for range in place.reg() {
         let range = range.map_err(|_| DeviceError::Registers)?;
@@ -315,7 +315,7 @@ impl<'a> Device<'a> {
     }
 
     /// A node with registers at `range` is in this device's pages, or is the device.
-    fn tolerate(&mut self, place: &Place, range: PaRange) -> Result<(), DeviceError> {
+    fn tolerate(&mut self, place: &NodeContext, range: PaRange) -> Result<(), DeviceError> {
         let has = |name| place.property(name).is_some();
         if place.is_secure() {
             Err(DeviceError::SecureNeighbour(cut(place.name())))

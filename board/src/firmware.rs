@@ -4,7 +4,7 @@
 
 use crate::BoardError;
 use crate::interrupt::{Controller, Interrupt};
-use crate::tree::Place;
+use crate::tree::NodeContext;
 
 pub(crate) const OPTEE: &[&str] = &["linaro,optee-tz"];
 
@@ -18,7 +18,7 @@ pub enum Conduit {
 }
 
 impl Conduit {
-    fn read(place: &Place) -> Result<Self, BoardError> {
+    fn read(place: &NodeContext) -> Result<Self, BoardError> {
         match place.string("method") {
             Some("smc") => Ok(Self::Smc),
             Some("hvc") => Ok(Self::Hvc),
@@ -48,7 +48,7 @@ pub struct Psci {
 }
 
 impl Psci {
-    pub(crate) fn read(place: &Place) -> Result<Option<Self>, BoardError> {
+    pub(crate) fn read(place: &NodeContext) -> Result<Option<Self>, BoardError> {
         let versions = [
             ("arm,psci-1.0", PsciVersion::V1_0),
             ("arm,psci-0.2", PsciVersion::V0_2),
@@ -74,7 +74,7 @@ pub struct Optee {
 }
 
 impl Optee {
-    pub(crate) fn read(place: &Place, gic: Controller) -> Result<Self, BoardError> {
+    pub(crate) fn read(place: &NodeContext, gic: Controller) -> Result<Self, BoardError> {
         Ok(Self {
             conduit: Conduit::read(place)?,
             interrupt: gic.interrupt(place, 0),

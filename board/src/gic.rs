@@ -3,7 +3,7 @@
 //! The interrupt controller node.
 
 use crate::interrupt::{Controller, Interrupt};
-use crate::tree::{Place, Tree};
+use crate::tree::{NodeContext, Tree};
 use crate::{BoardError, fit};
 use addr::{PAGE_SIZE, Pa, PaRange};
 use arrayvec::ArrayVec;
@@ -55,7 +55,7 @@ pub struct GicV3 {
 }
 
 /// The first enabled GIC's node.
-pub(crate) fn find<'a>(tree: &Tree<'a>) -> Result<Option<Place<'a>>, BoardError> {
+pub(crate) fn find<'a>(tree: &Tree<'a>) -> Result<Option<NodeContext<'a>>, BoardError> {
     let mut found = None;
     tree.each(&mut |place| {
         if place.is(V3) || place.is(V2) {
@@ -69,7 +69,7 @@ pub(crate) fn find<'a>(tree: &Tree<'a>) -> Result<Option<Place<'a>>, BoardError>
 
 impl Gic {
     /// Reads the node that [`find`] found.
-    pub(crate) fn read(place: &Place) -> Result<Self, BoardError> {
+    pub(crate) fn read(place: &NodeContext) -> Result<Self, BoardError> {
         let maintenance = Controller::of(place)
             .interrupt(place, 0)
             .map_or(BSA_MAINTENANCE, |Interrupt { intid, .. }| intid);
@@ -97,7 +97,7 @@ impl Gic {
 }
 
 impl GicV2 {
-    fn read(place: &Place, maintenance: u32) -> Result<Self, BoardError> {
+    fn read(place: &NodeContext, maintenance: u32) -> Result<Self, BoardError> {
         let mut reg = place.reg();
         let mut frame = || somewhere(place, reg.next());
         Ok(Self {
@@ -112,7 +112,7 @@ impl GicV2 {
 
 /// The frame, if it is there and not at address 0: drivers hold pointers to registers, and 0 is none.
 fn somewhere(
-    place: &Place,
+    place: &NodeContext,
     frame: Option<Result<PaRange, BoardError>>,
 ) -> Result<PaRange, BoardError> {
     match frame {
@@ -137,7 +137,7 @@ fn two_pages(frame: PaRange) -> PaRange {
 }
 
 impl GicV3 {
-    fn read(place: &Place, maintenance: u32) -> Result<Self, BoardError> {
+    fn read(place: &NodeContext, maintenance: u32) -> Result<Self, BoardError> {
         let regions = place.cell("#redistributor-regions").unwrap_or(1) as usize;
         let mut reg = place.reg();
         let missing = || BoardError::property(place.name(), "reg");

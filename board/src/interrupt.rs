@@ -2,7 +2,7 @@
 
 //! Interrupt specifiers of the GIC (Linux binding arm,gic and arm,gic-v3).
 
-use crate::tree::{Cells, Place};
+use crate::tree::{Cells, NodeContext};
 use arrayvec::ArrayVec;
 
 /// A GIC interrupt.
@@ -24,7 +24,7 @@ pub(crate) struct Controller {
 
 impl Controller {
     /// What the controller's own node says of its specifiers.
-    pub fn of(gic: &Place) -> Self {
+    pub fn of(gic: &NodeContext) -> Self {
         let cells = gic
             .cell("#interrupt-cells")
             .map_or(3, |cells| cells as usize);
@@ -35,7 +35,7 @@ impl Controller {
     }
 
     /// The `index`th interrupt of a node, if it goes to this controller.
-    pub fn interrupt(&self, place: &Place, index: usize) -> Option<Interrupt> {
+    pub fn interrupt(&self, place: &NodeContext, index: usize) -> Option<Interrupt> {
         if let Some(extended) = place.property("interrupts-extended") {
             return self.extended(extended, index);
         }
@@ -49,7 +49,7 @@ impl Controller {
 
     /// All interrupts of a node; `None` if one does not go to this controller, or if there are
     /// more than `N`.
-    pub fn all<const N: usize>(&self, place: &Place) -> Option<ArrayVec<Interrupt, N>> {
+    pub fn all<const N: usize>(&self, place: &NodeContext) -> Option<ArrayVec<Interrupt, N>> {
         let specifier = self.bytes()?;
         let (list, entry) = match place.property("interrupts-extended") {
             Some(extended) => (extended, specifier.checked_add(4)?),
@@ -62,7 +62,7 @@ impl Controller {
     }
 
     /// The interrupt called `name` by `interrupt-names`, or else the `index`th.
-    pub fn named(&self, place: &Place, name: &str, index: usize) -> Option<Interrupt> {
+    pub fn named(&self, place: &NodeContext, name: &str, index: usize) -> Option<Interrupt> {
         if place.property("interrupt-names").is_none() {
             return self.interrupt(place, index);
         }

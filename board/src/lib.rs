@@ -12,25 +12,25 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod assigned;
 mod console;
 mod cpu;
 mod devices;
 mod error;
 mod firmware;
 mod gic;
-mod given;
 mod interrupt;
 mod memory;
 mod timer;
 mod tree;
 
+pub use assigned::AssignedDevices;
 pub use console::{Console, ConsoleKind, console};
-pub use cpu::{Cpu, Enable, MAX_CPUS};
+pub use cpu::{Cpu, EnableMethod, MAX_CPUS};
 pub use devices::{Device, DeviceError, MAX_CLOCKS, MAX_INTERRUPTS, MAX_REGISTERS, MAX_VIRTIO};
 pub use error::{BoardError, NodeName};
 pub use firmware::{Conduit, Optee, Psci, PsciVersion};
 pub use gic::{Gic, GicV2, GicV3, MAX_GICR_REGIONS};
-pub use given::Given;
 pub use interrupt::Interrupt;
 pub use memory::{MAX_MEMORY, MAX_RESERVED};
 pub use timer::Timer;
@@ -40,7 +40,7 @@ use addr::{Pa, PaRange};
 use arrayvec::{ArrayString, ArrayVec};
 use core::ops::ControlFlow;
 use interrupt::Controller;
-use tree::{Place, Tree};
+use tree::{NodeContext, Tree};
 
 /// What the device tree says of the board.
 #[derive(Clone, Debug)]
@@ -126,7 +126,7 @@ impl Found {
         outcome.map(|()| found)
     }
 
-    fn take(&mut self, place: &Place, gic: Controller) -> Result<(), BoardError> {
+    fn take(&mut self, place: &NodeContext, gic: Controller) -> Result<(), BoardError> {
         if place.is(timer::COMPATIBLE) && self.timer.is_none() {
             self.timer = Some(Timer::read(place, gic)?);
         } else if place.is(firmware::OPTEE) && self.optee.is_none() {

@@ -2,7 +2,7 @@
 
 //! RAM and what of it is taken.
 
-use crate::tree::{Place, Tree};
+use crate::tree::{NodeContext, Tree};
 use crate::{BoardError, fit};
 use addr::{Pa, PaRange};
 use arrayvec::ArrayVec;
@@ -54,14 +54,14 @@ pub(crate) fn reserved(tree: &Tree, own: [Option<PaRange>; 2]) -> Result<Reserve
     Ok(reserved)
 }
 
-fn take(reserved: &mut Reserved, place: &Place) -> Result<(), BoardError> {
+fn take(reserved: &mut Reserved, place: &NodeContext) -> Result<(), BoardError> {
     for range in place.memory() {
         fit(reserved, range?, "reservations")?;
     }
     Ok(())
 }
 
-fn is_memory(place: &Place) -> bool {
+fn is_memory(place: &NodeContext) -> bool {
     place.string("device_type") == Some("memory")
 }
 

@@ -4,7 +4,7 @@
 
 use crate::BoardError;
 use crate::interrupt::Controller;
-use crate::tree::Place;
+use crate::tree::NodeContext;
 
 pub(crate) const COMPATIBLE: &[&str] = &["arm,armv8-timer"];
 
@@ -22,7 +22,7 @@ pub struct Timer {
 }
 
 impl Timer {
-    pub(crate) fn read(place: &Place, gic: Controller) -> Result<Self, BoardError> {
+    pub(crate) fn read(place: &NodeContext, gic: Controller) -> Result<Self, BoardError> {
         let ppi = |name, index| {
             let found = gic.named(place, name, index);
             found

@@ -71,8 +71,8 @@ impl<'a> Tree<'a> {
     }
 
     /// The root node.
-    pub fn root(&self) -> Place<'a> {
-        let mut place = Place {
+    pub fn root(&self) -> NodeContext<'a> {
+        let mut place = NodeContext {
             node: self.root,
             buses: ArrayVec::new(),
             interrupt_parent: None,
@@ -92,7 +92,7 @@ impl<'a> Tree<'a> {
     }
 
     /// The node at `path`, in which unit addresses may be left out.
-    pub fn find(&self, path: &str) -> Option<Place<'a>> {
+    pub fn find(&self, path: &str) -> Option<NodeContext<'a>> {
         let names = path.split('/').filter(|name| !name.is_empty());
         names
             .into_iter()
@@ -100,7 +100,7 @@ impl<'a> Tree<'a> {
     }
 
     /// The node that `name` is the path or the alias of (specification 3.3).
-    pub fn named(&self, name: &str) -> Option<Place<'a>> {
+    pub fn named(&self, name: &str) -> Option<NodeContext<'a>> {
         if name.starts_with('/') {
             return self.find(name);
         }
@@ -110,7 +110,7 @@ impl<'a> Tree<'a> {
     /// Calls `visit` for every enabled node until it breaks.
     pub fn each(
         &self,
-        visit: &mut dyn FnMut(&Place<'a>) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(&NodeContext<'a>) -> ControlFlow<()>,
     ) -> Result<(), BoardError> {
         self.root().each(false, visit).map(|_| ())
     }
@@ -118,7 +118,7 @@ impl<'a> Tree<'a> {
     /// Calls `visit` for every node, disabled ones too, until it breaks.
     pub fn each_of_all(
         &self,
-        visit: &mut dyn FnMut(&Place<'a>) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(&NodeContext<'a>) -> ControlFlow<()>,
     ) -> Result<(), BoardError> {
         self.root().each(true, visit).map(|_| ())
     }
@@ -195,7 +195,7 @@ impl Bus<'_> {
 
 /// A node and where it is.
 #[derive(Clone)]
-pub(crate) struct Place<'a> {
+pub(crate) struct NodeContext<'a> {
     node: Node<'a>,
     /// The buses above the node, the root's first.
     buses: ArrayVec<Bus<'a>, MAX_DEPTH>,
@@ -204,7 +204,7 @@ pub(crate) struct Place<'a> {
     reachable: bool,
 }
 
-impl<'a> Place<'a> {
+impl<'a> NodeContext<'a> {
     /// The node's name, unit address left out.
     pub fn name(&self) -> &'a str {
         self.node.name().map_or("?", |name| name.name)

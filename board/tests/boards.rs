@@ -51,7 +51,7 @@ fn qemu_virt_is_read() {
         board.cpus[..],
         [0, 1].map(|mpidr| Cpu {
             mpidr,
-            enable: Enable::Psci
+            enable: EnableMethod::Psci
         })
     );
     assert_eq!(
@@ -140,7 +140,7 @@ fn bus_addresses_are_translated() {
         board.cpus[3],
         Cpu {
             mpidr: 3,
-            enable: Enable::SpinTable(Pa(0xf0))
+            enable: EnableMethod::SpinTable(Pa(0xf0))
         }
     );
     assert_eq!((board.psci, board.optee, board.bundle), (None, None, None));
@@ -381,7 +381,7 @@ fn a_cpu_that_waits_counts_and_one_that_failed_does_not() {
         cpus.iter().map(|cpu| cpu.mpidr).collect::<Vec<_>>(),
         [0, 1, 2, 0x100]
     );
-    assert_eq!(cpus[3].enable, Enable::Unknown);
+    assert_eq!(cpus[3].enable, EnableMethod::Unknown);
 }
 
 #[test]

@@ -247,7 +247,7 @@ fn what_cannot_be_understood_is_refused() {
 fn given(tree: &Node, wanted: &[(usize, &str)]) -> Result<Vec<PaRange>, DeviceError> {
     let blob = tree.blob();
     let board = Board::from_tree(&blob, AT).unwrap();
-    let mut given = Given::default();
+    let mut given = AssignedDevices::default();
     let mut pages = vec![];
     for (guest, name) in wanted {
         let device = board.device(&blob, name)?;
@@ -311,7 +311,7 @@ proptest! {
             blob[at] = byte;
         }
         if let Ok(device) = board.device(&blob, DISK) {
-            let _ = Given::default().give(0, &device);
+            let _ = AssignedDevices::default().give(0, &device);
             for pages in device.pages() {
                 prop_assert!(board.memory.iter().all(|memory| !memory.overlaps(&pages)));
                 prop_assert!(board.gic.frames().all(|frame| !frame.overlaps(&pages)));

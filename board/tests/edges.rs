@@ -135,7 +135,7 @@ fn one_guest_may_have_two_devices_with_one_interrupt() {
     let board = Board::from_tree(&blob, AT).unwrap();
     let first = board.device(&blob, DEVICE).unwrap();
     let second = board.device(&blob, "/timer@b010000").unwrap();
-    let mut given = Given::default();
+    let mut given = AssignedDevices::default();
     assert_eq!(given.give(0, &first).unwrap()[..], first.pages()[..]);
     assert_eq!(given.give(0, &second).unwrap()[..], second.pages()[..]);
     let taken = given.give(1, &second).unwrap_err();

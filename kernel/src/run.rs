@@ -6,30 +6,39 @@ use crate::arch::guest::{self, Exit};
 use crate::irq::{self, Taken};
 use crate::vm::{
     self, devices,
-    vcpu::{Flow, VcpuContext},
+    vcpu::{ExitAction, VcpuContext},
 };
 use crate::{console, trap};
 
 /// Most interrupts that one visit handles: what is left comes again at once.
 const VISIT: usize = 16;
 
-/// Lets `vcpu`, which is on this core, run until the core has to do something else; never [`Flow::Run`].
-pub fn run(vcpu: &mut VcpuContext) -> Flow {
+/// Lets `vcpu`, which is on this core, run until the core has to do something else; never [`ExitAction::Run`].
+pub fn run(vcpu: &mut VcpuContext) -> ExitAction {
     vcpu.set_running();
     loop {
         if !vcpu.may_enter() {
-            return Flow::Leave;
+            return ExitAction::Leave;
         }
         let flow = match guest::run(&mut vcpu.regs) {
-            Exit::Sync(syndrome) => trap::handle(vcpu, syndrome),
-            Exit::Interrupt if serve_interrupts(Some(vcpu)) => Flow::Leave,
-            Exit::Interrupt => Flow::Run,
+            Exit::Sync(syndrome) => {
+                log::trace!(
+                    "{}, vCPU {}: ESR {:#x} at {:#x}",
+                    vcpu.vm.name,
+                    vcpu.id.0,
+                    syndrome.bits(),
+                    vcpu.regs.pc
+                );
+                trap::handle(vcpu, syndrome)
+            }
+            Exit::Interrupt if serve_interrupts(Some(vcpu)) => ExitAction::Leave,
+            Exit::Interrupt => ExitAction::Run,
             Exit::SError => {
                 guest::pend_serror();
-                Flow::Run
+                ExitAction::Run
             }
         };
-        if flow != Flow::Run {
+        if flow != ExitAction::Run {
             return flow;
         }
     }

@@ -5,7 +5,7 @@
 //! Whose turn it is, the crate `sched` decides. A vCPU whose turn is over stays on the core, in
 //! the registers, until another one needs them: a core with a single vCPU never switches.
 
-use ::sched::Turns;
+use ::sched::RoundRobin;
 use addr::VcpuId;
 use alloc::vec::Vec;
 
@@ -16,14 +16,14 @@ use crate::arch::{
 };
 use crate::vm::{
     self, Vm, lifecycle,
-    vcpu::{Flow, VcpuContext},
+    vcpu::{ExitAction, VcpuContext},
 };
 use crate::{console, heap, run};
 
 /// One core and its vCPUs.
 struct Core {
     vcpus: Vec<VcpuContext>,
-    turns: Turns,
+    turns: RoundRobin,
     /// Whose registers the core has.
     present: Option<usize>,
     /// Whose FP registers the core has.
@@ -36,9 +36,9 @@ pub fn serve(index: usize) -> ! {
     heap::leave();
     loop {
         core.check_deadlines();
-        if core.attend() {
+        if core.service_requests() {
             // Making a vCPU new takes a while: interrupts may have come.
-            core.service();
+            core.serve_interrupts();
         }
         match core.choose() {
             Some(next) if core.vcpus[next].has_work() => core.work(next),
@@ -63,7 +63,7 @@ impl Core {
         vcpus.extend(assigned().map(|(vm, id)| VcpuContext::new(vm, id, count > 1)));
         Self {
             vcpus,
-            turns: Turns::new(),
+            turns: RoundRobin::new(),
             present: None,
             fp_owner: None,
         }
@@ -71,16 +71,16 @@ impl Core {
 
     /// Carries out what was asked of the vCPUs: to start or to leave their guest. True if anything
     /// was.
-    fn attend(&mut self) -> bool {
+    fn service_requests(&mut self) -> bool {
         let mut any = false;
         for index in 0..self.vcpus.len() {
-            if !self.vcpus[index].wants_attention() {
+            if !self.vcpus[index].wants_service() {
                 continue;
             }
             any = true;
-            if self.vcpus[index].take_attention() {
+            if self.vcpus[index].take_service_request() {
                 self.power_off(index);
-                lifecycle::left(self.vcpus[index].vm);
+                lifecycle::vcpu_left(self.vcpus[index].vm);
             }
             self.vcpus[index].start_if_asked();
         }
@@ -105,21 +105,23 @@ impl Core {
         self.set_alarm();
         let flow = loop {
             match run::run(&mut self.vcpus[index]) {
-                Flow::NeedFp => self.give_fp(index),
+                ExitAction::NeedFp => self.give_fp(index),
                 flow => break flow,
             }
         };
         match flow {
-            Flow::PowerOff => {
-                lifecycle::vcpu_is_off(self.vcpus[index].vm);
+            ExitAction::PowerOff => {
+                lifecycle::vcpu_turned_off(self.vcpus[index].vm);
                 self.power_off(index);
             }
-            Flow::Wait => self.vcpus[index].set_waiting(),
-            Flow::Yield => {
+            ExitAction::Wait => self.vcpus[index].set_waiting(),
+            ExitAction::Yield => {
                 self.turns.end_now();
                 self.vcpus[index].set_ready();
             }
-            Flow::Run | Flow::Leave | Flow::NeedFp => self.vcpus[index].set_ready(),
+            ExitAction::Run | ExitAction::Leave | ExitAction::NeedFp => {
+                self.vcpus[index].set_ready()
+            }
         }
     }
 
@@ -128,7 +130,7 @@ impl Core {
         // Always: OP-TEE, which may be called here, gives the core back at an interrupt alone.
         timer::set_alarm(self.deadlines().chain([self.turns.end()]).min());
         let vm = self.vcpus[index].vm;
-        while lifecycle::work(vm) && !self.service() {}
+        while lifecycle::advance(vm) && !self.serve_interrupts() {}
     }
 
     /// Waits until an interrupt comes, or until a vCPU's timer ends its wait.
@@ -136,11 +138,11 @@ impl Core {
         let wakes = self.vcpus.iter().filter_map(VcpuContext::wakes_at);
         timer::set_alarm(wakes.chain(self.deadlines()).min());
         cpu::wait_for_interrupt();
-        self.service();
+        self.serve_interrupts();
     }
 
     /// Handles the core's interrupts. True if the alarm has gone off.
-    fn service(&mut self) -> bool {
+    fn serve_interrupts(&mut self) -> bool {
         let present = self.present.map(|index| &mut self.vcpus[index]);
         run::serve_interrupts(present)
     }

@@ -208,7 +208,7 @@ pub fn run(tree: Pa, entry_ticks: u64) -> Result<(), SetupError> {
         devices: Source {
             board: &board,
             tree: blob,
-            given: board::Given::default(),
+            given: board::AssignedDevices::default(),
             tables,
         },
     };

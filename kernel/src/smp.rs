@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use addr::{Pa, PaRange};
 use arrayvec::ArrayVec;
-use board::{Board, Cpu, Enable};
+use board::{Board, Cpu, EnableMethod};
 use boot::{Layout, MAX_CORES, SecondaryStart};
 use log::warn;
 
@@ -76,12 +76,14 @@ fn start(core: &Cpu, index: usize, spin_tables: &SpinTables, tables: &mmu::Table
     let (at, size) = unsafe { boot::set_start(index, start) };
     cache::clean_invalidate(at, size);
     let asked = match core.enable {
-        Enable::Psci => firmware::cpu_on(core.mpidr, boot::secondary_entry_address(), at).is_ok(),
-        Enable::SpinTable(release) if is_mapped(core, spin_tables) => {
+        EnableMethod::Psci => {
+            firmware::cpu_on(core.mpidr, boot::secondary_entry_address(), at).is_ok()
+        }
+        EnableMethod::SpinTable(release) if is_mapped(core, spin_tables) => {
             release_core(release, boot::spin_table_entry_address());
             true
         }
-        Enable::SpinTable(_) | Enable::Unknown => false,
+        EnableMethod::SpinTable(_) | EnableMethod::Unknown => false,
     };
     let online = asked && wait_until(&ONLINE[index]);
     if !online {

@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use addr::{Ipa, PAGE_SIZE, Pa, PaRange, VcpuId, VmId};
 use alloc::boxed::Box;
 use board::Board;
-use log::info;
+use log::{debug, info};
 use manifest::Guest as GuestManifest;
 use mediator::{
     Config, Counters, CreateError, Denials, Dialect, Ending, Guest, Limits, Memory, NotRam, Regs,
@@ -266,6 +266,7 @@ impl Tee {
     pub fn create(&self, name: &str) {
         let mut state = self.state.lock();
         state.admission = state.guest.create(smc);
+        debug!("guest {name}: VM_CREATED: {:?}", state.admission);
         if let Err(error) = state.admission {
             info!("guest {name} gets no TEE: {error}");
         }
@@ -284,7 +285,7 @@ impl Tee {
         };
         match ending {
             Ending::Call(regs, stopped) => {
-                self.ask(VcpuId(0), &regs, &Ram::Stopped(stopped));
+                self.drive(VcpuId(0), &regs, &Ram::Stopped(stopped));
             }
             Ending::Search => {}
             Ending::Nothing => return 0,
@@ -295,7 +296,7 @@ impl Tee {
     /// Does what the mediator says until it has an answer. OP-TEE is called without the lock, so
     /// that other vCPUs can call it at the same time.
     #[inline(never)]
-    fn ask(&self, vcpu: VcpuId, regs: &Regs, memory: &Ram<'_>) -> Results {
+    fn drive(&self, vcpu: VcpuId, regs: &Regs, memory: &Ram<'_>) -> Results {
         let mut step = {
             let State { guest, pool, .. } = &mut *self.state.lock();
             guest.on_guest(vcpu, regs, memory, pool)
@@ -314,7 +315,7 @@ impl Tee {
 
     /// Answers a call of the running guest called `name`, whose function id is a trusted OS's.
     pub fn call(&self, name: &str, vcpu: VcpuId, regs: &Regs, ram: &GuestRam) -> Results {
-        let answer = self.ask(vcpu, regs, &Ram::Guest(ram));
+        let answer = self.drive(vcpu, regs, &Ram::Guest(ram));
         if self.follow.load(Ordering::Relaxed) {
             self.show_fresh(name);
         }

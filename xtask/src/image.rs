@@ -32,13 +32,39 @@ impl Profile {
     }
 }
 
+/// What is compiled in of the hypervisor's log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
+pub enum LogLevel {
+    /// What an operator needs to know.
+    #[default]
+    Info,
+    /// And what becomes of guests and vCPUs.
+    Debug,
+    /// And each trap.
+    Trace,
+}
+
 /// Builds the hypervisor: the path of its flat image.
 pub fn hypervisor(toolchain: &Toolchain, profile: Profile) -> Result<PathBuf> {
-    let (features, extension): (&[_], _) = match profile {
+    hypervisor_with_log(toolchain, profile, LogLevel::default())
+}
+
+/// Builds the hypervisor with more of its log.
+pub fn hypervisor_with_log(
+    toolchain: &Toolchain,
+    profile: Profile,
+    level: LogLevel,
+) -> Result<PathBuf> {
+    let log: &[_] = match level {
+        LogLevel::Info => &[],
+        LogLevel::Debug => &["--no-default-features", "--features", "log-debug"],
+        LogLevel::Trace => &["--no-default-features", "--features", "log-trace"],
+    };
+    let (slow, extension): (&[_], _) = match profile {
         Profile::Release | Profile::Debug => (&[], "bin"),
         Profile::SlowConsole => (&["--features", "slow-uart"], "slow.bin"),
     };
-    build(toolchain, profile, "teevisor", features)?;
+    build(toolchain, profile, "teevisor", &[log, slow].concat())?;
     let elf = elf(profile, "teevisor");
     flatten(&elf, &elf.with_extension(extension))
 }

@@ -14,7 +14,7 @@ use crate::bundle::{self, Changes, Conduit};
 use crate::cache::Cache;
 use crate::firmware::Optee;
 use crate::guest;
-use crate::image::{self, Profile};
+use crate::image::{self, LogLevel, Profile};
 use crate::packages::Packages;
 use crate::qemu::{Board, Files, Firmware, Machine};
 use crate::script::Script;
@@ -56,6 +56,9 @@ pub struct Options {
     /// Build with debug assertions
     #[arg(long)]
     debug: bool,
+    /// How much the hypervisor tells of what it does
+    #[arg(long, value_enum, default_value_t, conflicts_with = "no_hypervisor")]
+    log_level: LogLevel,
     /// Keep the run's files here: console.log, tee.log, board.dtb, command
     #[arg(long, value_name = "DIR")]
     log: Option<PathBuf>,
@@ -179,7 +182,7 @@ fn prepare(options: &Options, dir: &RunDir) -> Result<(Machine, Files)> {
     } else {
         Profile::Release
     };
-    let bl33 = image::hypervisor(&toolchain, profile)?;
+    let bl33 = image::hypervisor_with_log(&toolchain, profile, options.log_level)?;
     let initrd = dir.file("bundle");
     let bytes = bundle::pack(&manifest(options), &guests, &changes(options))?;
     std::fs::write(&initrd, bytes).with_context(|| format!("{}", initrd.display()))?;

@@ -14,13 +14,13 @@ pub mod place;
 
 /// The turns of one core. Times are ticks of the system counter.
 #[derive(Clone, Debug, Default)]
-pub struct Turns {
+pub struct RoundRobin {
     current: usize,
     /// When the slice of `current` ends.
     end: u64,
 }
 
-impl Turns {
+impl RoundRobin {
     /// Nobody has had a turn.
     pub const fn new() -> Self {
         Self { current: 0, end: 0 }
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_turn_lasts_for_its_slice() {
-        let mut turns = Turns::new();
+        let mut turns = RoundRobin::new();
         let mut at = |now| turns.choose(now, 2, |_| true, |index| [10, 30][index]);
         assert_eq!(at(100), Some(1));
         assert_eq!(at(129), Some(1));
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn who_is_alone_goes_on_in_a_new_slice() {
-        let mut turns = Turns::new();
+        let mut turns = RoundRobin::new();
         for now in 0..100 {
             assert_eq!(turns.choose(now, 3, |index| index == 2, |_| 10), Some(2));
         }
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn even_a_slice_of_nothing_is_a_turn() {
-        let mut turns = Turns::new();
+        let mut turns = RoundRobin::new();
         assert_eq!(turns.choose(7, 2, |_| true, |_| 0), Some(1));
         assert_eq!(turns.end(), 8);
         assert_eq!(turns.choose(7, 2, |_| true, |_| 0), Some(1));
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn one_that_wakes_waits_for_its_turn() {
-        let mut turns = Turns::new();
+        let mut turns = RoundRobin::new();
         assert_eq!(turns.choose(0, 2, |index| index == 0, |_| 10), Some(0));
         assert_eq!(turns.choose(5, 2, |_| true, |_| 10), Some(0));
         assert_eq!(turns.choose(10, 2, |_| true, |_| 10), Some(1));
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn who_waits_or_yields_gives_the_rest_of_its_slice_away() {
-        let mut turns = Turns::new();
+        let mut turns = RoundRobin::new();
         assert_eq!(turns.choose(0, 2, |_| true, |_| 10), Some(1));
         assert_eq!(turns.choose(1, 2, |index| index == 0, |_| 10), Some(0));
         turns.end_now();
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn nobody_runs_where_nobody_can() {
-        let mut turns = Turns::new();
+        let mut turns = RoundRobin::new();
         assert_eq!(turns.choose(0, 0, |_| true, |_| 10), None);
         assert_eq!(turns.choose(0, 4, |_| false, |_| 10), None);
         assert_eq!(turns.choose(u64::MAX, 1, |_| true, |_| 0), Some(0));
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn those_that_are_gone_are_never_asked() {
-        let mut turns = Turns::new();
+        let mut turns = RoundRobin::new();
         assert_eq!(turns.choose(0, 3, |index| index == 2, |_| 10), Some(2));
         let of_two = |index| index < 2 || panic!("asked about {index} of 2");
         assert_eq!(turns.choose(1, 2, of_two, |_| 10), Some(0));
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn after_those_that_are_gone_the_first_is_next() {
-        let mut turns = Turns::new();
+        let mut turns = RoundRobin::new();
         assert_eq!(turns.choose(0, 5, |index| index == 4, |_| 10), Some(4));
         assert_eq!(turns.choose(1, 3, |_| true, |_| 10), Some(0));
     }
@@ -149,7 +149,7 @@ mod tests {
             let patient = patient % count;
             let others: u64 = (0..count).filter(|&n| n != patient).map(|n| slices[n]).sum();
             let longest_step = 20;
-            let mut turns = Turns::new();
+            let mut turns = RoundRobin::new();
             let mut now = 0;
             let mut last_ran = 0;
             for (pass, mask, yields) in steps {
@@ -172,7 +172,7 @@ mod tests {
         /// Those who never wait get their share of the time.
         #[test]
         fn time_is_shared_by_slices(slices in prop::collection::vec(1_u64..50, 1..9)) {
-            let mut turns = Turns::new();
+            let mut turns = RoundRobin::new();
             let mut got: Vec<u64> = vec![0; slices.len()];
             let round: u64 = slices.iter().sum();
             for now in 0..round * 10 {

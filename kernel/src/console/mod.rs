@@ -179,7 +179,9 @@ impl Log for Logger {
         let label = match record.level() {
             Level::Error => "error: ",
             Level::Warn => "warning: ",
-            _ => "",
+            Level::Info => "",
+            Level::Debug => "debug: ",
+            Level::Trace => "trace: ",
         };
         // Outside the lock; what is longer is cut off.
         let mut text = ArrayString::<LINE>::new();
@@ -195,7 +197,8 @@ impl Log for Logger {
 pub fn init_log() {
     // The only error is a second call, which changes nothing.
     let _ = log::set_logger(&Logger);
-    log::set_max_level(LevelFilter::Info);
+    // As far as it is compiled in.
+    log::set_max_level(LevelFilter::Trace);
 }
 
 /// Says, without locks and with the MMU off, that EL2 was not where we were entered.

@@ -108,7 +108,7 @@ impl GicV3 {
     }
 
     /// Enables the SPI `intid`; what is left from an earlier use is neither pending nor active.
-    pub fn open_spi(&self, intid: u32) {
+    pub fn enable_spi(&self, intid: u32) {
         let mut distributor = self.distributor.lock();
         gicd::write_bit(field!(*distributor, icpendr), intid);
         gicd::write_bit(field!(*distributor, icactiver), intid);
@@ -116,7 +116,7 @@ impl GicV3 {
     }
 
     /// Disables the SPI `intid`.
-    pub fn close_spi(&self, intid: u32) {
+    pub fn disable_spi(&self, intid: u32) {
         let mut distributor = self.distributor.lock();
         gicd::write_bit(field!(*distributor, icenabler), intid);
     }

@@ -170,7 +170,7 @@ pub fn enable_shared(index: usize, board: &Board) {
     ];
     for interrupt in own.into_iter().flatten() {
         route_spi(interrupt.intid, index, interrupt.edge);
-        open_spi(interrupt.intid);
+        enable_spi(interrupt.intid);
     }
 }
 
@@ -181,13 +181,13 @@ pub fn route_spi(intid: u32, core: usize, edge: bool) {
 }
 
 /// Enables the SPI `intid`, with nothing pending from before.
-pub fn open_spi(intid: u32) {
-    each!(controller(), gic => gic.open_spi(intid));
+pub fn enable_spi(intid: u32) {
+    each!(controller(), gic => gic.enable_spi(intid));
 }
 
 /// Disables the SPI `intid`.
-pub fn close_spi(intid: u32) {
-    each!(controller(), gic => gic.close_spi(intid));
+pub fn disable_spi(intid: u32) {
+    each!(controller(), gic => gic.disable_spi(intid));
 }
 
 /// Makes core number `core` look at its requests.

@@ -9,7 +9,7 @@ use vwatchdog::Frame as WatchdogFrame;
 
 use crate::arch::guest::{self, Abort, Syndrome};
 use crate::memory;
-use crate::vm::vcpu::{Flow, VcpuContext};
+use crate::vm::vcpu::{ExitAction, VcpuContext};
 
 /// The registers an access can reach.
 #[derive(Clone, Copy)]
@@ -20,7 +20,7 @@ enum Device {
 }
 
 /// A load, store or cache maintenance instruction that stage 2 does not map.
-pub fn data_abort(vcpu: &mut VcpuContext, syndrome: Syndrome) -> Flow {
+pub fn data_abort(vcpu: &mut VcpuContext, syndrome: Syndrome) -> ExitAction {
     let abort = syndrome.abort();
     if !abort.is_stage2_fault() || abort.is_table_walk() {
         return external_abort(vcpu, abort);
@@ -34,7 +34,7 @@ pub fn data_abort(vcpu: &mut VcpuContext, syndrome: Syndrome) -> Flow {
         _ => return external_abort(vcpu, abort),
     }
     vcpu.regs.skip(syndrome);
-    Flow::Run
+    ExitAction::Run
 }
 
 fn find(vcpu: &VcpuContext, ipa: Ipa) -> Option<Device> {
@@ -117,15 +117,15 @@ fn extend(value: u64, abort: Abort) -> u64 {
 }
 
 /// An instruction fetch from where there is no RAM.
-pub fn instruction_abort(vcpu: &mut VcpuContext, syndrome: Syndrome) -> Flow {
+pub fn instruction_abort(vcpu: &mut VcpuContext, syndrome: Syndrome) -> ExitAction {
     external_abort(vcpu, syndrome.abort())
 }
 
 /// Nothing answers at the address: a synchronous external abort, as a bus would raise it.
-fn external_abort(vcpu: &mut VcpuContext, abort: Abort) -> Flow {
+fn external_abort(vcpu: &mut VcpuContext, abort: Abort) -> ExitAction {
     // The class is that of an abort from a lower exception level; `raise` corrects it for EL1.
     vcpu.raise(abort.as_external(), Some(guest::fault_address()));
-    Flow::Run
+    ExitAction::Run
 }
 
 /// Does an access whose abort has no syndrome (ISV = 0) as the instruction itself says it: the one

@@ -7,10 +7,10 @@ mod smccc;
 mod sysreg;
 
 use crate::arch::guest::{Class, Syndrome};
-use crate::vm::vcpu::{Flow, VcpuContext};
+use crate::vm::vcpu::{ExitAction, VcpuContext};
 
 /// Handles the synchronous exception `syndrome` of the vCPU on this core.
-pub fn handle(vcpu: &mut VcpuContext, syndrome: Syndrome) -> Flow {
+pub fn handle(vcpu: &mut VcpuContext, syndrome: Syndrome) -> ExitAction {
     if syndrome.is_smc() {
         // It is trapped before it executes (D1.3.6); HVC has stepped past itself.
         vcpu.regs.skip_a64();
@@ -22,10 +22,10 @@ pub fn handle(vcpu: &mut VcpuContext, syndrome: Syndrome) -> Flow {
 
 /// Handles what is no call. A function of its own, so that calls to OP-TEE have the registers.
 #[inline(never)]
-fn handle_other(vcpu: &mut VcpuContext, syndrome: Syndrome) -> Flow {
+fn handle_other(vcpu: &mut VcpuContext, syndrome: Syndrome) -> ExitAction {
     if !insn::condition_holds(syndrome.bits(), vcpu.regs.spsr) {
         vcpu.regs.skip(syndrome);
-        return Flow::Run;
+        return ExitAction::Run;
     }
     match syndrome.class() {
         Class::DataAbort => mmio::data_abort(vcpu, syndrome),
@@ -35,19 +35,19 @@ fn handle_other(vcpu: &mut VcpuContext, syndrome: Syndrome) -> Flow {
         Class::Wait => {
             vcpu.regs.skip(syndrome);
             if syndrome.is_wfe() {
-                Flow::Yield
+                ExitAction::Yield
             } else {
-                Flow::Wait
+                ExitAction::Wait
             }
         }
-        Class::Fp => Flow::NeedFp,
+        Class::Fp => ExitAction::NeedFp,
         // What is left is a feature we hide or trap: to this guest it does not exist.
         Class::Other => undefined(vcpu, syndrome),
     }
 }
 
 /// The instruction that trapped with `syndrome` does not exist for this guest.
-fn undefined(vcpu: &mut VcpuContext, syndrome: Syndrome) -> Flow {
+fn undefined(vcpu: &mut VcpuContext, syndrome: Syndrome) -> ExitAction {
     vcpu.raise(insn::undefined_syndrome(syndrome.bits()), None);
-    Flow::Run
+    ExitAction::Run
 }

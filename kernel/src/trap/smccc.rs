@@ -10,12 +10,12 @@ use vpsci::{
 
 use crate::arch::{firmware, guest::GuestRegs};
 use crate::vm::{
-    lifecycle::{self, After},
-    vcpu::{Flow, Start, VcpuContext},
+    lifecycle::{self, StopAction},
+    vcpu::{ExitAction, Start, VcpuContext},
 };
 
 /// The call in the vCPU's registers, made with the immediate `imm16`.
-pub fn call(vcpu: &mut VcpuContext, imm16: u16) -> Flow {
+pub fn call(vcpu: &mut VcpuContext, imm16: u16) -> ExitAction {
     let function = Function::new(vcpu.regs.x[0]);
     if imm16 != 0 {
         return answer(&mut vcpu.regs, function.not_supported());
@@ -36,36 +36,36 @@ pub fn call(vcpu: &mut VcpuContext, imm16: u16) -> Flow {
 }
 
 /// A call to OP-TEE, which its mediator answers if the guest has one.
-fn trusted_os(vcpu: &mut VcpuContext, function: Function) -> Flow {
+fn trusted_os(vcpu: &mut VcpuContext, function: Function) -> ExitAction {
     let vm = vcpu.vm;
     let (Ok(tee), Some(regs)) = (&vm.tee, vcpu.regs.x.first_chunk()) else {
         return answer(&mut vcpu.regs, function.not_supported());
     };
     let results = tee.call(&vm.name, vcpu.id, regs, &vm.ram);
     vcpu.regs.x[..4].copy_from_slice(&results);
-    Flow::Run
+    ExitAction::Run
 }
 
 /// Puts `x0` into the guest's x0; the other registers keep the caller's values.
-fn answer(regs: &mut GuestRegs, x0: u64) -> Flow {
+fn answer(regs: &mut GuestRegs, x0: u64) -> ExitAction {
     regs.x[0] = x0;
-    Flow::Run
+    ExitAction::Run
 }
 
-fn act(vcpu: &mut VcpuContext, outcome: Outcome) -> Flow {
+fn act(vcpu: &mut VcpuContext, outcome: Outcome) -> ExitAction {
     match outcome {
         Outcome::Return(x0) => answer(&mut vcpu.regs, x0),
         Outcome::Firmware(_) => forward(&vcpu.regs),
         Outcome::Standby => {
             answer(&mut vcpu.regs, 0);
-            Flow::Wait
+            ExitAction::Wait
         }
         Outcome::PowerDownSuspend { entry, context_id } => {
             vcpu.resume_at(Start {
                 entry: entry.0,
                 context: context_id,
             });
-            Flow::Wait
+            ExitAction::Wait
         }
         Outcome::CpuOn {
             target,
@@ -82,23 +82,23 @@ fn act(vcpu: &mut VcpuContext, outcome: Outcome) -> Flow {
             );
             answer(&mut vcpu.regs, 0)
         }
-        Outcome::CpuOff => Flow::PowerOff,
-        Outcome::SystemOff => stop(vcpu, After::Off),
-        Outcome::SystemReset => stop(vcpu, After::Restart),
+        Outcome::CpuOff => ExitAction::PowerOff,
+        Outcome::SystemOff => stop(vcpu, StopAction::Off),
+        Outcome::SystemReset => stop(vcpu, StopAction::Restart),
     }
 }
 
-fn stop(vcpu: &VcpuContext, after: After) -> Flow {
+fn stop(vcpu: &VcpuContext, after: StopAction) -> ExitAction {
     lifecycle::stop(vcpu.vm, after);
-    Flow::Run
+    ExitAction::Run
 }
 
 /// A workaround call that the firmware has: its effect is on this core, all registers stay.
-fn forward(regs: &GuestRegs) -> Flow {
+fn forward(regs: &GuestRegs) -> ExitAction {
     let mut args = [0; 8];
     args.iter_mut()
         .zip(regs.x)
         .for_each(|(arg, x)| *arg = x as u32);
     firmware::smc32(&args);
-    Flow::Run
+    ExitAction::Run
 }

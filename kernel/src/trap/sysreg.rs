@@ -6,7 +6,7 @@ use idregs::Encoding;
 
 use crate::arch::guest::{Syndrome, SystemAccess};
 use crate::arch::identification;
-use crate::vm::vcpu::{Flow, VcpuContext};
+use crate::vm::vcpu::{ExitAction, VcpuContext};
 
 const REVIDR_EL1: (u8, u8, u8, u8, u8) = (3, 0, 0, 0, 6);
 const AIDR_EL1: (u8, u8, u8, u8, u8) = (3, 1, 0, 0, 7);
@@ -18,7 +18,7 @@ const ICC_DIR_EL1: (u8, u8, u8, u8, u8) = (3, 0, 12, 11, 1);
 const ICC_SRE_EL1: (u8, u8, u8, u8, u8) = (3, 0, 12, 12, 5);
 
 /// Emulates the access, or tells the guest that the register does not exist.
-pub fn access(vcpu: &mut VcpuContext, syndrome: Syndrome) -> Flow {
+pub fn access(vcpu: &mut VcpuContext, syndrome: Syndrome) -> ExitAction {
     let access = syndrome.system_access();
     // EL0 has no business with any register that traps to EL2.
     let done = !vcpu.regs.is_at_el0()
@@ -32,7 +32,7 @@ pub fn access(vcpu: &mut VcpuContext, syndrome: Syndrome) -> Flow {
         return super::undefined(vcpu, syndrome);
     }
     vcpu.regs.skip(syndrome);
-    Flow::Run
+    ExitAction::Run
 }
 
 fn read(vcpu: &mut VcpuContext, access: SystemAccess) -> Option<u64> {

@@ -23,9 +23,9 @@ use super::{
     VMS, Vm,
     devices::{Devices, Owner, PassError, Source},
     images::{ImageError, Images},
-    lifecycle::{After, Life},
+    lifecycle::{Lifecycle, StopAction},
     vcpu::Vcpu,
-    watchdog::Guard,
+    watchdog::GuestWatchdog,
 };
 use crate::{
     arch::{firmware, timer},
@@ -263,7 +263,7 @@ fn one(
         uart: Mutex::new(Serial::new()),
         devices,
         tee,
-        life: Life::new(Limits {
+        life: Lifecycle::new(Limits {
             most: guest.max_restarts,
             longest: guest.max_restart_delay as u64 / 1000,
         }),
@@ -271,9 +271,9 @@ fn one(
         gic_version,
         workarounds,
         counter_offset: timer::now(),
-        watchdog: guest
-            .watchdog
-            .map(|watchdog| Guard::new(watchdog.timeout.map(ticks), after(watchdog.action))),
+        watchdog: guest.watchdog.map(|watchdog| {
+            GuestWatchdog::new(watchdog.timeout.map(ticks), after(watchdog.action))
+        }),
         on_crash: after(guest.on_crash),
         slice: ticks(guest.slice),
     })
@@ -304,10 +304,10 @@ fn tee_node(tee: &Tee) -> guesttree::Tee {
     }
 }
 
-fn after(policy: Policy) -> After {
+fn after(policy: Policy) -> StopAction {
     match policy {
-        Policy::Stop => After::Off,
-        Policy::Restart => After::Restart,
+        Policy::Stop => StopAction::Off,
+        Policy::Restart => StopAction::Restart,
     }
 }
 

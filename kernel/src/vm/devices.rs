@@ -9,7 +9,7 @@ use core::fmt;
 
 use addr::{Ipa, PAGE_SIZE, Pa, PaRange, VcpuId, platform};
 use alloc::vec::Vec;
-use board::{Board, Device, DeviceError, Given, Interrupt};
+use board::{AssignedDevices, Board, Device, DeviceError, Interrupt};
 use log::{info, warn};
 use manifest::Guest;
 use stage2::{GuestRam, Tables};
@@ -27,13 +27,13 @@ const VIRTIO_STATUS: u64 = 0x70;
 /// All that is passed through to one guest.
 #[derive(Default)]
 pub struct Devices {
-    passed: Vec<Passed>,
-    wires: Vec<Wire>,
+    passed: Vec<PassthroughDevice>,
+    routes: Vec<IrqRoute>,
     virtio: Vec<Mmio>,
 }
 
 /// What the guest's tree says of a device.
-struct Passed {
+struct PassthroughDevice {
     name: &'static str,
     registers: Vec<(Ipa, u64)>,
     interrupts: Vec<(u32, bool)>,
@@ -41,7 +41,7 @@ struct Passed {
     properties: Vec<(&'static str, &'static [u8])>,
 }
 
-impl Passed {
+impl PassthroughDevice {
     fn describe(&self) -> guesttree::Device<'_> {
         guesttree::Device {
             name: self.name,
@@ -55,7 +55,7 @@ impl Passed {
 
 /// A physical SPI and the guest's.
 #[derive(Clone, Copy)]
-struct Wire {
+struct IrqRoute {
     physical: u32,
     virtual_: u32,
 }
@@ -102,7 +102,7 @@ pub struct Source<'a> {
     /// Its device tree.
     pub tree: &'static [u8],
     /// What is given already.
-    pub given: Given,
+    pub given: AssignedDevices,
     /// EL2's own tables.
     pub tables: &'a mut mmu::Tables,
 }
@@ -159,11 +159,11 @@ impl Devices {
         let interrupts = device
             .interrupts
             .iter()
-            .map(|interrupt| self.wire(*interrupt, owner.core))
+            .map(|interrupt| self.route(*interrupt, owner.core))
             .collect::<Option<Vec<_>>>()
             .ok_or(PassError::Interrupts)?;
         report(owner.guest.name, name, &device);
-        self.passed.push(Passed {
+        self.passed.push(PassthroughDevice {
             name: device.name(),
             registers: device
                 .registers
@@ -199,21 +199,21 @@ impl Devices {
     }
 
     /// The guest's INTID for a physical SPI, the same if it can be; and its trigger.
-    fn wire(&mut self, interrupt: Interrupt, core: usize) -> Option<(u32, bool)> {
+    fn route(&mut self, interrupt: Interrupt, core: usize) -> Option<(u32, bool)> {
         let Interrupt { intid, edge } = interrupt;
-        let known = self.wires.iter().find(|wire| wire.physical == intid);
-        if let Some(wire) = known {
-            return Some((wire.virtual_, edge));
+        let known = self.routes.iter().find(|route| route.physical == intid);
+        if let Some(route) = known {
+            return Some((route.virtual_, edge));
         }
         let free = |candidate: &u32| {
             *candidate > platform::OPTEE_INTID
                 && *candidate < platform::INTIDS as u32
-                && self.wires.iter().all(|wire| wire.virtual_ != *candidate)
+                && self.routes.iter().all(|route| route.virtual_ != *candidate)
         };
         let mut others = platform::OPTEE_INTID..platform::INTIDS as u32;
         let virtual_ = Some(intid).filter(free).or_else(|| others.find(free))?;
         irq::route_spi(intid, core, edge);
-        self.wires.push(Wire {
+        self.routes.push(IrqRoute {
             physical: intid,
             virtual_,
         });
@@ -222,21 +222,24 @@ impl Devices {
 
     /// What the guest's tree says of the devices.
     pub fn describe(&self) -> Vec<guesttree::Device<'_>> {
-        self.passed.iter().map(Passed::describe).collect()
+        self.passed
+            .iter()
+            .map(PassthroughDevice::describe)
+            .collect()
     }
 
     /// Lets the interrupts come. The guest is about to start.
     pub fn start(&self) {
-        for wire in &self.wires {
-            irq::open_spi(wire.physical);
+        for route in &self.routes {
+            irq::enable_spi(route.physical);
         }
     }
 
     /// Lets no interrupt come any more, and stops what EL2 knows how to stop. No core runs the
     /// guest.
     pub fn stop(&self) {
-        for wire in &self.wires {
-            irq::close_spi(wire.physical);
+        for route in &self.routes {
+            irq::disable_spi(route.physical);
         }
         // A device that went on would write to memory that is somebody else's by then.
         for transport in &self.virtio {
@@ -276,9 +279,9 @@ fn report(guest: &str, name: &str, device: &Device<'_>) {
 /// The guest whose the physical SPI `intid` is, and its INTID there.
 fn owner(intid: u32) -> Option<(&'static Vm, u32)> {
     super::all().iter().find_map(|vm| {
-        let mut wires = vm.devices.wires.iter();
-        let wire = wires.find(|wire| wire.physical == intid)?;
-        Some((vm, wire.virtual_))
+        let mut routes = vm.devices.routes.iter();
+        let route = routes.find(|route| route.physical == intid)?;
+        Some((vm, route.virtual_))
     })
 }
 

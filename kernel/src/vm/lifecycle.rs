@@ -11,7 +11,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use addr::VcpuId;
-use log::{error, info};
+use log::{debug, error, info};
 use restarts::{Limits, Restarts, STEADY, TooMany};
 use spin::{Mutex, MutexGuard};
 
@@ -32,14 +32,14 @@ const NEVER: u64 = u64::MAX;
 
 /// What becomes of a guest once it has stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum After {
+pub enum StopAction {
     /// It stays off.
     Off,
     /// It starts again as at boot.
     Restart,
 }
 
-impl fmt::Display for After {
+impl fmt::Display for StopAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Off => "it stops",
@@ -60,18 +60,18 @@ pub enum State {
     /// It runs, or is paused.
     Running,
     /// So many of its vCPUs have still to leave it.
-    Stopping(After, usize),
+    Stopping(StopAction, usize),
     /// No vCPU is left: what it has begun in OP-TEE is ended. So much was left before the last step
     /// (the most there can be before the first), and so many steps have ended nothing.
-    Leaving(After, u32, u32),
+    Leaving(StopAction, u32, u32),
     /// OP-TEE forgets it, or keeps its VM.
-    Parting(After),
+    Parting(StopAction),
     /// Its RAM is scrubbed, as far as this many bytes.
-    Ending(After, u64),
+    Ending(StopAction, u64),
 }
 
 /// A guest's state, and the numbers of stops asked for and of restarts so far.
-pub struct Life {
+pub struct Lifecycle {
     state: Mutex<State>,
     epoch: AtomicU32,
     paused: AtomicBool,
@@ -86,7 +86,7 @@ pub struct Life {
     inside: AtomicU32,
 }
 
-impl Life {
+impl Lifecycle {
     /// A guest that has not started.
     pub fn new(limits: Limits) -> Self {
         Self {
@@ -113,7 +113,7 @@ impl Life {
         self.paused.load(Ordering::Acquire)
     }
 
-    /// Whether [`work`] has something to do.
+    /// Whether [`advance`] has something to do.
     pub fn has_work(&self) -> bool {
         self.has_work.load(Ordering::Acquire)
     }
@@ -148,7 +148,7 @@ pub fn start_first(vm: &Vm) {
         done += images::scrub(vm, done, STEP);
     }
     start(vm);
-    while work(vm) {}
+    while advance(vm) {}
 }
 
 /// Lets a guest start that is off or waits to restart. False if it is neither.
@@ -181,23 +181,23 @@ pub fn reset(vm: &Vm) -> bool {
         return start(vm);
     }
     vm.life.restarts.lock().forget();
-    stop(vm, After::Restart).is_some()
+    stop(vm, StopAction::Restart).is_some()
 }
 
 /// Turns the guest off, as the operator wants it. False if it is off, or about to stop or to start.
 pub fn turn_off(vm: &Vm) -> bool {
     let state = vm.life.state.lock();
     if *state == State::Delayed {
-        begin_work(vm, state, State::Parting(After::Off));
+        begin_work(vm, state, State::Parting(StopAction::Off));
         return true;
     }
     drop(state);
-    stop(vm, After::Off).is_some()
+    stop(vm, StopAction::Off).is_some()
 }
 
 /// Asks for the guest to be stopped; a stop under way goes on as it was asked for. Returns what becomes
 /// of the guest, nothing if it is not running.
-pub fn stop(vm: &Vm, after: After) -> Option<After> {
+pub fn stop(vm: &Vm, after: StopAction) -> Option<StopAction> {
     let mut state = vm.life.state.lock();
     if *state != State::Running {
         return None;
@@ -207,22 +207,22 @@ pub fn stop(vm: &Vm, after: After) -> Option<After> {
         vm.life.inside.store(inside, Ordering::Relaxed);
     }
     let after = match after {
-        After::Restart => may_restart(vm),
-        After::Off => After::Off,
+        StopAction::Restart => may_restart(vm),
+        StopAction::Off => StopAction::Off,
     };
     *state = State::Stopping(after, vm.vcpus.len());
     vm.life.epoch.fetch_add(1, Ordering::Release);
     drop(state);
-    vm.call_attention();
+    vm.request_service();
     Some(after)
 }
 
 /// What becomes of a guest that is to restart: it does so only as often as it may.
-fn may_restart(vm: &Vm) -> After {
+fn may_restart(vm: &Vm) -> StopAction {
     match vm.life.restarts.lock().next(timer::milliseconds()) {
         Ok(wait) => {
             vm.life.wait.store(wait, Ordering::Relaxed);
-            After::Restart
+            StopAction::Restart
         }
         Err(TooMany(times)) => {
             info!(
@@ -231,14 +231,14 @@ fn may_restart(vm: &Vm) -> After {
                 vm.name,
                 STEADY / 1000
             );
-            After::Off
+            StopAction::Off
         }
     }
 }
 
 /// The same as [`stop`], as the guest is lost: `why` says how. The vCPU on this core has not left it
 /// yet, so the line comes before those of its end.
-pub fn lost(vm: &Vm, after: After, why: fmt::Arguments<'_>) -> bool {
+pub fn crash(vm: &Vm, after: StopAction, why: fmt::Arguments<'_>) -> bool {
     let ends = stop(vm, after);
     if let Some(after) = ends {
         info!("{}: {why}: {after}", vm.name);
@@ -256,13 +256,13 @@ pub fn pause(vm: &Vm, paused: bool) -> bool {
     drop(state);
     if changes {
         vm.pause_watchdog(vm.life.is_paused());
-        vm.call_attention();
+        vm.request_service();
     }
     changes
 }
 
 /// A vCPU has left the guest after a stop was asked for.
-pub fn left(vm: &Vm) {
+pub fn vcpu_left(vm: &Vm) {
     let mut state = vm.life.state.lock();
     match *state {
         State::Stopping(after, 1) => begin_work(vm, state, State::Leaving(after, u32::MAX, 0)),
@@ -272,10 +272,10 @@ pub fn left(vm: &Vm) {
 }
 
 /// A vCPU is about to be off. With the last one, the guest can't go on.
-pub fn vcpu_is_off(vm: &Vm) {
+pub fn vcpu_turned_off(vm: &Vm) {
     if vm.power.lock().powered() == 0 {
         let why = format_args!("crashed: its last vCPU has turned itself off");
-        lost(vm, vm.on_crash, why);
+        crash(vm, vm.on_crash, why);
     }
 }
 
@@ -284,13 +284,13 @@ fn begin_work(vm: &Vm, mut state: MutexGuard<'_, State>, work: State) {
     vm.life.due.store(NEVER, Ordering::Release);
     vm.life.has_work.store(true, Ordering::Release);
     drop(state);
-    vm.vcpus[0].call_attention();
+    vm.vcpus[0].request_service();
     vm.kick_core(VcpuId(0));
 }
 
 /// Takes the guest one step further from stopped to off or started. False if nothing is left to
 /// do. Only the core of vCPU 0 calls it.
-pub fn work(vm: &Vm) -> bool {
+pub fn advance(vm: &Vm) -> bool {
     let before = vm.life.state();
     let next = match before {
         State::Leaving(after, left, idle) => leave_tee(vm, after, left, idle),
@@ -305,6 +305,12 @@ pub fn work(vm: &Vm) -> bool {
         let idle = *state == before;
         vm.life.has_work.store(!idle, Ordering::Release);
         return !idle;
+    }
+    if !matches!(
+        next,
+        State::Preparing(1..) | State::Ending(_, 1..) | State::Leaving(..)
+    ) {
+        debug!("{}: {before:?}, then {next:?}", vm.name);
     }
     *state = next;
     let epoch = vm.life.epoch();
@@ -322,7 +328,7 @@ pub fn work(vm: &Vm) -> bool {
     true
 }
 
-fn leave_tee(vm: &Vm, after: After, before: u32, idle: u32) -> State {
+fn leave_tee(vm: &Vm, after: StopAction, before: u32, idle: u32) -> State {
     let Ok(tee) = &vm.tee else {
         return State::Parting(after);
     };
@@ -341,16 +347,16 @@ fn leave_tee(vm: &Vm, after: After, before: u32, idle: u32) -> State {
     State::Parting(after)
 }
 
-fn part(vm: &Vm, after: After) -> State {
+fn part(vm: &Vm, after: StopAction) -> State {
     if let Ok(tee) = &vm.tee
-        && !(after == After::Restart && tee.keep())
+        && !(after == StopAction::Restart && tee.keep())
     {
         tee.destroy();
     }
     State::Ending(after, 0)
 }
 
-fn end(vm: &Vm, after: After, done: u64) -> State {
+fn end(vm: &Vm, after: StopAction, done: u64) -> State {
     if done == 0 {
         vm.reset_devices();
         vm.life.paused.store(false, Ordering::Release);
@@ -359,9 +365,9 @@ fn end(vm: &Vm, after: After, done: u64) -> State {
         return State::Ending(after, done + images::scrub(vm, done, STEP));
     }
     match after {
-        After::Restart if vm.life.wait.load(Ordering::Relaxed) > 0 => State::Delayed,
-        After::Restart => State::Preparing(0),
-        After::Off => State::Off,
+        StopAction::Restart if vm.life.wait.load(Ordering::Relaxed) > 0 => State::Delayed,
+        StopAction::Restart => State::Preparing(0),
+        StopAction::Off => State::Off,
     }
 }
 

@@ -29,9 +29,9 @@ use crate::{
 };
 use devices::Devices;
 use images::Images;
-use lifecycle::{After, Life};
+use lifecycle::{Lifecycle, StopAction};
 use vcpu::{Start, Vcpu};
-use watchdog::Guard;
+use watchdog::GuestWatchdog;
 
 /// One guest. Everything that changes is behind a lock or atomic; a vCPU's registers live with
 /// the core that serves it.
@@ -55,14 +55,14 @@ pub struct Vm {
     devices: Devices,
     /// Its OP-TEE, or why it has none.
     pub tee: Result<Tee, NoTee>,
-    watchdog: Option<Guard>,
+    watchdog: Option<GuestWatchdog>,
     /// Whether it runs.
-    pub life: Life,
+    pub life: Lifecycle,
     images: Images,
     gic_version: Version,
     workarounds: vpsci::smccc::Workarounds,
     counter_offset: u64,
-    on_crash: After,
+    on_crash: StopAction,
     /// How long a turn of a vCPU lasts on a core that it shares, in ticks of the system counter.
     pub slice: u64,
 }
@@ -106,15 +106,15 @@ impl Vm {
     pub fn start_vcpu(&self, id: VcpuId, start: Start, epoch: u32) {
         if let Some(vcpu) = self.vcpus.get(usize::from(id.0)) {
             *vcpu.start.lock() = Some((start, epoch));
-            vcpu.call_attention();
+            vcpu.request_service();
             self.kick_core(id);
         }
     }
 
     /// Lets every vCPU's core look at what is asked of the vCPU.
-    pub fn call_attention(&self) {
+    pub fn request_service(&self) {
         for (index, vcpu) in (0..).zip(&self.vcpus) {
-            vcpu.call_attention();
+            vcpu.request_service();
             self.kick_core(VcpuId(index));
         }
     }
@@ -171,14 +171,14 @@ impl Vm {
         let mut uart = self.uart.lock();
         let before = uart.level();
         let result = act(&mut uart);
-        let set = self.carry(platform::UART_INTID, before, uart.level());
+        let set = self.update_irq_line(platform::UART_INTID, before, uart.level());
         drop(uart);
         self.kick(set);
         result
     }
 
     /// Carries the line of an SPI to the interrupt controller if its level is not as `before`.
-    fn carry(&self, intid: u32, before: bool, level: bool) -> VcpuSet {
+    fn update_irq_line(&self, intid: u32, before: bool, level: bool) -> VcpuSet {
         match level == before {
             true => VcpuSet::EMPTY,
             false => self.gic.lock().set_level(VcpuId(0), intid, level),

@@ -49,7 +49,7 @@ mod request {
     /// Something came that may end its waiting.
     pub const WAKE: u32 = 1 << 1;
     /// Its core's scheduler must look at it: it is to start, to stop or to pause.
-    pub const ATTENTION: u32 = 1 << 2;
+    pub const SERVICE: u32 = 1 << 2;
 }
 
 /// What others see of a vCPU. Its registers belong to the core that runs it.
@@ -89,8 +89,8 @@ impl Vcpu {
     }
 
     /// Lets its core's scheduler look at it, once the core is kicked.
-    pub fn call_attention(&self) {
-        self.request(request::ATTENTION);
+    pub fn request_service(&self) {
+        self.request(request::SERVICE);
     }
 
     /// What it does, as of a moment ago.
@@ -126,7 +126,7 @@ impl Vcpu {
 
 /// What a handled exit means for the vCPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flow {
+pub enum ExitAction {
     /// It goes on.
     Run,
     /// Its core has something to look at.
@@ -157,7 +157,7 @@ pub struct VcpuContext {
     lrs: Lrs,
     lockup: Lockup,
     shares_core: bool,
-    /// The stop that it has left the guest for, as a number: [`super::lifecycle::Life::epoch`].
+    /// The stop that it has left the guest for, as a number: [`super::lifecycle::Lifecycle::epoch`].
     epoch: u32,
     /// Where it goes on after its wait, if not behind it.
     resume: Option<Start>,
@@ -191,8 +191,8 @@ impl VcpuContext {
     }
 
     /// Whether the scheduler has to look at it.
-    pub fn wants_attention(&self) -> bool {
-        self.vcpu().is_asked(request::ATTENTION)
+    pub fn wants_service(&self) -> bool {
+        self.vcpu().is_asked(request::SERVICE)
     }
 
     /// The stop that it has noticed last: what it asks for is asked by the guest before the next.
@@ -201,8 +201,8 @@ impl VcpuContext {
     }
 
     /// Takes note of what was asked. True if the guest is to be left.
-    pub fn take_attention(&mut self) -> bool {
-        self.vcpu().take(request::ATTENTION);
+    pub fn take_service_request(&mut self) -> bool {
+        self.vcpu().take(request::SERVICE);
         let epoch = self.vm.life.epoch();
         core::mem::replace(&mut self.epoch, epoch) != epoch
     }
@@ -246,8 +246,8 @@ impl VcpuContext {
     #[inline(always)]
     pub fn may_enter(&mut self) -> bool {
         let vcpu = self.vcpu();
-        if vcpu.is_asked(request::INTERRUPTS | request::ATTENTION) {
-            if vcpu.is_asked(request::ATTENTION) {
+        if vcpu.is_asked(request::INTERRUPTS | request::SERVICE) {
+            if vcpu.is_asked(request::SERVICE) {
                 return false;
             }
             vcpu.take(request::INTERRUPTS);
@@ -290,6 +290,12 @@ impl VcpuContext {
         if epoch != self.epoch {
             return;
         }
+        log::debug!(
+            "{}, vCPU {}: on at {:#x}",
+            self.vm.name,
+            self.id.0,
+            start.entry
+        );
         self.fresh(start);
         self.set_ready();
         self.vm.power.lock().on_started(self.id);
@@ -297,6 +303,7 @@ impl VcpuContext {
 
     /// Turns it off. It is off its core.
     pub fn power_off(&mut self) {
+        log::debug!("{}, vCPU {}: off", self.vm.name, self.id.0);
         self.vcpu().set_state(State::Off);
         self.resume = None;
         self.vm.gic.lock().power_off(self.id);
@@ -442,7 +449,7 @@ impl VcpuContext {
             let why = format_args!(
                 "crashed: vCPU {id} can take no exception, its vector faults: pc {pc:#x}, ESR {esr:#x}"
             );
-            lifecycle::lost(self.vm, self.vm.on_crash, why);
+            lifecycle::crash(self.vm, self.vm.on_crash, why);
         }
     }
 

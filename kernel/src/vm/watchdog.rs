@@ -11,7 +11,7 @@ use vwatchdog::{Frame, Watchdog};
 
 use super::{
     Vm,
-    lifecycle::{self, After},
+    lifecycle::{self, StopAction},
     vcpu::Vcpu,
 };
 use crate::arch::timer;
@@ -20,20 +20,20 @@ use crate::arch::timer;
 const NEVER: u64 = u64::MAX;
 
 /// A watchdog, and who has to know of it.
-pub struct Guard {
+pub struct GuestWatchdog {
     watchdog: Mutex<Watchdog>,
     /// What becomes of the guest when it has expired.
-    action: After,
+    action: StopAction,
     /// The watchdog's deadline in ticks of CNTPCT, or [`NEVER`], to be read without the lock.
     deadline: AtomicU64,
     /// It has ended the guest's last run.
     has_expired: AtomicBool,
 }
 
-impl Guard {
+impl GuestWatchdog {
     /// The guard of a guest that has not started. The watchdog runs from the guest's start on if
     /// there is a `timeout`, in ticks.
-    pub fn new(timeout: Option<u64>, action: After) -> Self {
+    pub fn new(timeout: Option<u64>, action: StopAction) -> Self {
         Self {
             watchdog: Mutex::new(Watchdog::new(timeout)),
             action,
@@ -79,7 +79,7 @@ impl Vm {
 
     /// The guest starts.
     pub fn start_watchdog(&self) {
-        let expired = |guard: &Guard| guard.has_expired.swap(false, Ordering::Relaxed);
+        let expired = |guard: &GuestWatchdog| guard.has_expired.swap(false, Ordering::Relaxed);
         let restarted = self.watchdog.as_ref().is_some_and(expired);
         self.with_watchdog(&mut |watchdog, now| {
             watchdog.start(now, restarted);
@@ -113,7 +113,7 @@ impl Vm {
         let before = watchdog.level();
         let expired = watchdog.advance(now);
         act(&mut watchdog, now);
-        let set = self.carry(platform::WATCHDOG_INTID, before, watchdog.level());
+        let set = self.update_irq_line(platform::WATCHDOG_INTID, before, watchdog.level());
         let sooner = self.set_deadline(guard, watchdog.deadline());
         drop(watchdog);
         self.kick(set);
@@ -122,7 +122,7 @@ impl Vm {
         }
         if expired {
             let ends =
-                lifecycle::lost(self, guard.action, format_args!("its watchdog has expired"));
+                lifecycle::crash(self, guard.action, format_args!("its watchdog has expired"));
             guard.has_expired.fetch_or(ends, Ordering::Relaxed);
         }
     }
@@ -132,13 +132,13 @@ impl Vm {
     fn set_alarm_anew(&self) {
         let core = self.vcpus[0].core;
         let there = self.vcpus.iter().filter(|vcpu| vcpu.core == core);
-        there.for_each(Vcpu::call_attention);
+        there.for_each(Vcpu::request_service);
         self.kick_core(VcpuId(0));
     }
 
     /// Lets the deadline, in ticks of the guest's own counter, be seen. Whether it is sooner than
     /// it was.
-    fn set_deadline(&self, guard: &Guard, deadline: Option<u64>) -> bool {
+    fn set_deadline(&self, guard: &GuestWatchdog, deadline: Option<u64>) -> bool {
         let deadline = deadline.map_or(NEVER, |at| at.saturating_add(self.counter_offset));
         guard.deadline.swap(deadline, Ordering::AcqRel) > deadline
     }

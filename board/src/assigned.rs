@@ -12,12 +12,12 @@ const MAX_GIVEN: usize = 64;
 
 /// What all guests have been given so far.
 #[derive(Default)]
-pub struct Given {
+pub struct AssignedDevices {
     pages: ArrayVec<(usize, PaRange), MAX_GIVEN>,
     interrupts: ArrayVec<(usize, u32), MAX_GIVEN>,
 }
 
-impl Given {
+impl AssignedDevices {
     /// Gives `device` to the guest of number `guest`, which may have other devices in the same
     /// pages or with the same interrupt. Returns those runs of its pages that the guest has not
     /// had before.
@@ -55,7 +55,9 @@ impl Given {
                 .filter(|(_, given)| given.overlaps(&rest))
                 .min_by_key(|(_, given)| given.start);
             let (end, next) = match first {
-                Some((owner, _)) if *owner != guest => return Err(DeviceError::Given(*owner)),
+                Some((owner, _)) if *owner != guest => {
+                    return Err(DeviceError::Given(*owner));
+                }
                 Some((_, given)) => (given.start.max(start), given.end().min(run.end())),
                 None => (rest.end(), rest.end()),
             };
