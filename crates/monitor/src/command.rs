@@ -68,22 +68,62 @@ impl fmt::Display for Error<'_> {
     }
 }
 
-/// The commands, line by line.
-pub const HELP: [&str; 13] = [
-    "list           guests, their vCPUs, memory, and how often each was restarted",
-    "memory         what EL2 keeps for itself",
-    "tee [GUEST]    OP-TEE: what a guest holds, its quotas, what it has done",
-    "trace GUEST    the newest steps of its calls to OP-TEE",
-    "follow GUEST   show each step as it comes; again: no more",
-    "focus GUEST    type to it",
-    "pause GUEST    let its vCPUs stand still; its time goes on",
-    "resume GUEST   let them go on",
-    "reset GUEST    start it anew, as at boot",
-    "stop GUEST     turn it off; the last guest off powers the board off",
-    "start GUEST    turn it on again",
-    "quit           close the monitor",
-    "GUEST is a name or a number of `list`. Ctrl-] ? lists the keys",
+/// What a command is given, and what it becomes.
+enum Operand {
+    /// Nothing.
+    None(Command),
+    /// A guest.
+    Guest(fn(usize) -> Command),
+    /// A guest, or none for all of them.
+    Any(fn(Option<usize>) -> Command),
+}
+
+/// A command: its words, its line in the help, and what it is given.
+struct Row {
+    words: &'static [&'static str],
+    help: &'static str,
+    operand: Operand,
+}
+
+const fn row(words: &'static [&'static str], help: &'static str, operand: Operand) -> Row {
+    Row {
+        words,
+        help,
+        operand,
+    }
+}
+
+/// All commands, in the order of the help.
+#[rustfmt::skip]
+const TABLE: [Row; 12] = [
+    row(&["list"], "list           guests, their vCPUs, memory, and how often each was restarted", Operand::None(Command::List)),
+    row(&["memory"], "memory         what EL2 keeps for itself", Operand::None(Command::Memory)),
+    row(&["tee"], "tee [GUEST]    OP-TEE: what a guest holds, its quotas, what it has done", Operand::Any(Command::Tee)),
+    row(&["trace"], "trace GUEST    the newest steps of its calls to OP-TEE", Operand::Guest(Command::Trace)),
+    row(&["follow"], "follow GUEST   show each step as it comes; again: no more", Operand::Guest(Command::Follow)),
+    row(&["focus"], "focus GUEST    type to it", Operand::Guest(|guest| Command::Guest(Act::Focus, guest))),
+    row(&["pause"], "pause GUEST    let its vCPUs stand still; its time goes on", Operand::Guest(|guest| Command::Guest(Act::Pause, guest))),
+    row(&["resume"], "resume GUEST   let them go on", Operand::Guest(|guest| Command::Guest(Act::Resume, guest))),
+    row(&["reset"], "reset GUEST    start it anew, as at boot", Operand::Guest(|guest| Command::Guest(Act::Reset, guest))),
+    row(&["stop"], "stop GUEST     turn it off; the last guest off powers the board off", Operand::Guest(|guest| Command::Guest(Act::Stop, guest))),
+    row(&["start"], "start GUEST    turn it on again", Operand::Guest(|guest| Command::Guest(Act::Start, guest))),
+    row(&["quit", "exit"], "quit           close the monitor", Operand::None(Command::Quit)),
 ];
+
+/// The help, line by line.
+pub const HELP: [&str; TABLE.len() + 1] = {
+    let mut lines =
+        ["GUEST is a name or a number of `list`. Ctrl-] ? lists the keys"; TABLE.len() + 1];
+    let mut at = 0;
+    while at < TABLE.len() {
+        lines[at] = TABLE[at].help;
+        at += 1;
+    }
+    lines
+};
+
+/// The commands that ask for the help.
+const HELP_WORDS: [&str; 2] = ["help", "?"];
 
 /// Reads a command; `find` gives the number of the guest of a name.
 pub fn parse<'a>(
@@ -108,23 +148,14 @@ pub fn parse<'a>(
             .or_else(|| number(word))
             .ok_or(Error::NoGuest(word))
     };
-    let one = || guest(operand.ok_or(Error::Which(verb))?);
-    let act = |act| Ok(Command::Guest(act, one()?));
     let alone = |command| operand.map_or(Ok(command), |word| Err(Error::Extra(word)));
-    match verb {
-        "list" => alone(Command::List),
-        "memory" => alone(Command::Memory),
-        "help" | "?" => alone(Command::Help),
-        "quit" | "exit" => alone(Command::Quit),
-        "tee" => Ok(Command::Tee(operand.map(guest).transpose()?)),
-        "trace" => Ok(Command::Trace(one()?)),
-        "follow" => Ok(Command::Follow(one()?)),
-        "focus" => act(Act::Focus),
-        "pause" => act(Act::Pause),
-        "resume" => act(Act::Resume),
-        "reset" => act(Act::Reset),
-        "stop" => act(Act::Stop),
-        "start" => act(Act::Start),
-        _ => Err(Error::Unknown(verb)),
+    if HELP_WORDS.contains(&verb) {
+        return alone(Command::Help);
+    }
+    let row = TABLE.iter().find(|row| row.words.contains(&verb));
+    match &row.ok_or(Error::Unknown(verb))?.operand {
+        Operand::None(command) => alone(*command),
+        Operand::Guest(make) => Ok(make(guest(operand.ok_or(Error::Which(verb))?)?)),
+        Operand::Any(make) => Ok(make(operand.map(guest).transpose()?)),
     }
 }

@@ -2,9 +2,11 @@
 
 //! What a guest did that needs EL2: one arm per exception class (DDI 0487 D19.2.37, ESR_EL2.EC).
 
+mod instruction;
 mod mmio;
 mod smccc;
 mod sysreg;
+mod virtual_devices;
 
 use crate::arch::guest::{Class, Syndrome};
 use crate::vm::vcpu::{ExitAction, VcpuContext};
