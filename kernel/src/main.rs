@@ -13,16 +13,17 @@ extern crate alloc;
 mod arch;
 mod console;
 mod heap;
+mod interrupts;
 mod irq;
 mod memory;
 mod monitor;
-mod run;
 mod scheduler;
 mod setup;
 mod smp;
 mod tee;
 mod trace;
 mod trap;
+mod vcpu_loop;
 mod vm;
 
 use core::panic::PanicInfo;

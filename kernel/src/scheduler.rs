@@ -18,7 +18,7 @@ use crate::vm::{
     self, Vm, lifecycle,
     vcpu::{ExitAction, VcpuContext},
 };
-use crate::{console, heap, run};
+use crate::{console, heap, interrupts, vcpu_loop};
 
 /// One core and its vCPUs.
 struct Core {
@@ -104,7 +104,7 @@ impl Core {
         self.bring(index);
         self.set_alarm();
         let flow = loop {
-            match run::run(&mut self.vcpus[index]) {
+            match vcpu_loop::run(&mut self.vcpus[index]) {
                 ExitAction::NeedFp => self.give_fp(index),
                 flow => break flow,
             }
@@ -144,7 +144,7 @@ impl Core {
     /// Handles the core's interrupts. True if the alarm has gone off.
     fn serve_interrupts(&mut self) -> bool {
         let present = self.present.map(|index| &mut self.vcpus[index]);
-        run::serve_interrupts(present)
+        interrupts::serve(present)
     }
 
     /// Ends the current turn when it is over, if anybody waits for that, or at a deadline.

@@ -11,7 +11,7 @@ use boot::{Layout, MAX_CORES, SecondaryStart};
 use log::warn;
 
 use crate::arch::{cache, cpu, firmware, guest, mmu, timer};
-use crate::{irq, memory, run, scheduler};
+use crate::{interrupts, irq, memory, scheduler};
 
 /// Set once the guests exist.
 static READY: AtomicBool = AtomicBool::new(false);
@@ -123,7 +123,7 @@ pub fn secondary(index: usize) -> ! {
     }
     while !READY.load(Ordering::Acquire) {
         cpu::wait_for_interrupt();
-        run::serve_interrupts(None);
+        interrupts::serve(None);
     }
     scheduler::serve(index)
 }

@@ -26,6 +26,7 @@
 extern crate alloc;
 
 pub mod abi;
+mod admit;
 mod buffers;
 mod call;
 mod config;

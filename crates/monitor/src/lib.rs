@@ -10,12 +10,12 @@
 
 mod command;
 mod keys;
-mod report;
+mod lines;
 mod trace;
 
 pub use command::{Act, Command, Error, HELP, parse};
 pub use keys::{Event, KEYS, Keyboard, LINE, PROMPT, Text};
-pub use report::{DeniedLine, GuestLine, TeeCounters, TeeUsage, VcpuLine};
+pub use lines::{DeniedLine, GuestLine, TeeCounters, TeeUsage, VcpuLine};
 pub use trace::{Detail, TraceLine};
 
 #[cfg(test)]

@@ -10,8 +10,8 @@
 #[cfg(test)]
 extern crate std;
 
-mod ram;
+mod guest_ram;
 mod tables;
 
-pub use ram::{GuestRam, RamRegion, TooManyRegions};
+pub use guest_ram::{GuestRam, RamRegion, TooManyRegions};
 pub use tables::{MapError, Tables, vtcr};

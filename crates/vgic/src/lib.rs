@@ -28,14 +28,14 @@
 
 extern crate alloc;
 
+mod banks;
 mod cpuif;
+mod inputs;
 mod irq;
 mod lr;
 mod mmio;
-mod registers;
 mod set;
 mod sgi;
-mod signal;
 
 use addr::{
     VcpuId,

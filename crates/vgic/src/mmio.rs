@@ -7,7 +7,7 @@
 
 use crate::{
     FIRST_SPI, VcpuSet, Version, Vgic,
-    registers::{Access, Span},
+    banks::{Access, Span},
 };
 use addr::VcpuId;
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Physical interrupts: EL2 takes them all, keeps its own and hands the timers' to the guest.
+//! The interrupt controller: which physical interrupts come, and what has come. Whom it is for is `interrupts.rs`'s.
 
 mod gicd;
 mod gich;
 mod gicv2;
 mod gicv3;
-pub mod virt;
+pub mod virtual_interface;
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,7 +18,7 @@ use crate::arch::{cpu, mmio::Registers, timer};
 use gich::Gich;
 use gicv2::GicV2;
 use gicv3::GicV3;
-use virt::VirtualInterface;
+use virtual_interface::VirtualInterface;
 
 /// The SGI that makes a core look at its requests.
 const KICK: u32 = 0;

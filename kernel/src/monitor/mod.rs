@@ -4,9 +4,9 @@
 //! and the monitor. Only bytes that the physical UART received come here.
 //!
 //! It all happens in interrupts of the housekeeping core, so each step is short: what takes time is asked of
-//! the guest's own cores, and what has several lines is told a line at a time ([`tale`]).
+//! the guest's own cores, and what has several lines is told a line at a time ([`answers`]).
 
-mod tale;
+mod answers;
 
 use conmux::View;
 use log::info;
@@ -20,7 +20,7 @@ use crate::vm::{
     lifecycle::{self, State},
 };
 use crate::{arch::timer, tee::Tee};
-use tale::Tale;
+use answers::Answer;
 
 /// How long what is typed waits in the UART for a guest that reads none, in milliseconds.
 const PATIENCE: u64 = 1000;
@@ -32,7 +32,7 @@ struct Operator {
     view: View,
     /// Since when what is typed waits for its guest; 0: it does not.
     waits_since: u64,
-    tale: Tale,
+    answer: Answer,
 }
 
 static OPERATOR: Mutex<Operator> = Mutex::new(Operator {
@@ -40,7 +40,7 @@ static OPERATOR: Mutex<Operator> = Mutex::new(Operator {
     focus: 0,
     view: View::All,
     waits_since: 0,
-    tale: Tale::NOTHING,
+    answer: Answer::NOTHING,
 });
 
 /// Types to the first guest, once the guests exist. One that is alone needs no name.
@@ -74,7 +74,7 @@ fn typed(byte: u8) {
         Event::Focus(guest) => operator.focus(guest),
         Event::Next => operator.next(),
         Event::ToggleView => operator.toggle_view(),
-        Event::Keys => operator.tale = Tale::lines(&KEYS),
+        Event::Keys => operator.answer = Answer::lines(&KEYS),
         Event::UnknownKey => info!("no such key: Ctrl-] ? for help"),
         Event::Opened => info!("the monitor: `help` lists the commands, `quit` closes it"),
         Event::Changed => {}
@@ -91,11 +91,11 @@ fn typed(byte: u8) {
 fn tell() -> bool {
     let mut operator = OPERATOR.lock();
     let focus = operator.focus;
-    let told = operator.tale.tell(focus);
-    if told && operator.tale.is_over() {
+    let told = operator.answer.tell(focus);
+    if told && operator.answer.is_over() {
         operator.show_prompt();
     }
-    !operator.tale.is_over()
+    !operator.answer.is_over()
 }
 
 fn send(guest: usize, byte: u8) {
@@ -116,7 +116,7 @@ fn send(guest: usize, byte: u8) {
 /// come the same way.
 fn has_room() -> bool {
     let mut operator = OPERATOR.lock();
-    if !operator.tale.is_over() {
+    if !operator.answer.is_over() {
         return false;
     }
     let full = match vm::all().get(operator.focus) {
@@ -180,7 +180,7 @@ impl Operator {
 
     /// Shows the monitor's prompt, if it is open and there is nothing to tell first.
     fn show_prompt(&self) {
-        if self.keyboard.is_open() && self.tale.is_over() {
+        if self.keyboard.is_open() && self.answer.is_over() {
             console::prompt(format_args!("{PROMPT}{}", self.keyboard.line()));
         }
     }
@@ -191,15 +191,15 @@ impl Operator {
         match monitor::parse(line, vms.len(), find) {
             Err(error) => info!("{error}"),
             Ok(Command::Nothing) => {}
-            Ok(Command::List) => self.tale = Tale::guests(),
-            Ok(Command::Memory) => self.tale = Tale::memory(),
-            Ok(Command::Tee(None)) => self.tale = Tale::tees(0, vms.len()),
-            Ok(Command::Tee(Some(guest))) => self.tale = Tale::tees(guest, guest + 1),
-            Ok(Command::Trace(guest)) => self.tale = Tale::trace(guest),
+            Ok(Command::List) => self.answer = Answer::guests(),
+            Ok(Command::Memory) => self.answer = Answer::memory(),
+            Ok(Command::Tee(None)) => self.answer = Answer::tees(0, vms.len()),
+            Ok(Command::Tee(Some(guest))) => self.answer = Answer::tees(guest, guest + 1),
+            Ok(Command::Trace(guest)) => self.answer = Answer::trace(guest),
             Ok(Command::Follow(guest)) => follow(&vms[guest]),
             Ok(Command::Guest(Act::Focus, guest)) => self.focus(guest),
             Ok(Command::Guest(act, guest)) => change(act, &vms[guest]),
-            Ok(Command::Help) => self.tale = Tale::lines(&HELP),
+            Ok(Command::Help) => self.answer = Answer::lines(&HELP),
             Ok(Command::Quit) => self.keyboard.close(),
         }
     }

@@ -16,7 +16,7 @@ use crate::arch::{
 };
 use crate::irq::{
     self,
-    virt::{CpuInterface, VirtualInterface},
+    virtual_interface::{CpuInterface, VirtualInterface},
 };
 
 /// Where a vCPU begins, with the MMU off.

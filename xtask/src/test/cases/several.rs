@@ -157,7 +157,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "sixteen-guests",
-        boots: Boots::Manifest(manifest!("sixteen")),
+        boots: Boots::Manifest(manifest!("sixteen-guests")),
         types: TELLS,
         expect: &[
             Line("teevisor: guest g15: 1 vCPUs"),

@@ -1,52 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The innermost loop of a core: its vCPU runs, what it exits for is handled, interrupts are served.
+//! Hands physical interrupts on: to the guest on this core, to the guest whose device it is, to the console, to whom
+//! OP-TEE notifies.
 
-use crate::arch::guest::{self, Exit};
+use crate::console;
 use crate::irq::{self, Taken};
-use crate::vm::{
-    self, devices,
-    vcpu::{ExitAction, VcpuContext},
-};
-use crate::{console, trap};
+use crate::vm::{self, devices, vcpu::VcpuContext};
 
 /// Most interrupts that one visit handles: what is left comes again at once.
 const VISIT: usize = 16;
 
-/// Lets `vcpu`, which is on this core, run until the core has to do something else; never [`ExitAction::Run`].
-pub fn run(vcpu: &mut VcpuContext) -> ExitAction {
-    vcpu.set_running();
-    loop {
-        if !vcpu.may_enter() {
-            return ExitAction::Leave;
-        }
-        let flow = match guest::run(&mut vcpu.regs) {
-            Exit::Sync(syndrome) => {
-                log::trace!(
-                    "{}, vCPU {}: ESR {:#x} at {:#x}",
-                    vcpu.vm.name,
-                    vcpu.id.0,
-                    syndrome.bits(),
-                    vcpu.regs.pc
-                );
-                trap::handle(vcpu, syndrome)
-            }
-            Exit::Interrupt if serve_interrupts(Some(vcpu)) => ExitAction::Leave,
-            Exit::Interrupt => ExitAction::Run,
-            Exit::SError => {
-                guest::pend_serror();
-                ExitAction::Run
-            }
-        };
-        if flow != ExitAction::Run {
-            return flow;
-        }
-    }
-}
-
 /// Handles pending interrupts of this core, which `vcpu` is on. True if the core has to look at
 /// what it does next: its alarm has gone off.
-pub fn serve_interrupts(mut vcpu: Option<&mut VcpuContext>) -> bool {
+pub fn serve(mut vcpu: Option<&mut VcpuContext>) -> bool {
     let mut alarm = false;
     let mut typed = None;
     for _ in 0..VISIT {

@@ -14,7 +14,7 @@ use crate::vm::{self, Vm, vcpu};
 use crate::{console, heap, tee::Tee};
 
 /// What is told, and how far.
-pub struct Tale {
+pub struct Answer {
     what: What,
     next: usize,
     /// As they were when they were asked for.
@@ -38,7 +38,7 @@ enum What {
 /// Lines of a guest's OP-TEE: three of numbers, the denials that are kept, and one for the others.
 const TEE_LINES: usize = 3 + Denials::KEPT + 1;
 
-impl Tale {
+impl Answer {
     /// Nothing to tell.
     pub const NOTHING: Self = Self::new(What::Nothing);
 
