@@ -67,6 +67,10 @@ impl<T: Trace> Guest<T> {
 
     /// Returns what ends one of those things. `turn` counts up: calls that wait for each other come in turn.
     pub fn next_ending(&mut self, turn: usize) -> Ending {
+        if self.left() == 0 {
+            self.searched = 0;
+            return Ending::Nothing;
+        }
         if let Some(thread) = self.waiting(turn) {
             let regs = [func::CALL_RETURN_FROM_RPC, 0, 0, thread].map(u64::from);
             return Ending::Call(with(regs), Stopped(None));

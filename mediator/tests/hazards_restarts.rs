@@ -64,6 +64,25 @@ fn h29_a_restart_keeps_the_vm_once_all_is_ended() {
 }
 
 #[test]
+fn h29_the_search_for_buffers_begins_anew_in_each_life() {
+    let mut world = World::new(Config::default(), 128);
+    let mut client = Client::new(&world, 0, Way::RpcArg);
+    let list = world.ram.page(20);
+    let cookies: Vec<u64> = (0..600)
+        .map(|_| client.register(&mut world, list, 1))
+        .collect();
+    // The one that comes first in the table is free last, and taken next.
+    for cookie in cookies.into_iter().rev() {
+        assert_eq!(client.unregister(&mut world, cookie), (ret::OK, 0));
+    }
+    assert_eq!(world.wind_down(100), 0);
+    assert!(world.guest.keep());
+    client.register(&mut world, list, 1);
+    assert_eq!(world.wind_down(100), 0);
+    assert!(world.guest.keep());
+}
+
+#[test]
 fn h29_notifications_are_stopped() {
     let config = Config {
         notifications: true,

@@ -56,6 +56,7 @@ fn kick(core: usize) {
 pub fn visit() -> bool {
     // Who else has it writes everything before the board goes off.
     let Some(mut mux) = MUX.try_lock() else {
+        look_soon();
         return false;
     };
     let mut fed = feed(&mut mux);

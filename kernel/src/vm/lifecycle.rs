@@ -169,6 +169,7 @@ pub fn start_if_due(vm: &Vm, now: u64) {
         return;
     }
     let state = vm.life.state.lock();
+    vm.life.due.store(NEVER, Ordering::Release);
     if *state == State::Delayed {
         begin_work(vm, state, State::Preparing(0));
     }
@@ -180,8 +181,12 @@ pub fn reset(vm: &Vm) -> bool {
     if vm.life.state() == State::Delayed {
         return start(vm);
     }
-    vm.life.restarts.lock().forget();
-    stop(vm, StopAction::Restart).is_some()
+    let restart = |vm: &Vm| {
+        vm.life.restarts.lock().forget();
+        vm.life.wait.store(0, Ordering::Relaxed);
+        StopAction::Restart
+    };
+    begin_stop(vm, restart).is_some()
 }
 
 /// Turns the guest off, as the operator wants it. False if it is off, or about to stop or to start.
@@ -198,6 +203,13 @@ pub fn turn_off(vm: &Vm) -> bool {
 /// Asks for the guest to be stopped; a stop under way goes on as it was asked for. Returns what becomes
 /// of the guest, nothing if it is not running.
 pub fn stop(vm: &Vm, after: StopAction) -> Option<StopAction> {
+    begin_stop(vm, |vm| match after {
+        StopAction::Restart => may_restart(vm),
+        StopAction::Off => StopAction::Off,
+    })
+}
+
+fn begin_stop(vm: &Vm, decide: impl FnOnce(&Vm) -> StopAction) -> Option<StopAction> {
     let mut state = vm.life.state.lock();
     if *state != State::Running {
         return None;
@@ -206,10 +218,7 @@ pub fn stop(vm: &Vm, after: StopAction) -> Option<StopAction> {
         let inside = tee.report().usage.inside;
         vm.life.inside.store(inside, Ordering::Relaxed);
     }
-    let after = match after {
-        StopAction::Restart => may_restart(vm),
-        StopAction::Off => StopAction::Off,
-    };
+    let after = decide(vm);
     *state = State::Stopping(after, vm.vcpus.len());
     vm.life.epoch.fetch_add(1, Ordering::Release);
     drop(state);
@@ -313,11 +322,17 @@ pub fn advance(vm: &Vm) -> bool {
         debug!("{}: {before:?}, then {next:?}", vm.name);
     }
     *state = next;
+    let wait = vm.life.wait.load(Ordering::Relaxed);
+    if next == State::Delayed {
+        // Under the lock: who ends the wait takes it back.
+        let due = timer::now() + wait * timer::frequency() / 1000;
+        vm.life.due.store(due, Ordering::Release);
+    }
     let epoch = vm.life.epoch();
     drop(state);
     match next {
         State::Running => launch(vm, epoch),
-        State::Delayed => delay(vm),
+        State::Delayed => info!("{}: restarts in {wait} ms", vm.name),
         State::Off => {
             // Only now is it true for who reads it.
             info!("{}: off", vm.name);
@@ -341,7 +356,8 @@ fn leave_tee(vm: &Vm, after: StopAction, before: u32, idle: u32) -> State {
     }
     let idle = if left < before { 0 } else { idle + 1 };
     if idle < PATIENCE {
-        return State::Leaving(after, left, idle);
+        // The least there was: a call that ends a thing is one more while it waits.
+        return State::Leaving(after, left.min(before), idle);
     }
     info!("{}: OP-TEE does not end its calls", vm.name);
     State::Parting(after)
@@ -369,14 +385,6 @@ fn end(vm: &Vm, after: StopAction, done: u64) -> State {
         StopAction::Restart => State::Preparing(0),
         StopAction::Off => State::Off,
     }
-}
-
-/// Lets the core of vCPU 0 come back when the wait is over.
-fn delay(vm: &Vm) {
-    let wait = vm.life.wait.load(Ordering::Relaxed);
-    info!("{}: restarts in {wait} ms", vm.name);
-    let due = timer::now() + wait * timer::frequency() / 1000;
-    vm.life.due.store(due, Ordering::Release);
 }
 
 /// Says what the guest's calls were doing when it was stopped. Those that were in the secure world

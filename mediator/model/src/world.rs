@@ -244,9 +244,11 @@ impl World {
     pub fn wind_down(&mut self, steps: usize) -> u32 {
         self.vm.waits.clear();
         for turn in 0..steps {
+            let left = self.guest.left();
             let (regs, stopped) = match self.guest.next_ending(turn) {
                 Ending::Call(regs, stopped) => (regs, stopped),
-                Ending::Search => continue,
+                Ending::Search if left > 0 => continue,
+                Ending::Search => break,
                 Ending::Nothing => break,
             };
             let Self { vm, optee, .. } = self;
