@@ -80,7 +80,7 @@ pub struct Lifecycle {
     restarts: Mutex<Restarts>,
     /// How long the restart under way waits, in milliseconds.
     wait: AtomicU64,
-    /// When a delayed guest starts, in ticks of CNTPCT, or [`NEVER`].
+    /// When a delayed guest starts, in ticks of CNTPCT, or [`NEVER`]. Written under the state's lock alone.
     due: AtomicU64,
     /// Calls that were in the secure world when the last stop was asked for.
     inside: AtomicU32,
@@ -169,7 +169,6 @@ pub fn start_if_due(vm: &Vm, now: u64) {
         return;
     }
     let state = vm.life.state.lock();
-    vm.life.due.store(NEVER, Ordering::Release);
     if *state == State::Delayed {
         begin_work(vm, state, State::Preparing(0));
     }
