@@ -10,7 +10,7 @@ use arm_gic::Trigger;
 use arm_gic::gicv2::registers::{Gicd, GicdCtlr};
 use boot::MAX_CORES;
 use safe_mmio::{UniqueMmioPointer, field, field_shared};
-use spin::Mutex;
+use spin::{Mutex, MutexGuard};
 use tock_registers::interfaces::{Readable, Writeable};
 use tock_registers::registers::{ReadOnly, ReadWrite, WriteOnly};
 use tock_registers::{register_bitfields, register_structs};
@@ -142,18 +142,9 @@ impl GicV2 {
         set_targets(d, intid, mask);
     }
 
-    /// Enables the SPI `intid`; what is left from an earlier use is neither pending nor active.
-    pub fn enable_spi(&self, intid: u32) {
-        let mut distributor = self.distributor.lock();
-        gicd::write_bit(field!(*distributor, icpendr), intid);
-        gicd::write_bit(field!(*distributor, icactiver), intid);
-        gicd::write_bit(field!(*distributor, isenabler), intid);
-    }
-
-    /// Disables the SPI `intid`.
-    pub fn disable_spi(&self, intid: u32) {
-        let mut distributor = self.distributor.lock();
-        gicd::write_bit(field!(*distributor, icenabler), intid);
+    /// The distributor, for one core at a time.
+    pub fn distributor(&self) -> MutexGuard<'_, UniqueMmioPointer<'static, Gicd>> {
+        self.distributor.lock()
     }
 
     /// Makes private interrupts of this core active: bit n is INTID n.

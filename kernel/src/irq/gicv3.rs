@@ -12,7 +12,7 @@ use arm_gic::{IntId, Trigger};
 use arrayvec::ArrayVec;
 use boot::MAX_CORES;
 use safe_mmio::{UniqueMmioPointer, field};
-use spin::Mutex;
+use spin::{Mutex, MutexGuard};
 
 use crate::arch::{cpu, gic_cpu_interface as cpu_interface};
 
@@ -107,18 +107,9 @@ impl GicV3 {
         });
     }
 
-    /// Enables the SPI `intid`; what is left from an earlier use is neither pending nor active.
-    pub fn enable_spi(&self, intid: u32) {
-        let mut distributor = self.distributor.lock();
-        gicd::write_bit(field!(*distributor, icpendr), intid);
-        gicd::write_bit(field!(*distributor, icactiver), intid);
-        gicd::write_bit(field!(*distributor, isenabler), intid);
-    }
-
-    /// Disables the SPI `intid`.
-    pub fn disable_spi(&self, intid: u32) {
-        let mut distributor = self.distributor.lock();
-        gicd::write_bit(field!(*distributor, icenabler), intid);
+    /// The distributor, for one core at a time.
+    pub fn distributor(&self) -> MutexGuard<'_, UniqueMmioPointer<'static, Gicd>> {
+        self.distributor.lock()
     }
 
     /// Makes private interrupts of this core, number `index`, active: bit n is INTID n.

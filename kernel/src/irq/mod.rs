@@ -12,6 +12,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use addr::platform::{PHYSICAL_TIMER_INTID, VIRTUAL_TIMER_INTID};
 use board::Board;
+use safe_mmio::field;
 use spin::Once;
 
 use crate::arch::{cpu, mmio::Registers, timer};
@@ -182,12 +183,20 @@ pub fn route_spi(intid: u32, core: usize, edge: bool) {
 
 /// Enables the SPI `intid`, with nothing pending from before.
 pub fn enable_spi(intid: u32) {
-    each!(controller(), gic => gic.enable_spi(intid));
+    each!(controller(), gic => {
+        let mut distributor = gic.distributor();
+        gicd::write_bit(field!(*distributor, icpendr), intid);
+        gicd::write_bit(field!(*distributor, icactiver), intid);
+        gicd::write_bit(field!(*distributor, isenabler), intid);
+    });
 }
 
 /// Disables the SPI `intid`.
 pub fn disable_spi(intid: u32) {
-    each!(controller(), gic => gic.disable_spi(intid));
+    each!(controller(), gic => {
+        let mut distributor = gic.distributor();
+        gicd::write_bit(field!(*distributor, icenabler), intid);
+    });
 }
 
 /// Makes core number `core` look at its requests.
