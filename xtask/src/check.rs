@@ -107,7 +107,7 @@ fn target_lints(toolchain: &Toolchain) -> Result<String> {
         "--package",
         "teevisor",
         "--package",
-        "boot",
+        "teevisor-boot",
         "--package",
         "testguests",
     ]);
@@ -165,7 +165,7 @@ fn code(folders: &[PathBuf]) -> Result<usize> {
     Ok(total)
 }
 
-/// Which of the project's packages a package may depend on.
+/// Which of the project's packages a package may depend on, both without [`PREFIX`].
 fn may_depend(from: &str, from_dir: &Path, on: &str) -> bool {
     match from {
         "teevisor" => on != "xtask" && on != "testguests",
@@ -198,8 +198,11 @@ fn module_arrows() -> Result<String> {
     modules::check(&cache::workspace(), &folders)
 }
 
-/// (package, its folder in the workspace, project's package it depends on). What only tests
-/// use does not count.
+/// What the names of the project's libraries begin with.
+const PREFIX: &str = "teevisor-";
+
+/// Returns (package, its folder in the workspace, project's package it depends on), the names
+/// without [`PREFIX`]. What only tests use does not count.
 fn project_arrows(metadata: &Value) -> Result<Vec<(String, PathBuf, String)>> {
     let root = metadata["workspace_root"]
         .as_str()
@@ -207,18 +210,23 @@ fn project_arrows(metadata: &Value) -> Result<Vec<(String, PathBuf, String)>> {
     let packages = metadata["packages"].as_array().context("no packages")?;
     let mut arrows = Vec::new();
     for package in packages {
-        let name = package["name"].as_str().unwrap_or_default();
+        let name = short_name(package);
         let manifest = Path::new(package["manifest_path"].as_str().unwrap_or_default());
         let dir = manifest.parent().unwrap_or(manifest).strip_prefix(root)?;
         for dependency in package["dependencies"].as_array().into_iter().flatten() {
             let ours = dependency["path"].is_string();
             if ours && dependency["kind"] != "dev" {
-                let on = dependency["name"].as_str().unwrap_or_default();
+                let on = short_name(dependency);
                 arrows.push((name.to_owned(), dir.to_owned(), on.to_owned()));
             }
         }
     }
     Ok(arrows)
+}
+
+fn short_name(package: &Value) -> &str {
+    let name = package["name"].as_str().unwrap_or_default();
+    name.strip_prefix(PREFIX).unwrap_or(name)
 }
 
 /// Assembly and system registers are in these folders alone.
@@ -279,7 +287,7 @@ mod tests {
             "name": from,
             "manifest_path": format!("/w/{dir}/Cargo.toml"),
             "dependencies": [
-                { "name": "vgic", "path": "/w/crates/vgic", "kind": kind },
+                { "name": "teevisor-vgic", "path": "/w/crates/vgic", "kind": kind },
                 { "name": "log", "kind": null },
             ],
         }]})

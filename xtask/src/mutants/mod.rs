@@ -128,7 +128,7 @@ fn mutants(tool: &Path, tree: &Path, options: &Options, packages: &[String]) -> 
     command.args(["mutants", "--colors", "never", "--dir"]);
     command.arg(tree).env("CARGO", toolchain::host_cargo());
     for package in packages {
-        command.args(["--package", package]);
+        command.args(["--package", &format!("teevisor-{package}")]);
     }
     if let Some(only) = &options.only {
         command.args(["--re", only]);
