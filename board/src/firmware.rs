@@ -5,26 +5,13 @@
 use crate::BoardError;
 use crate::interrupt::{Controller, Interrupt};
 use crate::tree::NodeContext;
+use platform::Conduit;
 
 pub(crate) const OPTEE: &[&str] = &["linaro,optee-tz"];
 
-/// The instruction that calls firmware.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Conduit {
-    /// SMC: the only one that reaches anything from EL2.
-    Smc,
-    /// HVC: for those below a hypervisor.
-    Hvc,
-}
-
-impl Conduit {
-    fn read(place: &NodeContext) -> Result<Self, BoardError> {
-        match place.string("method") {
-            Some("smc") => Ok(Self::Smc),
-            Some("hvc") => Ok(Self::Hvc),
-            _ => Err(BoardError::property(place.name(), "method")),
-        }
-    }
+fn conduit(place: &NodeContext) -> Result<Conduit, BoardError> {
+    let method = place.string("method").and_then(|name| name.parse().ok());
+    method.ok_or(BoardError::property(place.name(), "method"))
 }
 
 /// Which PSCI the tree promises (Linux binding arm,psci).
@@ -58,7 +45,7 @@ impl Psci {
             return Ok(None);
         };
         Ok(Some(Self {
-            conduit: Conduit::read(place)?,
+            conduit: conduit(place)?,
             version,
         }))
     }
@@ -76,7 +63,7 @@ pub struct Optee {
 impl Optee {
     pub(crate) fn read(place: &NodeContext, gic: Controller) -> Result<Self, BoardError> {
         Ok(Self {
-            conduit: Conduit::read(place)?,
+            conduit: conduit(place)?,
             interrupt: gic.interrupt(place, 0),
         })
     }

@@ -8,6 +8,7 @@ use crate::{BoardError, fit};
 use addr::{PAGE_SIZE, Pa, PaRange};
 use arrayvec::ArrayVec;
 use core::ops::ControlFlow;
+use platform::GicVersion;
 
 /// Most regions of GICv3 redistributors.
 pub const MAX_GICR_REGIONS: usize = 4;
@@ -24,6 +25,16 @@ pub enum Gic {
     V2(GicV2),
     /// GICv3 or later (IHI 0069).
     V3(GicV3),
+}
+
+impl Gic {
+    /// Returns its architecture.
+    pub fn version(&self) -> GicVersion {
+        match self {
+            Self::V2(_) => GicVersion::V2,
+            Self::V3(_) => GicVersion::V3,
+        }
+    }
 }
 
 /// The frames of a GICv2.

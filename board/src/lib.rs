@@ -29,12 +29,11 @@ pub use console::{Console, ConsoleKind, console};
 pub use cpu::{Cpu, EnableMethod, MAX_CPUS};
 pub use devices::{Device, DeviceError, MAX_CLOCKS, MAX_INTERRUPTS, MAX_REGISTERS, MAX_VIRTIO};
 pub use error::{BoardError, NodeName};
-pub use firmware::{Conduit, Optee, Psci, PsciVersion};
+pub use firmware::{Optee, Psci, PsciVersion};
 pub use gic::{Gic, GicV2, GicV3, MAX_GICR_REGIONS};
 pub use interrupt::Interrupt;
 pub use memory::{MAX_MEMORY, MAX_RESERVED};
 pub use timer::Timer;
-pub use tree::total_size;
 
 use addr::{Pa, PaRange};
 use arrayvec::{ArrayString, ArrayVec};

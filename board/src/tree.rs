@@ -2,7 +2,7 @@
 
 //! Walking an untrusted flattened device tree (Devicetree Specification 0.4).
 //!
-//! The `fdt` crate decodes the blocks; here are the header checks it leaves out, the
+//! The `fdt` crate decodes the blocks, [`flattened`] checks the header; here are the
 //! translation of bus addresses, and inheritance of `interrupt-parent` and `status`.
 
 use crate::BoardError;
@@ -11,34 +11,11 @@ use arrayvec::ArrayVec;
 use core::ops::ControlFlow;
 use fdt::Fdt;
 use fdt::helpers::UnalignedFallibleNode;
+use platform::flattened;
 
 /// Deepest nesting looked into. Real boards use five levels.
 const MAX_DEPTH: usize = 8;
-/// Bytes of the header (specification 5.2).
-const HEADER_SIZE: usize = 40;
-/// Smallest structure block: BEGIN_NODE, an empty name, END_NODE, END.
-const MIN_STRUCTS: usize = 16;
-/// The token that ends the structure block (specification 5.4.1).
-const FDT_END: usize = 9;
-/// Largest tree that the arm64 Linux boot protocol allows.
-const MAX_TREE_SIZE: usize = 2 << 20;
-
 type Node<'a> = UnalignedFallibleNode<'a>;
-
-/// The big-endian word at byte `at`.
-fn word(blob: &[u8], at: usize) -> Option<usize> {
-    let bytes = blob.get(at..)?.first_chunk()?;
-    usize::try_from(u32::from_be_bytes(*bytes)).ok()
-}
-
-/// Bytes of the whole tree by its first eight bytes, or `None` if that is no tree.
-///
-/// For finding out how much to map at the address the firmware gave.
-pub fn total_size(start: &[u8]) -> Option<usize> {
-    let size = word(start, 4)?;
-    let sane = (HEADER_SIZE..=MAX_TREE_SIZE).contains(&size);
-    (word(start, 0)? == 0xd00d_feed && sane).then_some(size)
-}
 
 /// A tree whose header was checked.
 #[derive(Clone, Copy)]
@@ -50,9 +27,9 @@ pub(crate) struct Tree<'a> {
 impl<'a> Tree<'a> {
     /// Checks the header and finds the root.
     pub fn open(blob: &'a [u8]) -> Result<Self, BoardError> {
-        let size = total_size(blob).ok_or(BoardError::NotATree)?;
+        let size = flattened::total_size(blob).ok_or(BoardError::NotATree)?;
         let blob = blob.get(..size).ok_or(BoardError::Header)?;
-        header_is_sane(blob)
+        flattened::has_sound_header(blob)
             .then_some(())
             .ok_or(BoardError::Header)?;
         let tree = Fdt::new_unaligned_fallible(blob).map_err(|_| BoardError::Header)?;
@@ -84,7 +61,7 @@ impl<'a> Tree<'a> {
 
     /// The memory reservation block (specification 5.3): what lies in it is not free.
     pub fn reservations(&self) -> impl Iterator<Item = PaRange> + use<'a> {
-        let start = word(self.blob, 16).unwrap_or(usize::MAX);
+        let start = flattened::reservations(self.blob).unwrap_or(usize::MAX);
         let mut block = Cells(self.blob.get(start..).unwrap_or_default());
         core::iter::from_fn(move || Some((block.take(2)?, block.take(2)?)))
             .take_while(|entry| *entry != (0, 0))
@@ -122,23 +99,6 @@ impl<'a> Tree<'a> {
     ) -> Result<(), BoardError> {
         self.root().each(true, visit).map(|_| ())
     }
-}
-
-/// The offsets and sizes of the header lie inside the tree (specification 5.2), and the
-/// structure block ends where it says: `fdt` indexes with these unchecked.
-fn header_is_sane(blob: &[u8]) -> bool {
-    let end = |offset, size: Option<usize>| {
-        let end = word(blob, offset)?.checked_add(size?)?;
-        (end <= blob.len()).then_some(end)
-    };
-    let (structs, strings) = (word(blob, 36), word(blob, 32));
-    let versions = word(blob, 20).zip(word(blob, 24));
-    let last = end(8, structs).and_then(|end| word(blob, end.checked_sub(4)?));
-    versions.is_some_and(|(version, oldest)| version >= 17 && oldest <= 17)
-        && structs.is_some_and(|size| size >= MIN_STRUCTS && size.is_multiple_of(4))
-        && last == Some(FDT_END)
-        && end(12, strings).is_some()
-        && end(16, Some(16)).is_some()
 }
 
 /// Big-endian 32-bit cells, read from the front.

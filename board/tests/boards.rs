@@ -6,6 +6,7 @@ mod fixtures;
 use addr::{Pa, PaRange};
 use board::*;
 use fixtures::{Node, cpu, node, qemu_virt, raspberry_pi_4};
+use platform::Conduit;
 
 const AT: Pa = Pa(0x4a00_0000);
 

@@ -4,7 +4,7 @@
 mod fixtures;
 
 use addr::Pa;
-use board::{Board, BoardError, console, total_size};
+use board::{Board, BoardError, console};
 use fixtures::{node, qemu_virt, raspberry_pi_4};
 use proptest::prelude::*;
 
@@ -23,17 +23,6 @@ fn get(blob: &[u8], at: usize) -> u32 {
 
 fn error(blob: &[u8]) -> BoardError {
     Board::from_tree(blob, Pa(0)).unwrap_err()
-}
-
-#[test]
-fn the_size_is_read_before_the_tree_is_mapped() {
-    let blob = qemu_virt().blob();
-    assert_eq!(total_size(&blob[..8]), Some(blob.len()));
-    assert_eq!(total_size(&blob[..7]), None);
-    assert_eq!(total_size(&[0; 8]), None);
-    let mut huge = blob.clone();
-    put(&mut huge, 4, 0x20_0001);
-    assert_eq!(total_size(&huge), None);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 //! Guest memory as EL2 reaches it: through the identity map, by physical address.
 
-use addr::{Ipa, Pa, VmId};
+use addr::{Ipa, Pa};
+use platform::VmId;
 use stage2::GuestRam;
 
 use crate::arch::{cache, timer};

@@ -6,8 +6,8 @@
 //! the registers, until another one needs them: a core with a single vCPU never switches.
 
 use ::sched::RoundRobin;
-use addr::VcpuId;
 use alloc::vec::Vec;
+use platform::VcpuId;
 
 use crate::arch::{
     cpu,

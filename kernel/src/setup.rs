@@ -7,7 +7,7 @@ use core::fmt;
 use addr::{Pa, PaRange};
 use alloc::boxed::Box;
 use arrayvec::ArrayVec;
-use board::{Board, BoardError, Conduit};
+use board::{Board, BoardError};
 use boot::Layout;
 use log::info;
 use manifest::{
@@ -15,6 +15,7 @@ use manifest::{
     archive::{Archive, ArchiveError},
 };
 use physmem::FreeMap;
+use platform::{Conduit, flattened};
 
 use crate::arch::{
     firmware,
@@ -161,7 +162,7 @@ pub unsafe fn tree_at(at: Pa) -> Option<&'static [u8]> {
     }
     // SAFETY: the caller's promise for the first bytes, then for what they say.
     unsafe {
-        let size = board::total_size(core::slice::from_raw_parts(at.0 as *const u8, 8))?;
+        let size = flattened::total_size(core::slice::from_raw_parts(at.0 as *const u8, 8))?;
         Some(core::slice::from_raw_parts(at.0 as *const u8, size))
     }
 }

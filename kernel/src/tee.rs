@@ -6,7 +6,7 @@ use core::fmt;
 use core::num::NonZeroU16;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use addr::{Ipa, PAGE_SIZE, Pa, PaRange, VcpuId, VmId};
+use addr::{Ipa, PAGE_SIZE, Pa, PaRange};
 use alloc::boxed::Box;
 use board::Board;
 use log::{debug, info};
@@ -15,6 +15,7 @@ use mediator::{
     Config, Counters, CreateError, Denials, Dialect, Ending, Guest, Limits, Memory, NotRam, Regs,
     Results, ShadowPages, Step, Stopped, TaPolicy, Usage, Uuid,
 };
+use platform::{Conduit, VcpuId, VmId};
 use spin::Mutex;
 use stage2::GuestRam;
 
@@ -162,7 +163,7 @@ pub fn probe(board: &Board) -> Option<Optee> {
         info!("the guests get no TEE: the device tree has no linaro,optee-tz node");
         return None;
     };
-    if node.conduit != board::Conduit::Smc {
+    if node.conduit != Conduit::Smc {
         info!("the guests get no TEE: OP-TEE's method is hvc, which names a hypervisor below us");
         return None;
     }

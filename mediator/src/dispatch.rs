@@ -2,7 +2,7 @@
 
 //! Which part of the mediator a trapped call, a resumed one, or OP-TEE's return is for.
 
-use addr::VcpuId;
+use platform::VcpuId;
 
 use crate::abi::{func, ret};
 use crate::call::State;

@@ -2,7 +2,7 @@
 
 //! Calls without a message: what is answered from what the probe has learnt, and notifications.
 
-use addr::VcpuId;
+use platform::VcpuId;
 
 use crate::abi::{cap, cmd, func, ret};
 use crate::config::Dialect;

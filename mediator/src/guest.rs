@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::num::NonZeroU16;
 
-use addr::VcpuId;
+use platform::VcpuId;
 
 use crate::abi::{cap, func, ret};
 use crate::buffers::{BufferId, Buffers};

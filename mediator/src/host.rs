@@ -2,7 +2,8 @@
 
 //! What the kernel lends to the mediator: guest RAM, shadow pages, a trace.
 
-use addr::{Ipa, Pa, VcpuId};
+use addr::{Ipa, Pa};
+use platform::VcpuId;
 
 /// The range is not wholly inside the guest's own normal RAM.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -75,7 +75,7 @@ pub enum Step {
 #[must_use]
 pub struct Token {
     pub(crate) visit: Visit,
-    pub(crate) vcpu: addr::VcpuId,
+    pub(crate) vcpu: platform::VcpuId,
 }
 
 /// What was sent to the secure world.

@@ -2,7 +2,7 @@
 
 //! One step of one call: what every part of its way has in common.
 
-use addr::VcpuId;
+use platform::VcpuId;
 
 use crate::abi::ret;
 use crate::call::{Call, State};

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
+use platform::Conduit;
 use toml::{Table, Value};
 
 use crate::cache::{self, Cache};
@@ -21,15 +22,6 @@ pub struct Options {
     /// Where the bundle goes
     #[arg(long, short, default_value_os_t = cache::workspace().join("target/bundle"))]
     output: PathBuf,
-}
-
-/// The instruction by which a guest calls PSCI and OP-TEE.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
-pub enum Conduit {
-    /// SMC.
-    Smc,
-    /// HVC.
-    Hvc,
 }
 
 /// What the command line changes in the manifest's first guest.
@@ -108,12 +100,7 @@ pub fn apply(text: &str, changes: &Changes) -> Result<String> {
         guest.remove("cpus");
     }
     if let Some(conduit) = changes.conduit {
-        let name = if conduit == Conduit::Hvc {
-            "hvc"
-        } else {
-            "smc"
-        };
-        guest.insert("conduit".into(), name.into());
+        guest.insert("conduit".into(), conduit.name().into());
     }
     if let Some(command) = &changes.command {
         let before = guest

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use platform::GicVersion;
 
 use crate::cache::{Cache, Inputs};
 use crate::fip;
@@ -16,27 +17,6 @@ use crate::packages::Packages;
 const FIP_OFFSET: usize = 256 * 1024;
 /// Where BL2 hands over: the hypervisor's image, or a Linux kernel, is there already.
 pub const BL33: u64 = 0x6000_0000;
-
-/// Interrupt controller of the machine; TF-A is built for one.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
-pub enum Gic {
-    /// GICv2.
-    #[value(name = "2")]
-    V2,
-    /// GICv3.
-    #[value(name = "3")]
-    V3,
-}
-
-impl Gic {
-    /// Its architecture version.
-    pub fn version(self) -> u32 {
-        match self {
-            Self::V2 => 2,
-            Self::V3 => 3,
-        }
-    }
-}
 
 /// What runs in the secure world.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
@@ -72,23 +52,23 @@ impl Optee {
 }
 
 /// The machines there are flash images for.
-pub const FLASHES: [(Gic, Optee); 4] = [
-    (Gic::V2, Optee::None),
-    (Gic::V3, Optee::None),
-    (Gic::V3, Optee::Plain),
-    (Gic::V3, Optee::Virtualized),
+pub const FLASHES: [(GicVersion, Optee); 4] = [
+    (GicVersion::V2, Optee::None),
+    (GicVersion::V3, Optee::None),
+    (GicVersion::V3, Optee::Plain),
+    (GicVersion::V3, Optee::Virtualized),
 ];
 
 /// Whether OP-TEE for a machine is built here: Debian's is built for a GICv3 and four cores.
-pub fn is_built(gic: Gic, cores: u32) -> bool {
-    gic == Gic::V2 || cores > 4
+pub fn is_built(gic: GicVersion, cores: u32) -> bool {
+    gic == GicVersion::V2 || cores > 4
 }
 
 /// The flash image for a machine.
 pub fn flash(
     cache: &Cache,
     packages: &Packages,
-    gic: Gic,
+    gic: GicVersion,
     cores: u32,
     optee: Optee,
 ) -> Result<PathBuf> {
@@ -100,7 +80,7 @@ pub fn flash(
     };
     let name = format!(
         "firmware/flash-gic{}-{}{built}{}",
-        gic.version(),
+        gic.number(),
         optee.name(),
         packages.suite().suffix()
     );
@@ -135,7 +115,7 @@ impl Parts {
 fn optee_parts(
     cache: &Cache,
     packages: &Packages,
-    gic: Gic,
+    gic: GicVersion,
     cores: u32,
     optee: Optee,
 ) -> Result<Option<Parts>> {
@@ -153,8 +133,8 @@ fn optee_parts(
         );
     }
     let (name, gicv3) = match gic {
-        Gic::V2 => ("virt-gic2", "CFG_ARM_GICV3=n"),
-        Gic::V3 => ("virt-gic3", "CFG_ARM_GICV3=y"),
+        GicVersion::V2 => ("virt-gic2", "CFG_ARM_GICV3=n"),
+        GicVersion::V3 => ("virt-gic3", "CFG_ARM_GICV3=y"),
     };
     let build = OpteeBuild {
         name,
@@ -191,12 +171,12 @@ fn assemble(tfa: &Path, optee: Option<&Path>) -> Result<Vec<u8>> {
 }
 
 /// TF-A's boot stages bl1.bin, bl2.bin and bl31.bin.
-fn tfa(cache: &Cache, packages: &Packages, gic: Gic, optee: Optee) -> Result<PathBuf> {
+fn tfa(cache: &Cache, packages: &Packages, gic: GicVersion, optee: Optee) -> Result<PathBuf> {
     let name = match (gic, optee) {
-        (Gic::V2, Optee::None) => "gic2-none",
-        (Gic::V2, _) => "gic2-opteed",
-        (Gic::V3, Optee::None) => "gic3-none",
-        (Gic::V3, _) => "gic3-opteed",
+        (GicVersion::V2, Optee::None) => "gic2-none",
+        (GicVersion::V2, _) => "gic2-opteed",
+        (GicVersion::V3, Optee::None) => "gic3-none",
+        (GicVersion::V3, _) => "gic3-opteed",
     };
     let build = TfA {
         name,
@@ -208,10 +188,10 @@ fn tfa(cache: &Cache, packages: &Packages, gic: Gic, optee: Optee) -> Result<Pat
     build.ensure(cache, packages)
 }
 
-fn options(gic: Gic, optee: Optee) -> Vec<String> {
+fn options(gic: GicVersion, optee: Optee) -> Vec<String> {
     let mut options = vec![
         format!("SPD={}", optee.dispatcher()),
-        format!("QEMU_USE_GIC_DRIVER=QEMU_GICV{}", gic.version()),
+        format!("QEMU_USE_GIC_DRIVER=QEMU_GICV{}", gic.number()),
         // x0 = device tree at the entry of BL33, as Linux's boot protocol has it.
         "ARM_LINUX_KERNEL_AS_BL33=1".into(),
         format!("PRELOADED_BL33_BASE={BL33:#x}"),

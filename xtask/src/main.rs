@@ -11,6 +11,7 @@ mod boards;
 mod bundle;
 mod cache;
 mod check;
+mod choices;
 mod command;
 mod console;
 mod cpio;

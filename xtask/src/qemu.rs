@@ -5,9 +5,11 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::choices::one_of;
 use crate::emulator::{Emulator, escape};
-use crate::firmware::{Gic, Optee};
+use crate::firmware::Optee;
 use crate::packages::Suite;
+use platform::GicVersion;
 
 /// Where the bytes lie that something before the hypervisor left: free RAM, which guests are given
 /// first.
@@ -47,8 +49,8 @@ pub struct Machine {
     #[arg(long, value_enum, default_value_t)]
     pub loader: Loader,
     /// Version of the interrupt controller
-    #[arg(long, value_enum, default_value = "3")]
-    pub gic: Gic,
+    #[arg(long, value_parser = one_of(GicVersion::ALL, GicVersion::number), default_value = "3")]
+    pub gic: GicVersion,
     /// Model of the cores: cortex-a53, cortex-a57, cortex-a72, cortex-a76, max
     #[arg(long, default_value = "cortex-a57")]
     pub cpu: String,
@@ -111,7 +113,7 @@ impl Default for Machine {
         Self {
             board: Board::Virt,
             loader: Loader::TfA,
-            gic: Gic::V3,
+            gic: GicVersion::V3,
             cpu: "cortex-a57".into(),
             smp: 4,
             mem: "2G".into(),

@@ -8,10 +8,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use platform::Conduit;
 
 use crate::boards;
-use crate::bundle::{self, Changes, Conduit};
+use crate::bundle::{self, Changes};
 use crate::cache::Cache;
+use crate::choices::one_of;
 use crate::firmware::Optee;
 use crate::guest;
 use crate::image::{self, LogLevel, Profile};
@@ -45,7 +47,7 @@ pub struct Options {
     #[arg(long, value_name = "N")]
     vcpus: Option<u32>,
     /// How the first guest calls PSCI and OP-TEE
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = one_of(Conduit::ALL, Conduit::name))]
     conduit: Option<Conduit>,
     /// Boot Linux without the hypervisor, on plain OP-TEE
     #[arg(long, conflicts_with_all = ["manifest", "vcpus", "conduit", "debug"])]

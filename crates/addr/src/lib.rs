@@ -1,18 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The address and identifier types every other crate shares.
+//! The address types every other crate shares.
 //!
 //! A physical address and a guest's intermediate physical address are both a number below
 //! 2^52, and confusing them is the worst mistake a hypervisor can make. Here they are two
 //! types with no conversion between them: only a stage-2 translation turns one into the other.
-//!
-//! [`platform`] holds the address map of the virtual platform that every guest sees.
 #![no_std]
 #![forbid(unsafe_code)]
 
 use core::fmt;
-
-pub mod platform;
 
 /// Size in bytes of a page: stage 1 at EL2, stage 2 and OP-TEE's page lists all use the 4 KiB granule.
 pub const PAGE_SIZE: u64 = 4096;
@@ -72,14 +68,6 @@ address!(
     Ipa,
     "ipa"
 );
-
-/// The number of a guest, from 0 in the manifest's order.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct VmId(pub u16);
-
-/// The number of a vCPU inside its guest, from 0. It is also Aff0 of the vCPU's MPIDR_EL1.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct VcpuId(pub u8);
 
 /// A non-empty run of physical memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

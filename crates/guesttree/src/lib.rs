@@ -2,7 +2,7 @@
 
 //! Writes the device tree that a guest is started with.
 //!
-//! It describes the virtual platform of [`addr::platform`] and nothing of the board: a guest
+//! It describes the virtual platform of [`platform`] and nothing of the board: a guest
 //! finds every address in it that it may use. Bindings are those of Linux's
 //! Documentation/devicetree/bindings, as the nodes' `compatible` names them.
 #![no_std]
@@ -10,9 +10,10 @@
 
 extern crate alloc;
 
-use addr::{Ipa, platform};
+use addr::Ipa;
 use core::fmt;
 use nodes::Nodes;
+use platform::{Conduit, GicVersion};
 pub use template::Template;
 
 mod nodes;
@@ -43,24 +44,6 @@ pub struct GuestTree<'a> {
     pub watchdog: bool,
     /// Hz of the generic timer, where CNTFRQ_EL0 is not to be believed.
     pub timer_frequency: Option<u32>,
-}
-
-/// The virtual interrupt controller.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum GicVersion {
-    /// GICv2: distributor and CPU interface.
-    V2,
-    /// GICv3: distributor and redistributors.
-    V3,
-}
-
-/// The instruction that calls firmware.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Conduit {
-    /// SMC.
-    Smc,
-    /// HVC.
-    Hvc,
 }
 
 /// The /firmware/optee node.

@@ -2,10 +2,11 @@
 
 //! The tree's nodes.
 
-use crate::{Conduit, Device, GicVersion, GuestTree, Tee};
-use addr::{Ipa, platform};
+use crate::{Device, GuestTree, Tee};
+use addr::Ipa;
 use alloc::format;
 use alloc::vec::Vec;
+use platform::{Conduit, GicVersion};
 use vm_fdt::{Error, FdtWriter};
 
 const GIC_PHANDLE: u32 = 1;
@@ -241,13 +242,7 @@ impl Nodes {
     }
 
     fn method(&mut self, conduit: Conduit) -> Result {
-        self.text(
-            "method",
-            match conduit {
-                Conduit::Smc => "smc",
-                Conduit::Hvc => "hvc",
-            },
-        )
+        self.text("method", conduit.name())
     }
 
     fn text(&mut self, name: &str, value: &str) -> Result {

@@ -42,7 +42,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-use addr::VcpuId;
+use platform::{GicVersion, VcpuId};
 
 mod field;
 pub mod table;
@@ -52,15 +52,6 @@ mod tests;
 
 pub use field::Field;
 pub use table::Reg;
-
-/// Which interrupt controller the guest has.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum VirtualGic {
-    /// GICv2: memory-mapped, so the ID registers must not offer the ICC_* registers.
-    V2,
-    /// GICv3: the ICC_* registers work.
-    V3,
-}
 
 /// A system register encoding with op0 = 3, as the ISS of a trapped MRS or MSR has it
 /// (DDI 0487, D24.2, ESR_EL2, "ISS encoding for an exception from MSR, MRS, or System instruction
@@ -91,7 +82,7 @@ impl Encoding {
 /// to reserved ID registers").
 pub fn guest_value(
     encoding: Encoding,
-    gic: VirtualGic,
+    gic: GicVersion,
     mut host: impl FnMut(Reg) -> u64,
 ) -> Option<u64> {
     if !encoding.is_id_space() {
@@ -106,7 +97,7 @@ pub fn guest_value(
     }
     let shown = filter(reg.fields(), host(reg));
     Some(match (reg, gic) {
-        (Reg::IdAa64Pfr0, VirtualGic::V2) => shown & !table::GIC.mask(),
+        (Reg::IdAa64Pfr0, GicVersion::V2) => shown & !table::GIC.mask(),
         _ => shown,
     })
 }

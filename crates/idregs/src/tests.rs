@@ -23,7 +23,7 @@ fn shown(reg: Reg, host: u64) -> u64 {
         Reg::IdAa64Pfr0 if reg != Reg::IdAa64Pfr0 => 0x12,
         _ => host,
     };
-    guest_value(encoding(reg.crm_op2()), VirtualGic::V3, host).unwrap()
+    guest_value(encoding(reg.crm_op2()), GicVersion::V3, host).unwrap()
 }
 
 fn nibble(value: u64, shift: u32) -> u64 {
@@ -144,8 +144,8 @@ fn signed_fields_keep_their_absence() {
 #[test]
 fn a_guest_with_gicv2_has_no_system_register_interface() {
     let pfr0 = |gic| guest_value(encoding((4, 0)), gic, |_| 1 << 24 | 0x11).unwrap();
-    assert_eq!(pfr0(VirtualGic::V2), 0x11);
-    assert_eq!(pfr0(VirtualGic::V3), 1 << 24 | 0x11);
+    assert_eq!(pfr0(GicVersion::V2), 0x11);
+    assert_eq!(pfr0(GicVersion::V3), 1 << 24 | 0x11);
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn aarch32_registers_are_zero_without_aarch32() {
                 u64::MAX
             }
         };
-        let value = guest_value(encoding(reg.crm_op2()), VirtualGic::V3, host);
+        let value = guest_value(encoding(reg.crm_op2()), GicVersion::V3, host);
         assert_eq!(value, Some(0), "{reg:?}");
     }
 }
@@ -169,7 +169,7 @@ fn the_rest_of_the_space_is_zero_and_never_read_from_the_host() {
         if Reg::new(crm, op2).is_none() {
             let host = |reg: Reg| -> u64 { panic!("{reg:?} was read") };
             assert_eq!(
-                guest_value(encoding((crm, op2)), VirtualGic::V3, host),
+                guest_value(encoding((crm, op2)), GicVersion::V3, host),
                 Some(0)
             );
         }
@@ -189,7 +189,7 @@ fn other_registers_are_not_answered() {
         ..encoding((4, 0))
     };
     for other in [midr, beyond, op1, crn] {
-        assert_eq!(guest_value(other, VirtualGic::V3, |_| u64::MAX), None);
+        assert_eq!(guest_value(other, GicVersion::V3, |_| u64::MAX), None);
     }
 }
 
@@ -280,7 +280,7 @@ proptest! {
     #[test]
     fn every_encoding_is_answered(op1 in 0..8u8, crn in 0..16u8, crm in 0..16u8, op2 in 0..8u8, host: u64) {
         let encoding = Encoding { op1, crn, crm, op2 };
-        let value = guest_value(encoding, VirtualGic::V2, |_| host);
+        let value = guest_value(encoding, GicVersion::V2, |_| host);
         prop_assert_eq!(value.is_some(), encoding.is_id_space());
     }
 }

@@ -8,7 +8,7 @@
 //! a list of strings, durations one cell of microseconds.
 
 use crate::{
-    Conduit, Devices, Dialect, Guest, MAX_GUESTS, Policy, Problem, Tee, VERSION, Watchdog, check,
+    Devices, Dialect, Guest, MAX_GUESTS, Policy, Problem, Tee, VERSION, Watchdog, check,
     check_housekeeping,
 };
 use arrayvec::ArrayVec;
@@ -16,6 +16,7 @@ use core::fmt;
 use fdt::Fdt;
 use fdt::helpers::UnalignedFallibleNode as Node;
 use fdt::nodes::NodeProperty;
+use platform::{Conduit, flattened};
 
 /// A manifest that keeps all rules.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -74,7 +75,7 @@ impl core::error::Error for ManifestError<'_> {}
 impl<'a> Manifest<'a> {
     /// Reads and checks a compiled manifest; bytes behind it are ignored.
     pub fn parse(blob: &'a [u8]) -> Result<Self, ManifestError<'a>> {
-        let blob = sane(blob).ok_or(ManifestError::Damaged)?;
+        let blob = sound(blob).ok_or(ManifestError::Damaged)?;
         let tree = Fdt::new_unaligned_fallible(blob).map_err(damaged)?;
         let root = tree
             .find_node("/")
@@ -171,7 +172,7 @@ impl<'a> Guest<'a> {
             kernel: table.text("kernel")?,
             initrd: table.optional_text("initrd")?,
             bootargs: table.text("bootargs")?,
-            conduit: table.choice("conduit", [("smc", Conduit::Smc), ("hvc", Conduit::Hvc)])?,
+            conduit: table.choice("conduit", Conduit::ALL.map(|one| (one.name(), one)))?,
             on_crash: table.policy("on-crash")?,
             max_restarts: table.optional_cell("max-restarts")?,
             max_restart_delay: table.cell("max-restart-delay")?,
@@ -339,17 +340,8 @@ impl<'a> Table<'a> {
     }
 }
 
-/// The tree at the front of `blob` if its header can be trusted: `fdt` adds and indexes
-/// without looking (Devicetree Specification 5.2).
-fn sane(blob: &[u8]) -> Option<&[u8]> {
-    let word = |at: usize| {
-        let bytes = blob.get(at..)?.first_chunk()?;
-        usize::try_from(u32::from_be_bytes(*bytes)).ok()
-    };
-    let blob = blob.get(..word(4)?).filter(|blob| blob.len() >= 40)?;
-    let structs_end = word(8)?.checked_add(word(36)?)?;
-    let strings_end = word(12)?.checked_add(word(32)?)?;
-    let end_token = word(structs_end.checked_sub(4)?)?;
-    let inside = structs_end.max(strings_end) <= blob.len();
-    (word(0)? == 0xd00d_feed && inside && word(36)? >= 16 && end_token == 9).then_some(blob)
+/// The tree at the front of `blob` if its header can be trusted.
+fn sound(blob: &[u8]) -> Option<&[u8]> {
+    let blob = blob.get(..flattened::total_size(blob)?)?;
+    flattened::has_sound_header(blob).then_some(blob)
 }

@@ -22,6 +22,8 @@ pub use blob::{Manifest, ManifestError};
 pub use check::{Problem, check, check_housekeeping};
 pub use devices::Devices;
 
+use platform::Conduit;
+
 /// The manifest's format: the value of the key `version`.
 pub const VERSION: u32 = 1;
 /// The name of the bundle's first member, the compiled manifest.
@@ -66,18 +68,6 @@ pub struct Guest<'a> {
     pub devices: Devices<'a>,
     /// Its use of OP-TEE; without, it sees none.
     pub tee: Option<Tee<'a>>,
-}
-
-/// The instruction by which a guest calls PSCI, SMCCC and OP-TEE.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[cfg_attr(feature = "host", derive(serde::Deserialize))]
-#[cfg_attr(feature = "host", serde(rename_all = "kebab-case"))]
-pub enum Conduit {
-    /// SMC.
-    #[default]
-    Smc,
-    /// HVC.
-    Hvc,
 }
 
 /// What becomes of a guest that is lost.

@@ -3,7 +3,8 @@
 //! docs/manifest.md says what the code does.
 use manifest::host::compile;
 use manifest::host::groups::{GROUPS, SHARED};
-use manifest::{Conduit, Dialect, Manifest, Policy};
+use manifest::{Dialect, Manifest, Policy};
+use platform::Conduit;
 
 const DOCS: &str = include_str!("../../../docs/manifest.md");
 

@@ -3,7 +3,8 @@
 //! TOML → blob → reader.
 use manifest::archive::Archive;
 use manifest::host::{bundle, compile};
-use manifest::{Conduit, Devices, Dialect, Guest, MEMBER, Manifest, Policy, Tee, Watchdog};
+use manifest::{Devices, Dialect, Guest, MEMBER, Manifest, Policy, Tee, Watchdog};
+use platform::Conduit;
 
 const FULL: &str = r#"
 version = 1

@@ -4,11 +4,11 @@
 //! have the same offsets (IHI 0069H 12.8 and 12.10); they differ in the interrupts they speak of.
 
 use crate::{
-    SGIS, VcpuSet, Version, Vgic,
+    GicVersion, SGIS, VcpuSet, Vgic,
     irq::{Irq, NOBODY},
 };
-use addr::VcpuId;
 use core::ops::Range;
+use platform::VcpuId;
 
 /// Where an access goes and how many bytes it has.
 #[derive(Clone, Copy)]
@@ -205,17 +205,17 @@ impl Vgic {
     /// routing; a private interrupt shows the vCPU that reads.
     fn targets(&self, vcpu: VcpuId, intid: u32, irq: &Irq) -> u32 {
         match self.version {
-            Version::V2 if self.vcpus > 1 && intid < crate::FIRST_SPI => {
+            GicVersion::V2 if self.vcpus > 1 && intid < crate::FIRST_SPI => {
                 VcpuSet::one(vcpu).bits().into()
             }
-            Version::V2 if self.vcpus > 1 => irq.route,
+            GicVersion::V2 if self.vcpus > 1 => irq.route,
             _ => 0,
         }
     }
 
     /// With several targets the first of them gets the interrupt.
     fn set_targets(&mut self, slot: usize, intid: u32, field: u32) -> VcpuSet {
-        if self.version == Version::V3 || self.vcpus == 1 || intid < crate::FIRST_SPI {
+        if self.version == GicVersion::V3 || self.vcpus == 1 || intid < crate::FIRST_SPI {
             return VcpuSet::EMPTY;
         }
         let route = field & self.all();

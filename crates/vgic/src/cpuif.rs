@@ -3,7 +3,7 @@
 //! Between the model and the list registers.
 
 use crate::{Cpu, FIRST_SPI, Lr, Lrs, SGIS, VcpuSet, Vgic, irq::Irq, set::bits};
-use addr::VcpuId;
+use platform::VcpuId;
 
 /// Which interrupts get a list register, the best first: the most urgent pending one, so that
 /// there is always one to take; then the active ones, which the guest is going to deactivate;

@@ -3,7 +3,7 @@
 //! Interrupts that come from outside the guest.
 
 use crate::{FIRST_SPI, SGIS, VcpuSet, Vgic};
-use addr::VcpuId;
+use platform::VcpuId;
 
 impl Vgic {
     /// Sets the input of a level-sensitive PPI of `vcpu` or of an SPI (then `vcpu` says

@@ -37,12 +37,9 @@ mod mmio;
 mod set;
 mod sgi;
 
-use addr::{
-    VcpuId,
-    platform::{FIRST_SPI, MAX_VCPUS},
-};
 use alloc::{boxed::Box, vec::Vec};
 use irq::{Irq, NOBODY};
+use platform::{FIRST_SPI, GicVersion, MAX_VCPUS, VcpuId};
 use set::IntidSet;
 
 pub use lr::{Lr, Lrs, Origin, State};
@@ -54,20 +51,10 @@ const SGIS: u32 = 16;
 /// One past the last INTID of an SPI; 1020–1023 are special.
 const MAX_INTIDS: usize = 1020;
 
-/// The architecture that the guest sees. It has to be the hardware's, whose virtual CPU
-/// interface the guest uses.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Version {
-    /// GICv2: memory-mapped CPU interface, no affinity routing.
-    V2,
-    /// GICv3 with affinity routing alone (GICD_CTLR.ARE = 1).
-    V3,
-}
-
 /// A guest's whole interrupt controller.
 #[derive(Debug)]
 pub struct Vgic {
-    version: Version,
+    version: GicVersion,
     vcpus: usize,
     intids: u32,
     lrs: usize,
@@ -104,7 +91,7 @@ impl Vgic {
     /// The controller of a guest with `vcpus` vCPUs (1 to 8) and the INTIDs below `intids` (64
     /// to 1020, rounded up to a multiple of 32), on a machine with `lrs` list registers (1 to 16),
     /// in its reset state. Numbers outside these ranges count as the nearest in them.
-    pub fn new(version: Version, vcpus: usize, intids: usize, lrs: usize) -> Self {
+    pub fn new(version: GicVersion, vcpus: usize, intids: usize, lrs: usize) -> Self {
         let vcpus = vcpus.clamp(1, MAX_VCPUS);
         let words = intids.clamp(64, MAX_INTIDS).div_ceil(32);
         let intids = (words * 32).min(MAX_INTIDS);
@@ -165,7 +152,7 @@ impl Vgic {
     /// non-secure expects them.
     fn fresh(&self, vcpu: usize, intid: u32) -> Irq {
         let sgi = intid < SGIS;
-        let v3 = self.version == Version::V3;
+        let v3 = self.version == GicVersion::V3;
         let target = match intid {
             0..FIRST_SPI => vcpu as u8,
             _ if v3 || self.vcpus == 1 => 0,
@@ -201,7 +188,7 @@ impl Vgic {
     /// Whether every source of this interrupt is an interrupt of its own (IHI 0048B.b 4.3.17,
     /// GICD_SPENDSGIR).
     fn is_v2_sgi(&self, intid: u32) -> bool {
-        self.version == Version::V2 && intid < SGIS
+        self.version == GicVersion::V2 && intid < SGIS
     }
 
     /// Leaves the deactivation of the physical interrupt to the core of `vcpu`, or to whichever

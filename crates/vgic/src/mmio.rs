@@ -6,10 +6,10 @@
 //! ignore writes.
 
 use crate::{
-    FIRST_SPI, VcpuSet, Version, Vgic,
+    FIRST_SPI, GicVersion, VcpuSet, Vgic,
     banks::{Access, Span},
 };
-use addr::VcpuId;
+use platform::VcpuId;
 
 /// A block of registers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -80,7 +80,7 @@ impl Vgic {
         let access = Access { offset, size };
         let kick = match frame {
             Frame::Dist => self.write_dist(vcpu, access, value),
-            Frame::Redist(_) if self.version == Version::V2 => VcpuSet::EMPTY,
+            Frame::Redist(_) if self.version == GicVersion::V2 => VcpuSet::EMPTY,
             Frame::Redist(of) if access.is_word(GICR_WAKER) => self.write_waker(of, value),
             Frame::Redist(of) => {
                 self.write_irqs(private_span(of), access.from(SGI_BASE), value as u32)
@@ -92,8 +92,8 @@ impl Vgic {
     fn write_dist(&mut self, vcpu: VcpuId, access: Access, value: u64) -> VcpuSet {
         match (self.version, access.offset) {
             (_, CTLR) if access.size == 4 => self.set_groups(value),
-            (Version::V2, SGIR) if access.size == 4 => self.sgir(vcpu, value as u32),
-            (Version::V3, IROUTER..IROUTER_END) => self.set_route(access, value),
+            (GicVersion::V2, SGIR) if access.size == 4 => self.sgir(vcpu, value as u32),
+            (GicVersion::V3, IROUTER..IROUTER_END) => self.set_route(access, value),
             _ => self.write_irqs(self.dist_span(vcpu), access, value as u32),
         }
     }
@@ -102,8 +102,8 @@ impl Vgic {
     /// there, a GICv3 with affinity routing has them in the redistributors alone.
     fn dist_span(&self, vcpu: VcpuId) -> Span {
         let first = match self.version {
-            Version::V2 => 0,
-            Version::V3 => FIRST_SPI,
+            GicVersion::V2 => 0,
+            GicVersion::V3 => FIRST_SPI,
         };
         Span {
             vcpu,
@@ -112,7 +112,7 @@ impl Vgic {
     }
 
     fn dist_register(&self, access: Access) -> Option<u64> {
-        let v3 = self.version == Version::V3;
+        let v3 = self.version == GicVersion::V3;
         match (access.offset, access.size) {
             (CTLR, 4) => Some(self.ctlr()),
             (TYPER, 4) => Some(self.typer()),
@@ -127,8 +127,8 @@ impl Vgic {
     /// GICD_CTLR (IHI 0069H 12.9.4; IHI 0048B.b 4.3.1).
     fn ctlr(&self) -> u64 {
         let fixed = match self.version {
-            Version::V2 => 0,
-            Version::V3 => CTLR_V3_FIXED,
+            GicVersion::V2 => 0,
+            GicVersion::V3 => CTLR_V3_FIXED,
         };
         fixed | u64::from(self.groups[0]) | u64::from(self.groups[1]) << 1
     }
@@ -148,13 +148,13 @@ impl Vgic {
         let lines = u64::from(self.intids.div_ceil(32)) - 1;
         lines
             | match self.version {
-                Version::V2 => (self.vcpus as u64 - 1) << 5,
-                Version::V3 => TYPER_NO1N | TYPER_ID_BITS,
+                GicVersion::V2 => (self.vcpus as u64 - 1) << 5,
+                GicVersion::V3 => TYPER_NO1N | TYPER_ID_BITS,
             }
     }
 
     fn redist_register(&self, of: VcpuId, access: Access) -> Option<u64> {
-        if self.version != Version::V3 || usize::from(of.0) >= self.vcpus {
+        if self.version != GicVersion::V3 || usize::from(of.0) >= self.vcpus {
             return Some(0);
         }
         let typer = self.redist_typer(of);

@@ -2,8 +2,8 @@
 
 //! Sets of vCPUs and of INTIDs.
 
-use addr::VcpuId;
 use alloc::{boxed::Box, vec};
+use platform::VcpuId;
 
 /// A set of a guest's vCPUs.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

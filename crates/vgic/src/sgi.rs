@@ -2,8 +2,8 @@
 
 //! Software-generated interrupts.
 
-use crate::{VcpuSet, Version, Vgic, set};
-use addr::VcpuId;
+use crate::{VcpuSet, Vgic, set};
+use platform::{GicVersion, VcpuId};
 
 impl Vgic {
     /// The guest writes ICC_SGI1R_EL1 (IHI 0069H 12.2). With one security state it reaches
@@ -18,7 +18,7 @@ impl Vgic {
     }
 
     fn sgi_v3(&mut self, vcpu: VcpuId, value: u64, group1: bool) -> VcpuSet {
-        if self.version != Version::V3 {
+        if self.version != GicVersion::V3 {
             return VcpuSet::EMPTY;
         }
         let mut kick = VcpuSet::EMPTY;

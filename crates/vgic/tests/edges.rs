@@ -5,11 +5,12 @@
 mod machine;
 
 use machine::{Machine, vcpu};
-use vgic::{Frame, VcpuSet, Version, Vgic};
+use platform::GicVersion;
+use vgic::{Frame, VcpuSet, Vgic};
 
 const EDGE: u32 = 34;
 
-fn ready(version: Version) -> Machine {
+fn ready(version: GicVersion) -> Machine {
     let mut machine = Machine::new(version, 2, 96, 4);
     machine.enable_all();
     machine.gicd(0xc08, 0b10 << 4);
@@ -19,7 +20,7 @@ fn ready(version: Version) -> Machine {
 /// No maintenance interrupt is needed for what the register can hold.
 #[test]
 fn an_edge_that_comes_again_waits_in_its_register() {
-    let mut machine = ready(Version::V3);
+    let mut machine = ready(GicVersion::V3);
     machine.pulse(0, EDGE);
     machine.acknowledge(0);
     machine.pulse(0, EDGE);
@@ -32,7 +33,7 @@ fn an_edge_that_comes_again_waits_in_its_register() {
 
 #[test]
 fn an_edge_may_be_made_a_level_again() {
-    for version in [Version::V2, Version::V3] {
+    for version in [GicVersion::V2, GicVersion::V3] {
         let mut machine = ready(version);
         assert_eq!(machine.read(0, Frame::Dist, 0xc08, 4), 0b10 << 4);
         machine.gicd(0xc08, 0b01 << 4);
@@ -43,7 +44,7 @@ fn an_edge_may_be_made_a_level_again() {
 /// IHI 0048B.b 4.3.7: GICD_SPENDSGIR and GICD_CPENDSGIR are for them.
 #[test]
 fn v2_pending_bits_of_sgis_are_read_only() {
-    let mut machine = ready(Version::V2);
+    let mut machine = ready(GicVersion::V2);
     machine.private(1, 0x200, 0xffff);
     assert_eq!(machine.read_private(1, 0x200), 0);
     assert_eq!(machine.acknowledge(1), None);
@@ -56,8 +57,8 @@ fn v2_pending_bits_of_sgis_are_read_only() {
 
 #[test]
 fn an_sgi_that_is_pending_already_kicks_nobody() {
-    let mut v2 = Vgic::new(Version::V2, 2, 96, 4);
-    let mut v3 = Vgic::new(Version::V3, 2, 96, 4);
+    let mut v2 = Vgic::new(GicVersion::V2, 2, 96, 4);
+    let mut v3 = Vgic::new(GicVersion::V3, 2, 96, 4);
     let _ = v2.write(vcpu(0), Frame::Dist, 0, 4, 3);
     let _ = v3.write(vcpu(0), Frame::Dist, 0, 4, 3);
     let _ = v3.write(vcpu(1), Frame::Redist(vcpu(1)), 0x1_0100, 4, 1 << 3);

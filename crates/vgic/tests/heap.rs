@@ -5,7 +5,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use vgic::{Version, Vgic};
+use platform::GicVersion;
+use vgic::Vgic;
 
 std::thread_local! {
     /// Bytes that this thread has taken and not given back, each block a power of two.
@@ -48,7 +49,7 @@ static COUNTING: Counting = Counting;
 
 #[test]
 fn a_controller_takes_no_more_of_the_heap_than_it_is_counted_with() {
-    for version in [Version::V2, Version::V3] {
+    for version in [GicVersion::V2, GicVersion::V3] {
         for vcpus in 1..=8 {
             for intids in [64, 65, 128, 256, 511, 512, 988, 1020] {
                 PEAK.set(LIVE.get());

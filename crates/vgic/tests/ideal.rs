@@ -10,9 +10,10 @@
 mod machine;
 
 use machine::{Machine, vcpu};
+use platform::GicVersion;
 use proptest::{collection::vec, prelude::*};
 use std::collections::BTreeMap;
-use vgic::{Frame, Version};
+use vgic::Frame;
 
 const SGIS: u32 = 3;
 const PPI_LEVEL: u32 = 20;
@@ -62,7 +63,7 @@ struct Irq {
 }
 
 struct Ideal {
-    version: Version,
+    version: GicVersion,
     groups: [bool; 2],
     irqs: BTreeMap<(usize, u32), Irq>,
     /// INTID, source and priority.
@@ -71,13 +72,13 @@ struct Ideal {
 }
 
 impl Ideal {
-    fn new(version: Version, vcpus: usize) -> Self {
+    fn new(version: GicVersion, vcpus: usize) -> Self {
         let mut irqs = BTreeMap::new();
         for n in 0..vcpus {
             for intid in intids().filter(|&intid| intid < FIRST_SPI || n == 0) {
                 let irq = Irq {
                     enabled: true,
-                    group1: version == Version::V3,
+                    group1: version == GicVersion::V3,
                     target: Some(n),
                     ..Irq::default()
                 };
@@ -193,7 +194,7 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(version: Version, lrs: usize, split: bool) -> Self {
+    fn new(version: GicVersion, lrs: usize, split: bool) -> Self {
         let mut machine = Machine::new(version, 3, 96, lrs);
         machine.enable_all();
         for intid in (FIRST_SPI..FIRST_SPI + SPIS).filter(|&i| kind(i) == Kind::Edge) {
@@ -228,8 +229,8 @@ impl Pair {
 
     fn route(&mut self, intid: u32, target: Option<usize>) {
         let (offset, size, value) = match self.machine.version {
-            Version::V3 => (0x6000 + 8 * u64::from(intid), 8, target.unwrap_or(0x10000)),
-            Version::V2 => (0x800 + u64::from(intid), 1, target.map_or(0, |n| 1 << n)),
+            GicVersion::V3 => (0x6000 + 8 * u64::from(intid), 8, target.unwrap_or(0x10000)),
+            GicVersion::V2 => (0x800 + u64::from(intid), 1, target.map_or(0, |n| 1 << n)),
         };
         self.machine
             .write(0, Frame::Dist, offset, size, value as u64);
@@ -267,7 +268,7 @@ impl Pair {
     fn sgi(&mut self, n: usize, mask: u8, sgi: u32) {
         self.machine.sgi(n, mask, sgi);
         for target in (0..3).filter(|target| mask & 1 << target != 0) {
-            let v2 = self.ideal.version == Version::V2;
+            let v2 = self.ideal.version == GicVersion::V2;
             let irq = self.ideal.irq(target, sgi);
             if v2 {
                 irq.sources |= 1 << n;
@@ -328,7 +329,7 @@ impl Pair {
         let offset = 0x400 + u64::from(intid);
         let value = u64::from(priority);
         match self.machine.version {
-            Version::V3 if intid < FIRST_SPI => {
+            GicVersion::V3 if intid < FIRST_SPI => {
                 let frame = Frame::Redist(vcpu(n));
                 self.machine.write(n, frame, 0x1_0000 + offset, 1, value);
             }
@@ -338,7 +339,7 @@ impl Pair {
     }
 
     fn is_v2_sgi(&self, intid: u32) -> bool {
-        self.machine.version == Version::V2 && kind(intid) == Kind::Sgi
+        self.machine.version == GicVersion::V2 && kind(intid) == Kind::Sgi
     }
 
     fn pend(&mut self, n: usize, intid: u32, on: bool) {
@@ -428,7 +429,7 @@ impl Pair {
     }
 }
 
-fn same_as_ideal(version: Version, lrs: usize, split: bool, ops: &[Op]) {
+fn same_as_ideal(version: GicVersion, lrs: usize, split: bool, ops: &[Op]) {
     let mut pair = Pair::new(version, lrs, split);
     for op in ops {
         pair.apply(op);
@@ -442,22 +443,22 @@ proptest! {
 
     #[test]
     fn v3_is_ideal_with_room(split: bool, ops in vec(op(), 1..120)) {
-        same_as_ideal(Version::V3, 16, split, &ops);
+        same_as_ideal(GicVersion::V3, 16, split, &ops);
     }
 
     #[test]
     fn v3_is_ideal_with_few_registers(lrs in 1..5_usize, split: bool, ops in vec(op(), 1..120)) {
-        same_as_ideal(Version::V3, lrs, split, &ops);
+        same_as_ideal(GicVersion::V3, lrs, split, &ops);
     }
 
     #[test]
     fn v2_is_ideal_with_room(split: bool, ops in vec(op(), 1..120)) {
-        same_as_ideal(Version::V2, 16, split, &ops);
+        same_as_ideal(GicVersion::V2, 16, split, &ops);
     }
 
     #[test]
     fn v2_is_ideal_with_few_registers(lrs in 1..5_usize, ops in vec(op(), 1..120)) {
-        same_as_ideal(Version::V2, lrs, false, &ops);
+        same_as_ideal(GicVersion::V2, lrs, false, &ops);
     }
 
     #[test]
@@ -466,12 +467,12 @@ proptest! {
         lrs in 1..5_usize,
         steps in vec((0..3_usize, 0..10_u8, 0..16_u32), 1..300),
     ) {
-        late_kicks(if v2 { Version::V2 } else { Version::V3 }, lrs, &steps);
+        late_kicks(if v2 { GicVersion::V2 } else { GicVersion::V3 }, lrs, &steps);
     }
 }
 
 /// SGIs and edges sent, and taken by guests that enter whenever they like.
-fn late_kicks(version: Version, lrs: usize, steps: &[(usize, u8, u32)]) {
+fn late_kicks(version: GicVersion, lrs: usize, steps: &[(usize, u8, u32)]) {
     let mut pair = Pair::new(version, lrs, false);
     let machine = &mut pair.machine;
     machine.gicd(0xc08, 0xaaaa_aaaa);

@@ -5,19 +5,20 @@
 mod machine;
 
 use machine::{Core, Machine, vcpu};
-use vgic::{Frame, Lr, Lrs, Origin, State, VcpuSet, Version, Vgic};
+use platform::GicVersion;
+use vgic::{Frame, Lr, Lrs, Origin, State, VcpuSet, Vgic};
 
 const UART: u32 = 33;
 const EDGE: u32 = 34;
 const TIMER: u32 = 27;
-const BOTH: [Version; 2] = [Version::V2, Version::V3];
+const BOTH: [GicVersion; 2] = [GicVersion::V2, GicVersion::V3];
 
 /// Everything enabled, [`EDGE`] edge-triggered, all SPIs to vCPU 0.
-fn ready(version: Version, lrs: usize) -> Machine {
+fn ready(version: GicVersion, lrs: usize) -> Machine {
     let mut machine = Machine::new(version, 2, 96, lrs);
     machine.enable_all();
     machine.gicd(0xc08, 0b10 << 4);
-    if version == Version::V2 {
+    if version == GicVersion::V2 {
         for word in 8..24 {
             machine.gicd(0x800 + 4 * word, 0x0101_0101);
         }
@@ -144,7 +145,7 @@ fn a_level_is_sampled_again_when_its_handler_ends() {
 
 #[test]
 fn a_level_that_drops_before_it_is_taken_is_withdrawn() {
-    let mut machine = ready(Version::V3, 4);
+    let mut machine = ready(GicVersion::V3, 4);
     machine.set_level(0, UART, true);
     machine.set_level(0, UART, false);
     assert_eq!(machine.acknowledge(0), None);
@@ -171,7 +172,7 @@ fn the_timer_fires_again_while_it_is_asserted() {
 
 #[test]
 fn a_timer_set_anew_before_it_was_taken_is_withdrawn() {
-    let mut machine = ready(Version::V3, 4);
+    let mut machine = ready(GicVersion::V3, 4);
     machine.physical(0, TIMER, true);
     assert!(machine.physical_active(0, TIMER));
     machine.physical(0, TIMER, false);
@@ -182,7 +183,7 @@ fn a_timer_set_anew_before_it_was_taken_is_withdrawn() {
 #[test]
 fn clearing_a_hardware_interrupt_by_register_frees_the_physical_one() {
     for offset in [0x280, 0x380] {
-        let mut machine = ready(Version::V3, 4);
+        let mut machine = ready(GicVersion::V3, 4);
         machine.physical(0, TIMER, true);
         if offset == 0x380 {
             machine.acknowledge(0);
@@ -197,7 +198,7 @@ fn clearing_a_hardware_interrupt_by_register_frees_the_physical_one() {
 
 #[test]
 fn another_vcpu_clears_a_hardware_ppi_on_its_own_core() {
-    let mut machine = ready(Version::V3, 4);
+    let mut machine = ready(GicVersion::V3, 4);
     machine.physical(1, TIMER, true);
     machine.cores[1].ppis.get_mut(&TIMER).unwrap().line = false;
     machine.write(0, Frame::Redist(vcpu(1)), 0x1_0280, 4, 1 << TIMER);
@@ -207,7 +208,7 @@ fn another_vcpu_clears_a_hardware_ppi_on_its_own_core() {
 
 #[test]
 fn a_disabled_timer_stays_masked_and_fires_when_enabled_if_still_asserted() {
-    let mut machine = ready(Version::V3, 4);
+    let mut machine = ready(GicVersion::V3, 4);
     machine.gicr(0, 0x180, 1 << TIMER);
     machine.physical(0, TIMER, true);
     assert!(machine.physical_active(0, TIMER));
@@ -241,7 +242,7 @@ fn a_devices_edge_that_came_while_it_was_disabled_is_kept() {
 /// The next vCPU of the core must not find what it held, nor an interface that is on.
 #[test]
 fn vacated_registers_are_free_and_the_interface_off() {
-    let mut machine = ready(Version::V3, 4);
+    let mut machine = ready(GicVersion::V3, 4);
     machine.pulse(0, EDGE);
     let Core { lrs, cpu, .. } = &mut machine.cores[0];
     assert_ne!(lrs.hcr() & Lrs::HCR_EN, 0);
@@ -255,7 +256,7 @@ fn vacated_registers_are_free_and_the_interface_off() {
 #[test]
 fn software_may_pend_a_hardware_interrupt_at_any_time() {
     for edge in [false, true] {
-        let mut machine = ready(Version::V3, 4);
+        let mut machine = ready(GicVersion::V3, 4);
         machine.gicr(0, 0xc04, if edge { 0b10 << (2 * (TIMER - 16)) } else { 0 });
         machine.gicr(0, 0x200, 1 << TIMER);
         assert_eq!(machine.acknowledge(0), Some((TIMER, 0)));
@@ -275,7 +276,7 @@ fn software_may_pend_a_hardware_interrupt_at_any_time() {
 
 #[test]
 fn a_level_is_never_pending_and_active_in_a_register() {
-    let mut machine = ready(Version::V3, 4);
+    let mut machine = ready(GicVersion::V3, 4);
     machine.set_level(0, UART, true);
     machine.acknowledge(0);
     // A refresh with the line still high.
@@ -289,7 +290,7 @@ fn a_level_is_never_pending_and_active_in_a_register() {
 
 #[test]
 fn making_an_active_interrupt_active_keeps_it_where_it_is() {
-    let mut machine = ready(Version::V3, 4);
+    let mut machine = ready(GicVersion::V3, 4);
     machine.pulse(0, EDGE);
     machine.acknowledge(0);
     machine.write(1, Frame::Dist, 0x6000 + 8 * 34, 8, 1);
@@ -301,7 +302,7 @@ fn making_an_active_interrupt_active_keeps_it_where_it_is() {
 #[test]
 fn whoever_frees_a_physical_spi_is_told_to_deactivate_it() {
     let (a, b) = (vcpu(0), vcpu(1));
-    let mut vgic = Vgic::new(Version::V3, 2, 96, 4);
+    let mut vgic = Vgic::new(GicVersion::V3, 2, 96, 4);
     assert!(vgic.hw_pending(a, 40, 72).is_empty(), "not enabled");
     assert_eq!(
         vgic.write(b, Frame::Dist, 0x284, 4, 1 << 8),
@@ -317,7 +318,7 @@ fn whoever_frees_a_physical_spi_is_told_to_deactivate_it() {
 
 #[test]
 fn registers_that_empty_are_written_once() {
-    let mut machine = ready(Version::V3, 4);
+    let mut machine = ready(GicVersion::V3, 4);
     for intid in 40..43 {
         machine.set_level(0, intid, true);
     }
@@ -378,7 +379,7 @@ fn more_active_than_registers_all_end() {
     for version in BOTH {
         for (lrs, split) in [(1, false), (2, false), (4, false), (1, true), (2, true)] {
             // A GICv2 cannot trap the deactivation that says which of the evicted ended.
-            if split && version == Version::V2 {
+            if split && version == GicVersion::V2 {
                 continue;
             }
             let mut machine = ready(version, lrs);
@@ -430,8 +431,8 @@ fn a_pending_spi_moves_to_its_new_target() {
         machine.pulse(0, EDGE);
         assert!(machine.cores[0].cpu.signalled().is_some());
         match version {
-            Version::V3 => machine.write(0, Frame::Dist, 0x6000 + 8 * 34, 8, 1),
-            Version::V2 => machine.write(0, Frame::Dist, 0x800 + 34, 1, 0b10),
+            GicVersion::V3 => machine.write(0, Frame::Dist, 0x6000 + 8 * 34, 8, 1),
+            GicVersion::V2 => machine.write(0, Frame::Dist, 0x800 + 34, 1, 0b10),
         }
         assert_eq!(machine.acknowledge(0), None);
         assert_eq!(machine.acknowledge(1), Some((EDGE, 0)));
@@ -443,7 +444,7 @@ fn a_pending_spi_moves_to_its_new_target() {
 
 #[test]
 fn an_spi_that_moves_while_active_pends_on_the_new_target_when_it_ends() {
-    let mut machine = ready(Version::V3, 4);
+    let mut machine = ready(GicVersion::V3, 4);
     machine.pulse(0, EDGE);
     machine.acknowledge(0);
     machine.write(1, Frame::Dist, 0x6000 + 8 * 34, 8, 1);
@@ -456,7 +457,7 @@ fn an_spi_that_moves_while_active_pends_on_the_new_target_when_it_ends() {
 
 #[test]
 fn an_spi_without_a_target_waits_for_one() {
-    let mut machine = ready(Version::V3, 4);
+    let mut machine = ready(GicVersion::V3, 4);
     machine.write(0, Frame::Dist, 0x6000 + 8 * 34, 8, 0x100);
     machine.pulse(0, EDGE);
     assert_eq!(
@@ -495,7 +496,7 @@ fn setting_the_active_state_holds_an_interrupt_back() {
 
 #[test]
 fn reading_the_state_of_an_interrupt_elsewhere_says_whom_to_ask() {
-    let mut machine = ready(Version::V3, 4);
+    let mut machine = ready(GicVersion::V3, 4);
     machine.pulse(0, EDGE);
     machine.acknowledge(0);
     let (_, stale) = machine.vgic.read(vcpu(1), Frame::Dist, 0x304, 4);
@@ -507,7 +508,7 @@ fn reading_the_state_of_an_interrupt_elsewhere_says_whom_to_ask() {
 
 #[test]
 fn switching_a_group_off_silences_it() {
-    for (version, group) in [(Version::V2, 1), (Version::V3, 2)] {
+    for (version, group) in [(GicVersion::V2, 1), (GicVersion::V3, 2)] {
         let mut machine = ready(version, 4);
         machine.pulse(0, EDGE);
         machine.gicd(0, 3 & !group);
@@ -519,7 +520,7 @@ fn switching_a_group_off_silences_it() {
 
 #[test]
 fn sgis_reach_the_vcpus_they_name() {
-    let mut machine = ready(Version::V3, 4);
+    let mut machine = ready(GicVersion::V3, 4);
     machine.sgi(0, 0b11, 5);
     for n in 0..2 {
         assert_eq!(machine.acknowledge(n), Some((5, 0)));
@@ -542,7 +543,7 @@ fn sgis_reach_the_vcpus_they_name() {
 #[test]
 fn v2_sgis_keep_their_sources_apart() {
     for lrs in [1, 4] {
-        let mut machine = Machine::new(Version::V2, 4, 96, lrs);
+        let mut machine = Machine::new(GicVersion::V2, 4, 96, lrs);
         machine.enable_all();
         for sender in [2, 0, 3, 2] {
             machine.sgi(sender, 0b10, 7);
@@ -559,7 +560,7 @@ fn v2_sgis_keep_their_sources_apart() {
 
 #[test]
 fn v2_sgi_filters_and_pending_registers() {
-    let mut machine = Machine::new(Version::V2, 3, 96, 4);
+    let mut machine = Machine::new(GicVersion::V2, 3, 96, 4);
     machine.enable_all();
     machine.write(1, Frame::Dist, 0xf00, 4, 1 << 24 | 0xff << 16 | 3);
     let taken: Vec<_> = (0..3).map(|n| machine.acknowledge(n)).collect();
@@ -582,7 +583,7 @@ fn v2_sgi_filters_and_pending_registers() {
 
 #[test]
 fn reset_leaves_nothing_but_what_the_physical_gic_is_owed() {
-    let mut machine = ready(Version::V3, 4);
+    let mut machine = ready(GicVersion::V3, 4);
     machine.physical(1, TIMER, true);
     machine.physical(0, 50, true);
     machine.pulse(0, EDGE);
@@ -597,7 +598,7 @@ fn reset_leaves_nothing_but_what_the_physical_gic_is_owed() {
     assert_eq!(machine.vgic.take_deactivation(vcpu(0)), None);
     assert_eq!(machine.vgic.take_deactivation(vcpu(1)), Some(TIMER));
     assert_eq!(machine.vgic.take_deactivation(vcpu(1)), None);
-    let mut fresh = Vgic::new(Version::V3, 2, 96, 4);
+    let mut fresh = Vgic::new(GicVersion::V3, 2, 96, 4);
     for offset in (0..0x2_0000).step_by(4) {
         assert_eq!(
             machine.vgic.read(vcpu(0), Frame::Dist, offset, 4),
@@ -616,7 +617,7 @@ fn reset_leaves_nothing_but_what_the_physical_gic_is_owed() {
 #[test]
 fn a_vcpu_that_is_turned_off_leaves_no_physical_interrupt_active() {
     for taken in [false, true] {
-        let mut machine = ready(Version::V3, 4);
+        let mut machine = ready(GicVersion::V3, 4);
         machine.physical(1, TIMER, true);
         machine.physical(1, 30, true);
         if taken {
@@ -647,7 +648,7 @@ fn a_vcpu_that_is_turned_off_leaves_no_physical_interrupt_active() {
 
 #[test]
 fn a_vcpu_that_leaves_its_core_tells_its_active_ppis() {
-    let mut machine = ready(Version::V3, 4);
+    let mut machine = ready(GicVersion::V3, 4);
     machine.physical(0, TIMER, true);
     machine.acknowledge(0);
     let Core { lrs, cpu, .. } = &mut machine.cores[0];

@@ -6,8 +6,9 @@
 mod machine;
 
 use machine::{Machine, vcpu};
+use platform::GicVersion;
 use proptest::{collection::vec, prelude::*};
-use vgic::{Frame, Lr, Lrs, VcpuSet, Version, Vgic};
+use vgic::{Frame, Lr, Lrs, VcpuSet, Vgic};
 
 fn read(vgic: &Vgic, frame: Frame, offset: u64, size: u8) -> u64 {
     vgic.read(vcpu(0), frame, offset, size).0
@@ -16,7 +17,7 @@ fn read(vgic: &Vgic, frame: Frame, offset: u64, size: u8) -> u64 {
 #[test]
 fn v3_describes_itself() {
     for (vcpus, intids, lines) in [(1, 64, 1), (2, 96, 2), (8, 1020, 31), (8, 5000, 31)] {
-        let vgic = Vgic::new(Version::V3, vcpus, intids, 4);
+        let vgic = Vgic::new(GicVersion::V3, vcpus, intids, 4);
         let typer = read(&vgic, Frame::Dist, 4, 4);
         assert_eq!(typer & 0x1f, lines);
         assert_eq!(typer >> 19 & 0x1f, 9, "10 bits of INTID");
@@ -48,7 +49,7 @@ fn v3_describes_itself() {
 #[test]
 fn v2_describes_itself() {
     for vcpus in [1, 2, 8] {
-        let mut vgic = Vgic::new(Version::V2, vcpus, 96, 4);
+        let mut vgic = Vgic::new(GicVersion::V2, vcpus, 96, 4);
         assert_eq!(read(&vgic, Frame::Dist, 0, 4), 0);
         assert_eq!(read(&vgic, Frame::Dist, 4, 4), (vcpus as u64 - 1) << 5 | 2);
         assert_eq!(read(&vgic, Frame::Dist, 0xfe8, 4) & 0xf0, 0x20);
@@ -60,7 +61,7 @@ fn v2_describes_itself() {
 
 #[test]
 fn a_redistributor_sleeps_and_wakes_as_told() {
-    let mut vgic = Vgic::new(Version::V3, 2, 96, 4);
+    let mut vgic = Vgic::new(GicVersion::V3, 2, 96, 4);
     let frame = Frame::Redist(vcpu(1));
     assert_eq!(read(&vgic, frame, 0x14, 4), 0);
     let _ = vgic.write(vcpu(0), frame, 0x14, 4, !0);
@@ -72,7 +73,7 @@ fn a_redistributor_sleeps_and_wakes_as_told() {
 
 #[test]
 fn each_vcpu_has_private_interrupts_of_its_own() {
-    for version in [Version::V2, Version::V3] {
+    for version in [GicVersion::V2, GicVersion::V3] {
         let mut machine = Machine::new(version, 2, 96, 4);
         machine.private(1, 0x180, !0);
         machine.private(0, 0x180, !0);
@@ -96,7 +97,7 @@ fn each_vcpu_has_private_interrupts_of_its_own() {
 
 #[test]
 fn v3_has_private_interrupts_and_targets_in_no_distributor_register() {
-    let mut vgic = Vgic::new(Version::V3, 2, 1020, 4);
+    let mut vgic = Vgic::new(GicVersion::V3, 2, 1020, 4);
     for word in [
         0x80, 0x100, 0x200, 0x300, 0x400, 0xc00, 0x800, 0x820, 0xf00, 0xf20,
     ] {
@@ -112,7 +113,7 @@ fn v3_has_private_interrupts_and_targets_in_no_distributor_register() {
 
 #[test]
 fn the_last_word_stops_at_the_special_intids() {
-    let mut vgic = Vgic::new(Version::V3, 1, 1020, 4);
+    let mut vgic = Vgic::new(GicVersion::V3, 1, 1020, 4);
     let _ = vgic.write(vcpu(0), Frame::Dist, 0x17c, 4, !0);
     assert_eq!(read(&vgic, Frame::Dist, 0x17c, 4), 0x0fff_ffff);
     let _ = vgic.write(vcpu(0), Frame::Dist, 0x7fd8, 8, 1);
@@ -123,7 +124,7 @@ fn the_last_word_stops_at_the_special_intids() {
 
 #[test]
 fn routes_are_read_and_written_whole_or_by_halves() {
-    let mut vgic = Vgic::new(Version::V3, 2, 96, 4);
+    let mut vgic = Vgic::new(GicVersion::V3, 2, 96, 4);
     let at = 0x6000 + 8 * 40;
     let _ = vgic.write(vcpu(0), Frame::Dist, at, 8, 0xff_8012_3401);
     assert_eq!(
@@ -144,7 +145,7 @@ fn routes_are_read_and_written_whole_or_by_halves() {
 
 #[test]
 fn byte_registers_take_bytes_and_words_and_others_words_alone() {
-    let mut vgic = Vgic::new(Version::V2, 2, 96, 4);
+    let mut vgic = Vgic::new(GicVersion::V2, 2, 96, 4);
     let _ = vgic.write(vcpu(0), Frame::Dist, 0x422, 1, 0x47);
     assert_eq!(read(&vgic, Frame::Dist, 0x420, 4), 0x40_0000);
     assert_eq!(read(&vgic, Frame::Dist, 0x422, 1), 0x40);
@@ -169,14 +170,14 @@ fn byte_registers_take_bytes_and_words_and_others_words_alone() {
 
 #[test]
 fn v2_targets_of_private_interrupts_show_the_reader() {
-    let vgic = Vgic::new(Version::V2, 3, 96, 4);
+    let vgic = Vgic::new(GicVersion::V2, 3, 96, 4);
     for n in 0..3 {
         for offset in (0x800..0x820).step_by(4) {
             let (word, _) = vgic.read(vcpu(n), Frame::Dist, offset, 4);
             assert_eq!(word, 0x0101_0101 << n);
         }
     }
-    let alone = Vgic::new(Version::V2, 1, 96, 4);
+    let alone = Vgic::new(GicVersion::V2, 1, 96, 4);
     assert_eq!(read(&alone, Frame::Dist, 0x800, 4), 0);
     assert_eq!(read(&alone, Frame::Dist, 0x820, 4), 0);
 }
@@ -234,7 +235,7 @@ fn boot_v3_cpu(machine: &mut Machine, n: usize, vcpus: usize) {
 #[test]
 fn linux_boots_on_v3() {
     for vcpus in [1, 2, 8] {
-        let mut machine = Machine::new(Version::V3, vcpus, 96, 4);
+        let mut machine = Machine::new(GicVersion::V3, vcpus, 96, 4);
         boot_v3(&mut machine, vcpus);
         for n in 0..vcpus {
             machine.gicr(n, 0x100, 0xff);
@@ -289,7 +290,7 @@ fn boot_v2(machine: &mut Machine, vcpus: usize) {
 #[test]
 fn linux_boots_on_v2() {
     for vcpus in [1, 2, 8] {
-        let mut machine = Machine::new(Version::V2, vcpus, 96, 4);
+        let mut machine = Machine::new(GicVersion::V2, vcpus, 96, 4);
         boot_v2(&mut machine, vcpus);
         for n in 0..vcpus {
             machine.private(n, 0x100, 1 << 27);
@@ -328,7 +329,7 @@ fn use_devices(machine: &mut Machine, vcpus: usize, source: u8) {
 
 #[test]
 fn every_offset_reads_the_same_twice_and_zero_where_the_map_has_nothing() {
-    for version in [Version::V2, Version::V3] {
+    for version in [GicVersion::V2, GicVersion::V3] {
         for value in [0, !0, 0x0123_4567_89ab_cdef] {
             let mut vgic = Vgic::new(version, 2, 96, 4);
             for f in [Frame::Dist, Frame::Redist(vcpu(1))] {
@@ -395,7 +396,7 @@ fn wild() -> impl Strategy<Value = Wild> {
 }
 
 fn frame(of: Option<u8>) -> Frame {
-    of.map_or(Frame::Dist, |n| Frame::Redist(addr::VcpuId(n)))
+    of.map_or(Frame::Dist, |n| Frame::Redist(platform::VcpuId(n)))
 }
 
 proptest! {
@@ -403,30 +404,30 @@ proptest! {
 
     #[test]
     fn nothing_breaks_it(v2: bool, lrs in 1..17_usize, ops in vec(wild(), 1..200)) {
-        let version = if v2 { Version::V2 } else { Version::V3 };
+        let version = if v2 { GicVersion::V2 } else { GicVersion::V3 };
         let mut vgic = Vgic::new(version, 3, 96, lrs);
         let mut banks: Vec<Lrs> = (0..256).map(|_| Lrs::new()).collect();
         for op in ops {
             let kick = match op {
                 Wild::Read(n, f, offset, size) => {
-                    vgic.read(addr::VcpuId(n), frame(f), offset, size).1
+                    vgic.read(platform::VcpuId(n), frame(f), offset, size).1
                 }
                 Wild::Write(n, f, offset, size, value) => {
-                    vgic.write(addr::VcpuId(n), frame(f), offset, size, value)
+                    vgic.write(platform::VcpuId(n), frame(f), offset, size, value)
                 }
                 Wild::Sgi(n, value) => {
-                    vgic.sgi1r(addr::VcpuId(n), value) | vgic.sgi0r(addr::VcpuId(n), !value)
+                    vgic.sgi1r(platform::VcpuId(n), value) | vgic.sgi0r(platform::VcpuId(n), !value)
                 }
-                Wild::Level(n, intid, level) => vgic.set_level(addr::VcpuId(n), intid, level),
+                Wild::Level(n, intid, level) => vgic.set_level(platform::VcpuId(n), intid, level),
                 Wild::Hardware(n, intid, pintid) => {
-                    vgic.hw_pending(addr::VcpuId(n), intid, pintid)
+                    vgic.hw_pending(platform::VcpuId(n), intid, pintid)
                 }
-                Wild::Withdraw(n, intid) => vgic.hw_withdraw(addr::VcpuId(n), intid),
-                Wild::Deactivate(n, intid) => vgic.deactivate(addr::VcpuId(n), intid),
+                Wild::Withdraw(n, intid) => vgic.hw_withdraw(platform::VcpuId(n), intid),
+                Wild::Deactivate(n, intid) => vgic.deactivate(platform::VcpuId(n), intid),
                 Wild::Run(n, hcr, noise) => run(&mut vgic, n, &mut banks[usize::from(n)], hcr, &noise),
                 Wild::Reset => {
                     for n in 0..3 {
-                        let _ = vgic.sync(addr::VcpuId(n), &mut banks[usize::from(n)]);
+                        let _ = vgic.sync(platform::VcpuId(n), &mut banks[usize::from(n)]);
                     }
                     vgic.reset();
                     VcpuSet::EMPTY
@@ -444,10 +445,10 @@ fn run(vgic: &mut Vgic, n: u8, lrs: &mut Lrs, hcr: u32, noise: &[u64]) -> VcpuSe
         let value = held[i].to_ich();
         Lr::from_ich(value & !(0b11 << 62) | noise[i] & (0b11 << 62))
     });
-    let kick = vgic.sync(addr::VcpuId(n), lrs);
-    vgic.flush(addr::VcpuId(n), lrs);
+    let kick = vgic.sync(platform::VcpuId(n), lrs);
+    vgic.flush(platform::VcpuId(n), lrs);
     assert!(lrs.used() <= Lrs::MAX);
-    while vgic.take_deactivation(addr::VcpuId(n)).is_some() {}
+    while vgic.take_deactivation(platform::VcpuId(n)).is_some() {}
     kick
 }
 
@@ -455,13 +456,13 @@ fn run(vgic: &mut Vgic, n: u8, lrs: &mut Lrs, hcr: u32, noise: &[u64]) -> VcpuSe
 #[test]
 fn writing_what_is_there_already_kicks_nobody() {
     const SPI: u64 = 40;
-    for version in [Version::V2, Version::V3] {
+    for version in [GicVersion::V2, GicVersion::V3] {
         let mut vgic = Vgic::new(version, 2, 96, 4);
         let mut write = |offset, size, value| vgic.write(vcpu(0), Frame::Dist, offset, size, value);
         let _ = write(0, 4, 3);
         let _ = match version {
-            Version::V2 => write(0x800 + SPI, 1, 0b10),
-            Version::V3 => write(0x6000 + 8 * SPI, 8, 1),
+            GicVersion::V2 => write(0x800 + SPI, 1, 0b10),
+            GicVersion::V3 => write(0x6000 + 8 * SPI, 8, 1),
         };
         let _ = write(0xc00 + SPI / 4, 4, 0b10 << 16);
         let _ = write(0x400 + SPI, 1, 0xa0);

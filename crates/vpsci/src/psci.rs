@@ -3,8 +3,9 @@
 //! PSCI 1.1 (DEN0022F.b) for one guest, whose affinity levels above 0 hold a single instance.
 
 use crate::smccc::{Function, Owner, Workarounds, architecture_call};
-use addr::{Ipa, VcpuId, platform::MAX_VCPUS};
+use addr::Ipa;
 use arm_psci::{ErrorCode, FunctionId};
+use platform::{MAX_VCPUS, VcpuId};
 
 /// PSCI_VERSION's answer (DEN0022F.b 5.3).
 const VERSION: u64 = 0x1_0001;

@@ -6,7 +6,8 @@ extern crate std;
 
 use crate::smccc::{Function, Owner, Workarounds};
 use crate::{Outcome, Power, Vpsci};
-use addr::{Ipa, VcpuId};
+use addr::Ipa;
+use platform::VcpuId;
 use proptest::prelude::*;
 use std::vec::Vec;
 

@@ -10,8 +10,8 @@ pub mod virtual_interface;
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use addr::platform::{PHYSICAL_TIMER_INTID, VIRTUAL_TIMER_INTID};
 use board::Board;
+use platform::{PHYSICAL_TIMER_INTID, VIRTUAL_TIMER_INTID};
 use safe_mmio::field;
 use spin::Once;
 

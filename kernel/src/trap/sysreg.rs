@@ -43,7 +43,7 @@ fn read(vcpu: &mut VcpuContext, access: SystemAccess) -> Option<u64> {
         AIDR_EL1 => Some(identification::aidr()),
         (3, op1, crn, crm, op2) if crn == 0 => {
             let encoding = Encoding { op1, crn, crm, op2 };
-            idregs::guest_value(encoding, vcpu.vm.virtual_gic(), identification::read)
+            idregs::guest_value(encoding, vcpu.vm.gic_version(), identification::read)
         }
         ACTLR_EL1 => Some(0),
         // SRE, DFB and DIB read as one: the guest's interface is the system registers.

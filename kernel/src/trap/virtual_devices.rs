@@ -3,7 +3,8 @@
 //! The virtual devices whose registers EL2 emulates: where they are, and who answers. What the guest's tree says of them
 //! is in `crates/guesttree/src/nodes.rs`, how they are reset in `Vm::reset_devices`.
 
-use addr::{Ipa, VcpuId, platform};
+use addr::Ipa;
+use platform::VcpuId;
 use vgic::Frame;
 use vwatchdog::Frame as WatchdogFrame;
 

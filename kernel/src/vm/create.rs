@@ -5,17 +5,18 @@
 use core::fmt;
 
 use ::sched::place::{Cores, PlaceError};
-use addr::{Ipa, PAGE_SIZE, Pa, PaRange, VmId, platform};
+use addr::{Ipa, PAGE_SIZE, Pa, PaRange};
 use alloc::{boxed::Box, vec::Vec};
 use board::Board;
-use guesttree::{GicVersion, GuestTree};
+use guesttree::GuestTree;
 use log::warn;
 use manifest::{Guest, Manifest, Policy, archive::Archive};
 use physmem::FreeMap;
+use platform::VmId;
 use restarts::Limits;
 use spin::Mutex;
 use stage2::{GuestRam, MapError, RamRegion, Tables};
-use vgic::{Version, Vgic};
+use vgic::Vgic;
 use vpsci::{Vpsci, smccc::Workarounds};
 use vuart::Serial;
 
@@ -209,7 +210,7 @@ fn one(
     let kernel = member(guest.kernel)?;
     let initrd = guest.initrd.map(member).transpose()?;
     let board = resources.board;
-    let gic_version = version(&board.gic);
+    let gic_version = board.gic.version();
     let ram = match guest.direct_map {
         true => allocate_direct(guest.memory, resources.memory)?,
         false => allocate(guest.memory, resources.memory)?,
@@ -235,11 +236,8 @@ fn one(
         ram: &[(ram.start(), ram.size())],
         bootargs: guest.bootargs,
         initrd: None,
-        gic: match gic_version {
-            Version::V2 => GicVersion::V2,
-            Version::V3 => GicVersion::V3,
-        },
-        conduit: conduit(guest.conduit),
+        gic: gic_version,
+        conduit: guest.conduit,
         tee: tee.as_ref().ok().map(tee_node),
         devices: &devices.describe(),
         watchdog: guest.watchdog.is_some(),
@@ -290,13 +288,6 @@ fn tables(ram: &GuestRam, gic: &board::Gic) -> Result<Tables, MapError> {
     Ok(tables)
 }
 
-fn conduit(conduit: manifest::Conduit) -> guesttree::Conduit {
-    match conduit {
-        manifest::Conduit::Smc => guesttree::Conduit::Smc,
-        manifest::Conduit::Hvc => guesttree::Conduit::Hvc,
-    }
-}
-
 /// OP-TEE as the guest's tree tells of it: it may admit at a restart a guest that it refuses now.
 fn tee_node(tee: &Tee) -> guesttree::Tee {
     guesttree::Tee {
@@ -314,13 +305,6 @@ fn after(policy: Policy) -> StopAction {
 /// Ticks of the system counter in so many microseconds.
 fn ticks(microseconds: u32) -> u64 {
     u64::from(microseconds) * timer::frequency() / 1_000_000
-}
-
-fn version(gic: &board::Gic) -> Version {
-    match gic {
-        board::Gic::V2(_) => Version::V2,
-        board::Gic::V3(_) => Version::V3,
-    }
 }
 
 /// Each vCPU on its core: those the manifest names, else those with the fewest vCPUs.

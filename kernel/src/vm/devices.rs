@@ -7,11 +7,12 @@
 
 use core::fmt;
 
-use addr::{Ipa, PAGE_SIZE, Pa, PaRange, VcpuId, platform};
+use addr::{Ipa, PAGE_SIZE, Pa, PaRange};
 use alloc::vec::Vec;
 use board::{AssignedDevices, Board, Device, DeviceError, Interrupt};
 use log::{info, warn};
 use manifest::Guest;
+use platform::VcpuId;
 use stage2::{GuestRam, Tables};
 
 use super::Vm;

@@ -10,8 +10,8 @@
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use addr::VcpuId;
 use log::{debug, error, info};
+use platform::VcpuId;
 use restarts::{Limits, Restarts, STEADY, TooMany};
 use spin::{Mutex, MutexGuard};
 

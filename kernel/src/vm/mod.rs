@@ -13,12 +13,11 @@ pub mod lifecycle;
 pub mod vcpu;
 mod watchdog;
 
-use addr::{VcpuId, VmId, platform};
 use alloc::{boxed::Box, string::String, vec::Vec};
-use idregs::VirtualGic;
+use platform::{GicVersion, VcpuId, VmId};
 use spin::{Mutex, Once};
 use stage2::{GuestRam, Tables};
-use vgic::{VcpuSet, Version, Vgic};
+use vgic::{VcpuSet, Vgic};
 use vpsci::Vpsci;
 use vuart::{Received, Serial};
 
@@ -59,7 +58,7 @@ pub struct Vm {
     /// Whether it runs.
     pub life: Lifecycle,
     images: Images,
-    gic_version: Version,
+    gic_version: GicVersion,
     workarounds: vpsci::smccc::Workarounds,
     counter_offset: u64,
     on_crash: StopAction,
@@ -85,16 +84,12 @@ impl Vm {
 
     /// Whether the guest's interrupt controller is a GICv3.
     pub fn has_gicv3(&self) -> bool {
-        self.gic_version == Version::V3
+        self.gic_version == GicVersion::V3
     }
 
-    /// The interrupt controller as the identification registers tell it.
-    pub fn virtual_gic(&self) -> VirtualGic {
-        if self.has_gicv3() {
-            VirtualGic::V3
-        } else {
-            VirtualGic::V2
-        }
+    /// Returns the architecture of the guest's interrupt controller.
+    pub fn gic_version(&self) -> GicVersion {
+        self.gic_version
     }
 
     /// Whether OP-TEE has taken the guest.

@@ -4,7 +4,7 @@
 
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering, fence};
 
-use addr::{VcpuId, platform};
+use platform::VcpuId;
 use spin::Mutex;
 use vgic::{Frame, Lrs, VcpuSet, Vgic};
 use vwatchdog::Lockup;

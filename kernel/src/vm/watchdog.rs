@@ -5,7 +5,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use addr::{VcpuId, platform};
+use platform::VcpuId;
 use spin::Mutex;
 use vwatchdog::{Frame, Watchdog};
 

@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 
-use addr::VcpuId;
 use mediator::abi::{cmd, func, ret};
 use mediator::{
     Config, Counters, Event, Guest, Optee, Regs, Results, Step, TaPolicy, Token, Trace, Usage, Uuid,
 };
+use platform::VcpuId;
 
 use crate::is_host;
 use crate::optee::FakeOptee;

@@ -4,9 +4,9 @@
 
 use std::ops::{Deref, DerefMut};
 
-use addr::VcpuId;
 use mediator::abi::{func, ret, rpc, tee};
 use mediator::{Config, CreateError, Ending, Optee, Regs, Results, Step, Usage};
+use platform::VcpuId;
 
 use crate::linux::{Client, Message, Way};
 use crate::optee::FakeOptee;

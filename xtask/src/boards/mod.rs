@@ -122,8 +122,8 @@ pub fn is_over(machine: &Machine, console: &[String]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::firmware::Gic;
     use crate::qemu::Loader;
+    use platform::GicVersion;
 
     fn check(machine: &Machine) -> Result<()> {
         recipe(machine.board).check(machine)
@@ -175,11 +175,14 @@ mod tests {
             })
         };
         let virtualized = Some(Optee::Virtualized);
-        assert_eq!(suite(Board::Virt, Gic::V3, 4, None), Suite::Trixie);
-        assert_eq!(suite(Board::Virt, Gic::V2, 4, None), Suite::Trixie);
-        assert_eq!(suite(Board::Virt, Gic::V2, 4, virtualized), Suite::Sid);
-        assert_eq!(suite(Board::Virt, Gic::V3, 8, None), Suite::Sid);
-        assert_eq!(suite(Board::Zcu102, Gic::V3, 4, None), Suite::Sid);
-        assert_eq!(suite(Board::Rpi4, Gic::V3, 4, None), Suite::Trixie);
+        assert_eq!(suite(Board::Virt, GicVersion::V3, 4, None), Suite::Trixie);
+        assert_eq!(suite(Board::Virt, GicVersion::V2, 4, None), Suite::Trixie);
+        assert_eq!(
+            suite(Board::Virt, GicVersion::V2, 4, virtualized),
+            Suite::Sid
+        );
+        assert_eq!(suite(Board::Virt, GicVersion::V3, 8, None), Suite::Sid);
+        assert_eq!(suite(Board::Zcu102, GicVersion::V3, 4, None), Suite::Sid);
+        assert_eq!(suite(Board::Rpi4, GicVersion::V3, 4, None), Suite::Trixie);
     }
 }

@@ -19,9 +19,10 @@ use crate::apt::Apt;
 use crate::cache::{Cache, Inputs};
 use crate::command;
 use crate::emulator::{Emulator, escape, loader};
-use crate::firmware::{self, BL33, Gic, Optee};
+use crate::firmware::{self, BL33, Optee};
 use crate::packages::{self, Packages};
 use crate::qemu::{Files, Firmware, Loader, Machine};
+use platform::GicVersion;
 
 /// Where the bundle, or a kernel's initial file system, is loaded.
 const INITRD: u64 = 0x6800_0000;
@@ -38,7 +39,7 @@ impl Recipe for Virt {
     }
 
     fn usual_world(&self, machine: &Machine) -> Optee {
-        if machine.loader == Loader::TfA && machine.gic == Gic::V3 {
+        if machine.loader == Loader::TfA && machine.gic == GicVersion::V3 {
             Optee::Virtualized
         } else {
             Optee::None
@@ -140,7 +141,7 @@ fn u_boot(cache: &Cache) -> Result<PathBuf> {
 }
 
 fn arguments(machine: &Machine, option: &str, flash: Option<&Path>) -> Vec<String> {
-    let gic = machine.gic.version();
+    let gic = machine.gic.number();
     let secure = if machine.loader == Loader::TfA {
         "on"
     } else {

@@ -2,12 +2,13 @@
 
 //! What a run in QEMU is: a machine, what it boots, and what must come of it.
 
-use crate::bundle::Conduit;
-use crate::firmware::{Gic, Optee};
+use crate::firmware::Optee;
 use crate::image::Profile;
 use crate::packages::Suite;
 use crate::qemu::{Board, Loader, Machine};
 use crate::script::Script;
+use platform::Conduit;
+use platform::GicVersion;
 
 /// One machine started once, and what its console must say.
 pub struct Case {
@@ -18,7 +19,7 @@ pub struct Case {
     /// What starts the hypervisor.
     pub loader: Loader,
     /// Interrupt controller.
-    pub gic: Gic,
+    pub gic: GicVersion,
     /// QEMU's name of the cores.
     pub cpu: &'static str,
     /// Number of cores.
@@ -152,7 +153,7 @@ pub const BASE: Case = Case {
     name: "",
     board: Board::Virt,
     loader: Loader::TfA,
-    gic: Gic::V3,
+    gic: GicVersion::V3,
     cpu: "cortex-a57",
     smp: 4,
     mem: "2G",

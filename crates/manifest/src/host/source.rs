@@ -3,7 +3,8 @@
 //! The manifest as users write it.
 
 use super::groups;
-use crate::{Conduit, Devices, Dialect, Guest, Policy, Problem, Tee, VERSION, Watchdog};
+use crate::{Devices, Dialect, Guest, Policy, Problem, Tee, VERSION, Watchdog};
+use platform::Conduit;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::fmt;
 use toml::de::{DeTable, DeValue};
@@ -112,7 +113,7 @@ struct GuestSource {
     initrd: Option<String>,
     #[serde(default)]
     bootargs: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "conduit")]
     conduit: Conduit,
     #[serde(default)]
     on_crash: Policy,
@@ -252,6 +253,13 @@ fn default_slice() -> u32 {
 /// 1 s: a guest that restarts in a circle prints a few lines a second, and one that is reset by hand is back soon.
 fn default_restart_delay() -> u32 {
     1_000_000
+}
+
+/// The word of an instruction: "hvc".
+fn conduit<'de, D: Deserializer<'de>>(from: D) -> Result<Conduit, D::Error> {
+    let name = String::deserialize(from)?;
+    let parsed = name.parse();
+    parsed.map_err(|_| D::Error::unknown_variant(&name, &["smc", "hvc"]))
 }
 
 /// A number of bytes as text: "512MiB".

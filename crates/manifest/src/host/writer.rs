@@ -2,7 +2,7 @@
 
 //! Writing the blob that `blob` reads.
 
-use crate::{Conduit, Dialect, Guest, Policy, Tee, VERSION, Watchdog};
+use crate::{Dialect, Guest, Policy, Tee, VERSION, Watchdog};
 use vm_fdt::FdtWriter;
 
 /// Writes guests that passed [`crate::check`].
@@ -37,13 +37,7 @@ fn write_guest(tree: &mut FdtWriter, guest: &Guest) -> Result<(), vm_fdt::Error>
         tree.property_string("initrd", initrd)?;
     }
     tree.property_string("bootargs", guest.bootargs)?;
-    tree.property_string(
-        "conduit",
-        match guest.conduit {
-            Conduit::Smc => "smc",
-            Conduit::Hvc => "hvc",
-        },
-    )?;
+    tree.property_string("conduit", guest.conduit.name())?;
     tree.property_string("on-crash", policy(guest.on_crash))?;
     if let Some(most) = guest.max_restarts {
         tree.property_u32("max-restarts", most)?;

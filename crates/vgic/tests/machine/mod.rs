@@ -8,9 +8,9 @@
 
 #![allow(dead_code)]
 
-use addr::VcpuId;
+use platform::{GicVersion, VcpuId};
 use std::collections::{BTreeMap, BTreeSet};
-use vgic::{Frame, Lr, Lrs, VcpuSet, Version, Vgic};
+use vgic::{Frame, Lr, Lrs, VcpuSet, Vgic};
 
 pub const IDLE_PRIORITY: u8 = 0xff;
 
@@ -29,7 +29,7 @@ pub struct Fields {
 
 /// The virtual CPU interface of one core (IHI 0069H chapter 6; IHI 0048B.b chapter 5).
 pub struct CpuInterface {
-    version: Version,
+    version: GicVersion,
     pub lr: Vec<u64>,
     pub hcr: u32,
     pub split_eoi: bool,
@@ -39,7 +39,7 @@ pub struct CpuInterface {
 }
 
 impl CpuInterface {
-    fn new(version: Version, lrs: usize) -> Self {
+    fn new(version: GicVersion, lrs: usize) -> Self {
         Self {
             version,
             lr: vec![0; lrs],
@@ -53,7 +53,7 @@ impl CpuInterface {
     pub fn fields(&self, n: usize) -> Fields {
         let lr = self.lr[n];
         let bits = |low: u32, count: u32| (lr >> low) & ((1 << count) - 1);
-        if self.version == Version::V3 {
+        if self.version == GicVersion::V3 {
             let hw = bits(61, 1) == 1;
             Fields {
                 state: bits(62, 2) as u8,
@@ -81,7 +81,11 @@ impl CpuInterface {
     }
 
     fn set_state(&mut self, n: usize, state: u8) {
-        let low = if self.version == Version::V3 { 62 } else { 28 };
+        let low = if self.version == GicVersion::V3 {
+            62
+        } else {
+            28
+        };
         self.lr[n] = self.lr[n] & !(0b11 << low) | u64::from(state) << low;
     }
 
@@ -148,7 +152,7 @@ pub struct Core {
 }
 
 pub struct Machine {
-    pub version: Version,
+    pub version: GicVersion,
     pub vgic: Vgic,
     pub cores: Vec<Core>,
     pub spis: BTreeMap<u32, Physical>,
@@ -162,7 +166,7 @@ pub fn vcpu(n: usize) -> VcpuId {
 }
 
 impl Machine {
-    pub fn new(version: Version, vcpus: usize, intids: usize, lrs: usize) -> Self {
+    pub fn new(version: GicVersion, vcpus: usize, intids: usize, lrs: usize) -> Self {
         let core = |_| Core {
             lrs: Lrs::new(),
             cpu: CpuInterface::new(version, lrs),
@@ -248,8 +252,8 @@ impl Machine {
         }
         let version = self.version;
         lrs.save(cpu.hcr, |lr| match version {
-            Version::V3 => Lr::from_ich(cpu.lr[lr]),
-            Version::V2 => Lr::from_gich(cpu.lr[lr] as u32),
+            GicVersion::V3 => Lr::from_ich(cpu.lr[lr]),
+            GicVersion::V2 => Lr::from_gich(cpu.lr[lr] as u32),
         });
         let kick = self.vgic.sync(vcpu(n), lrs);
         assert!(!kick.contains(vcpu(n)));
@@ -263,8 +267,8 @@ impl Machine {
         self.vgic.flush(vcpu(n), lrs);
         for (lr, value) in lrs.to_load().iter().enumerate() {
             cpu.lr[lr] = match self.version {
-                Version::V3 => value.to_ich(),
-                Version::V2 => value.to_gich().into(),
+                GicVersion::V3 => value.to_ich(),
+                GicVersion::V2 => value.to_gich().into(),
             };
         }
         cpu.hcr = lrs.hcr();
@@ -342,7 +346,7 @@ impl Machine {
     /// The same for a GICv2 SGI from `source`.
     pub fn dir_from(&mut self, n: usize, intid: u32, source: u8) {
         assert!(self.cores[n].cpu.split_eoi);
-        if self.version == Version::V3 && self.cores[n].cpu.hcr & 1 << 14 != 0 {
+        if self.version == GicVersion::V3 && self.cores[n].cpu.hcr & 1 << 14 != 0 {
             self.sync(n);
             let kick = self.vgic.deactivate(vcpu(n), intid);
             self.flush(n);
@@ -410,28 +414,28 @@ impl Machine {
     /// A 32-bit write to the bank of registers that holds the private interrupts of `n`.
     pub fn private(&mut self, n: usize, offset: u64, value: u32) {
         match self.version {
-            Version::V3 => self.gicr(n, offset, value),
-            Version::V2 => self.write(n, Frame::Dist, offset, 4, value.into()),
+            GicVersion::V3 => self.gicr(n, offset, value),
+            GicVersion::V2 => self.write(n, Frame::Dist, offset, 4, value.into()),
         }
     }
 
     pub fn read_private(&mut self, n: usize, offset: u64) -> u32 {
         (match self.version {
-            Version::V3 => self.read(n, Frame::Redist(vcpu(n)), 0x1_0000 + offset, 4),
-            Version::V2 => self.read(n, Frame::Dist, offset, 4),
+            GicVersion::V3 => self.read(n, Frame::Redist(vcpu(n)), 0x1_0000 + offset, 4),
+            GicVersion::V2 => self.read(n, Frame::Dist, offset, 4),
         }) as u32
     }
 
     /// Sends an SGI to the vCPUs in `mask`.
     pub fn sgi(&mut self, n: usize, mask: u8, sgi: u32) {
         match self.version {
-            Version::V3 => {
+            GicVersion::V3 => {
                 let kick = self
                     .vgic
                     .sgi1r(vcpu(n), u64::from(sgi) << 24 | u64::from(mask));
                 self.take(kick);
             }
-            Version::V2 => {
+            GicVersion::V2 => {
                 self.write(
                     n,
                     Frame::Dist,

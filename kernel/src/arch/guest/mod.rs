@@ -4,7 +4,8 @@
 
 use core::arch::global_asm;
 
-use addr::{Pa, VmId};
+use addr::Pa;
+use platform::VmId;
 
 use super::barrier::{dsb, isb};
 use super::registers::*;

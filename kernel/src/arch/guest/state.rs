@@ -208,7 +208,7 @@ impl CpuState {
     /// When a timer of the vCPU, which is off its core, is going to fire, in ticks of the
     /// physical counter. Timers in `owed` (bit n: INTID n) have an interrupt that it is handling.
     pub fn timer_deadline(&self, counter_offset: u64, owed: u32) -> Option<u64> {
-        use addr::platform::{PHYSICAL_TIMER_INTID, VIRTUAL_TIMER_INTID};
+        use platform::{PHYSICAL_TIMER_INTID, VIRTUAL_TIMER_INTID};
         let unless_owed =
             |timer: Timer, intid: u32| timer.fires().filter(|_| owed & 1 << intid == 0);
         let virtual_ = unless_owed(self.virtual_timer, VIRTUAL_TIMER_INTID)

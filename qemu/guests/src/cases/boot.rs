@@ -6,7 +6,7 @@ use super::Test;
 use crate::outcome::Outcome;
 use crate::rt::{entry, env, time};
 use crate::{ensure, ensure_eq, mrs};
-use addr::platform::RAM_BASE;
+use platform::RAM_BASE;
 
 pub const TESTS: &[Test] = &[
     ("el1", el1),

@@ -6,8 +6,8 @@ use super::{Test, needs_hypervisor};
 use crate::outcome::Outcome;
 use crate::rt::{env, read32, trap, write32};
 use crate::{ensure, ensure_eq};
-use addr::platform::{GICD_BASE, RAM_BASE, UART_BASE};
 use core::arch::asm;
+use platform::{GICD_BASE, RAM_BASE, UART_BASE};
 
 pub const TESTS: &[Test] = &[
     ("read", read),

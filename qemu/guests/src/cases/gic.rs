@@ -6,7 +6,7 @@ use super::{Test, needs_second_vcpu};
 use crate::outcome::{Outcome, Stop};
 use crate::rt::{cpu, env, gic, read8, read32, read64, time};
 use crate::{ensure, ensure_eq};
-use addr::platform::{GICD_BASE, GICR_BASE, GICR_STRIDE, INTIDS};
+use platform::{GICD_BASE, GICR_BASE, GICR_STRIDE, INTIDS};
 
 pub const TESTS: &[Test] = &[
     ("identity", identity),

@@ -9,7 +9,7 @@ use crate::outcome::Outcome;
 use crate::rt::time::Timer;
 use crate::rt::{cpu, env, gic, time};
 use crate::{ensure, ensure_eq, mrs, msr, println};
-use addr::platform::{INTIDS, VIRTUAL_TIMER_INTID};
+use platform::{INTIDS, VIRTUAL_TIMER_INTID};
 
 pub const TESTS: &[Test] = &[("undisturbed", undisturbed)];
 

@@ -7,7 +7,7 @@ use crate::outcome::{Outcome, Stop};
 use crate::rt::tee::{self, Page, command, status};
 use crate::rt::{cpu, env};
 use crate::{ensure, ensure_eq};
-use addr::platform::UART_BASE;
+use platform::UART_BASE;
 
 pub const TESTS: &[Test] = &[
     ("identity", identity),

@@ -5,10 +5,11 @@
 use super::{Test, needs_hypervisor, needs_second_vcpu};
 use crate::outcome::{Outcome, Stop};
 use crate::rt::call::psci::*;
-use crate::rt::call::{Conduit, call, regs};
+use crate::rt::call::{call, regs};
 use crate::rt::time::{self, Timer};
 use crate::rt::{cpu, env, gic};
 use crate::{ensure, ensure_eq, mrs};
+use platform::Conduit;
 
 pub const TESTS: &[Test] = &[
     ("version", version),
@@ -113,7 +114,7 @@ fn bad_entry_points() -> Outcome {
     needs_hypervisor()?;
     needs_second_vcpu()?;
     let (start, size) = env::get().ram;
-    for entry in [0, start - 4, start + size, !3, addr::platform::UART_BASE.0] {
+    for entry in [0, start - 4, start + size, !3, platform::UART_BASE.0] {
         let result = psci([CPU_ON, 1, entry, 0]);
         ensure!(result == INVALID_ADDRESS, "CPU_ON at {entry:#x}: {result}");
     }

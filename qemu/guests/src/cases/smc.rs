@@ -4,9 +4,10 @@
 
 use super::{Test, needs_hypervisor};
 use crate::outcome::Outcome;
-use crate::rt::call::{Conduit, Regs, call, hvc, regs, smc};
+use crate::rt::call::{Regs, call, hvc, regs, smc};
 use crate::rt::{env, random::Random, trap};
 use crate::{ensure, ensure_eq, mrs};
+use platform::Conduit;
 
 pub const TESTS: &[Test] = &[
     ("version", version),

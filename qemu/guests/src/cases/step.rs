@@ -7,8 +7,8 @@ use super::{Test, needs_hypervisor};
 use crate::outcome::{Outcome, Stop};
 use crate::rt::{cpu, env, gic, read32, time::Timer, trap};
 use crate::{ensure, ensure_eq, mrs, msr};
-use addr::platform::{GICD_BASE, UART_BASE};
 use core::arch::{asm, global_asm};
+use platform::{GICD_BASE, UART_BASE};
 
 pub const TESTS: &[Test] = &[
     ("one_step_is_one_instruction", one_step_is_one_instruction),

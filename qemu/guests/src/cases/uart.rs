@@ -6,7 +6,7 @@ use super::Test;
 use crate::outcome::Outcome;
 use crate::rt::{console, cpu, gic, read32, time, write32};
 use crate::{ensure, ensure_eq};
-use addr::platform::{UART_BASE, UART_INTID};
+use platform::{UART_BASE, UART_INTID};
 
 pub const TESTS: &[Test] = &[
     ("identification", identification),

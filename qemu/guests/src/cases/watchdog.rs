@@ -9,8 +9,8 @@ use super::{Test, needs_second_vcpu};
 use crate::outcome::{Outcome, Stop};
 use crate::rt::{cpu, env, gic, read32, read64, time, write32, write64};
 use crate::{ensure, ensure_eq, println};
-use addr::platform::{WATCHDOG_CONTROL_BASE, WATCHDOG_INTID, WATCHDOG_REFRESH_BASE};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use platform::{WATCHDOG_CONTROL_BASE, WATCHDOG_INTID, WATCHDOG_REFRESH_BASE};
 
 pub const TESTS: &[Test] = &[
     ("status", status),

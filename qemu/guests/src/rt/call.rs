@@ -4,18 +4,10 @@
 
 use super::env;
 use core::arch::asm;
+use platform::Conduit;
 
 /// x0–x17.
 pub type Regs = [u64; 18];
-
-/// How to reach the firmware.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Conduit {
-    /// SMC #0.
-    Smc,
-    /// HVC #0.
-    Hvc,
-}
 
 macro_rules! instruction {
     ($name:ident, $mnemonic:literal) => {

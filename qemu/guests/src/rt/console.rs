@@ -3,8 +3,8 @@
 //! The PL011 as a console, one line of output at a time from any vCPU.
 
 use super::{read32, write32};
-use addr::platform::UART_BASE;
 use core::fmt::{self, Write};
+use platform::UART_BASE;
 
 /// UARTDR.
 pub const DR: u64 = 0x00;

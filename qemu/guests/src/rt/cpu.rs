@@ -8,7 +8,7 @@ use crate::{mrs, msr};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 /// Most vCPUs a guest has.
-pub const MAX: usize = addr::platform::MAX_VCPUS;
+pub const MAX: usize = platform::MAX_VCPUS;
 
 /// The SGI that says there is work. Firmware may keep 8–15 for the secure world.
 pub const WORK_SGI: u32 = 7;

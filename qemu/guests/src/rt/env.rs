@@ -2,14 +2,14 @@
 
 //! What the guest's device tree says about where it runs.
 
-use super::call::Conduit;
-use addr::platform::RAM_BASE;
 use core::ops::Range;
 use fdt::{
     Fdt,
     helpers::FallibleNode,
     parsing::{NoPanic, unaligned::UnalignedParser},
 };
+use platform::RAM_BASE;
+use platform::{Conduit, flattened};
 
 /// Where this guest runs.
 #[derive(Debug)]
@@ -124,16 +124,16 @@ pub fn spare_ram() -> impl Iterator<Item = core::ops::Range<u64>> {
 }
 
 fn tree_bytes(address: u64) -> Option<&'static [u8]> {
-    let word = |offset| {
-        // SAFETY: the loader put a tree here, in mapped RAM, and nothing writes to it.
-        u32::from_be(unsafe { ((address + offset) as *const u32).read() })
-    };
-    let aligned = address != 0 && address.is_multiple_of(8);
-    if !aligned || word(0) != 0xd00d_feed {
+    if address == 0 || !address.is_multiple_of(8) {
         return None;
     }
-    // SAFETY: as above; the header says how long it is.
-    Some(unsafe { core::slice::from_raw_parts(address as *const u8, word(4) as usize) })
+    // SAFETY: the loader put a tree here, in mapped RAM, and nothing writes to it; its header says
+    // how long it is.
+    unsafe {
+        let at = address as *const u8;
+        let size = flattened::total_size(core::slice::from_raw_parts(at, 8))?;
+        Some(core::slice::from_raw_parts(at, size))
+    }
 }
 
 fn find(tree: &Tree, path: &str) -> Option<Node> {
@@ -163,11 +163,7 @@ fn initrd(chosen: &Node) -> Option<(u64, u64)> {
 }
 
 fn method(node: &Node) -> Option<Conduit> {
-    match text(node, "method")? {
-        "smc" => Some(Conduit::Smc),
-        "hvc" => Some(Conduit::Hvc),
-        _ => None,
-    }
+    text(node, "method")?.parse().ok()
 }
 
 fn all_nodes(tree: &Tree) -> impl Iterator<Item = Node> {

@@ -4,10 +4,8 @@
 
 use super::{cpu, env, read32, write8, write32, write64};
 use crate::{mrs, msr};
-use addr::platform::{
-    GICC_BASE, GICD_BASE, GICR_BASE, GICR_STRIDE, INTIDS, UART_BASE, WATCHDOG_INTID,
-};
 use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use platform::{GICC_BASE, GICD_BASE, GICR_BASE, GICR_STRIDE, INTIDS, UART_BASE, WATCHDOG_INTID};
 
 /// GICD_CTLR.
 pub const CTLR: u64 = 0x000;

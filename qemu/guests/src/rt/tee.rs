@@ -3,9 +3,10 @@
 //! A client of OP-TEE in the fewest lines: one command buffer for each vCPU, and answers to the
 //! remote procedure calls that pseudo TAs cause (OP-TEE optee_smc.h, optee_msg.h, optee_rpc_cmd.h).
 
-use super::call::{Conduit, Regs, call, regs};
+use super::call::{Regs, call, regs};
 use super::{cpu, env};
 use core::cell::UnsafeCell;
+use platform::Conduit;
 
 /// CALL_RETURN_FROM_RPC.
 pub const RETURN_FROM_RPC: u64 = 0x3200_0003;

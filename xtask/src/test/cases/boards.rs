@@ -3,11 +3,12 @@
 //! Boards, loaders, and machines of other sizes.
 
 use super::{GUEST, LINUX, NO_TEE, OK, PANIC, QUIET, manifest};
-use crate::firmware::{Gic, Optee};
+use crate::firmware::Optee;
 use crate::qemu::{Board, Loader};
 use crate::script::{Script, guest, once};
 use crate::test::case::Expect::{Absent, Line, Off};
 use crate::test::case::{Boots, Case};
+use platform::GicVersion;
 
 /// Two cores; and the board's UART takes what is typed.
 const TYPED: &str = "test ! -e /dev/tee0 && test $(nproc) = 2 && echo ready; \
@@ -112,7 +113,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "guest-gicv2-eight-cores-8g",
-        gic: Gic::V2,
+        gic: GicVersion::V2,
         optee: Some(Optee::Virtualized),
         ..EIGHT_CORES
     },

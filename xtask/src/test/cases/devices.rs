@@ -3,9 +3,9 @@
 //! The board's devices: who may have one, and what a guest makes of it.
 
 use super::{OK, PANIC, QUIET, REFUSED, manifest};
-use crate::firmware::Gic;
 use crate::test::case::Expect::{Absent, Line, Off};
 use crate::test::case::{BASE, Boots, Case};
+use platform::GicVersion;
 
 /// A device without DMA whose interrupt is a level.
 const CLOCK: Case = Case {
@@ -71,7 +71,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "passthrough-disk-gicv2",
-        gic: Gic::V2,
+        gic: GicVersion::V2,
         boots: Boots::Manifest(manifest!("passthrough-disk")),
         disk: true,
         expect: &[
@@ -93,7 +93,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "passthrough-clock-gicv2",
-        gic: Gic::V2,
+        gic: GicVersion::V2,
         ..CLOCK
     },
 ];

@@ -3,11 +3,12 @@
 //! The bare-metal test guest, and what it tries on its own.
 
 use super::{GUEST, PANIC, QUIET, manifest};
-use crate::bundle::Conduit;
-use crate::firmware::{Gic, Optee};
+use crate::firmware::Optee;
 use crate::image::Profile;
 use crate::test::case::Expect::{Absent, Line, Off, Shown, Times};
 use crate::test::case::{BASE, Boots, Case};
+use platform::Conduit;
+use platform::GicVersion;
 
 /// A guest that tries everything it can name, and another that does not notice.
 const ISOLATION: Case = Case {
@@ -80,7 +81,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "guest-gicv2",
-        gic: Gic::V2,
+        gic: GicVersion::V2,
         ..GUEST
     },
     Case {
@@ -107,7 +108,7 @@ pub const CASES: &[Case] = &[
     Case {
         name: "guest-one-core-gicv2",
         smp: 1,
-        gic: Gic::V2,
+        gic: GicVersion::V2,
         ..GUEST
     },
     Case {
@@ -122,7 +123,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "isolation-gicv2",
-        gic: Gic::V2,
+        gic: GicVersion::V2,
         ..ISOLATION
     },
     Case {
@@ -237,7 +238,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "guest-watchdogs-gicv2",
-        gic: Gic::V2,
+        gic: GicVersion::V2,
         ..WATCHDOGS
     },
     // What the guest's tests of OP-TEE say of OP-TEE itself.

@@ -3,13 +3,14 @@
 //! One Linux guest.
 
 use super::{LINUX, NO_TEE, OK, PANIC, QUIET, manifest};
-use crate::bundle::Conduit;
-use crate::firmware::{Gic, Optee};
+use crate::firmware::Optee;
 use crate::image::Profile;
 use crate::packages::Suite;
 use crate::script::{Script, guest, hypervisor, once};
 use crate::test::case::Expect::{Absent, Line, Off, Times};
 use crate::test::case::{Boots, Case};
+use platform::Conduit;
+use platform::GicVersion;
 
 /// OP-TEE's watchdog test notifies once a second: the driver must have had an interrupt of it.
 const NOTIFIED: &str = "sleep 4; dmesg | grep optee: ; \
@@ -59,12 +60,12 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "linux-gicv2",
-        gic: Gic::V2,
+        gic: GicVersion::V2,
         ..NO_TEE
     },
     Case {
         name: "linux-gicv2-optee",
-        gic: Gic::V2,
+        gic: GicVersion::V2,
         optee: Some(Optee::Virtualized),
         ..LINUX
     },

@@ -6,8 +6,8 @@
 use crate::rt::random::Random;
 use crate::rt::tee::{Page, split};
 use crate::rt::{cpu, env, gic};
-use addr::platform::{GICD_BASE, UART_BASE};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use platform::{GICD_BASE, UART_BASE};
 
 /// How many of [`Page::shared`] are for abuse. The others are for calls that must work.
 const PAGES: u64 = 12;

@@ -8,14 +8,15 @@ mod chaos;
 
 use super::{Test, needs_hypervisor};
 use crate::outcome::{Outcome, Stop};
-use crate::rt::call::{Conduit, Regs, call};
+use crate::rt::call::{Regs, call};
 use crate::rt::sysreg::{self, Sysreg};
 use crate::rt::tee::{self, Page, status};
 use crate::rt::{cpu, env, gic, read8, read32, read64, trap, write8, write32, write64};
 use crate::{ensure, ensure_eq, msr, println};
-use addr::platform::{GICD_BASE, GICD_SIZE, GICR_BASE, GICR_STRIDE};
 use calls::Attacker;
 use chaos::Chaos;
+use platform::Conduit;
+use platform::{GICD_BASE, GICD_SIZE, GICR_BASE, GICR_STRIDE};
 
 pub const TESTS: &[Test] = &[
     ("quota_before", quota_before),

@@ -12,8 +12,8 @@ use crate::rt::trap::{self, Exception};
 use crate::rt::window::{self, As};
 use crate::rt::{env, read8, read16, read32, read64, write8, write16, write32, write64};
 use crate::{ensure, ensure_eq, mrs};
-use addr::platform::{GICD_BASE, UART_BASE};
 use core::arch::asm;
+use platform::{GICD_BASE, UART_BASE};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;

@@ -4,10 +4,10 @@
 
 use crate::cases::needs_hypervisor;
 use crate::outcome::Outcome;
-use crate::rt::call::Conduit;
 use crate::rt::random::Random;
 use crate::rt::sysreg;
 use crate::{ensure, ensure_eq};
+use platform::Conduit;
 
 /// x0 to x30.
 #[repr(C)]

@@ -9,8 +9,8 @@ use crate::rt::random::Random;
 use crate::rt::sysreg::Sysreg;
 use crate::rt::{cpu, env, gic, read8, read32, read64, time, trap, write8, write32, write64};
 use crate::{ensure, ensure_eq, msr};
-use addr::platform::{GICC_BASE, GICC_SIZE, GICD_BASE, GICR_BASE, GICR_STRIDE};
 use core::ops::Range;
+use platform::{GICC_BASE, GICC_SIZE, GICD_BASE, GICR_BASE, GICR_STRIDE};
 
 /// Every register of the distributor, and of the redistributors or the CPU interface.
 pub fn every_register() -> Outcome {

@@ -13,7 +13,7 @@ mod table;
 
 use super::Test;
 use crate::rt::env;
-use addr::platform::{
+use platform::{
     GICC_BASE, GICC_SIZE, GICD_BASE, GICD_SIZE, GICR_BASE, GICR_STRIDE, UART_BASE, UART_SIZE,
 };
 

@@ -4,7 +4,7 @@
 //!
 //! The guest's device tree says all of this too; a guest should read it there.
 
-use crate::Ipa;
+use addr::Ipa;
 
 /// Most vCPUs a guest may have.
 pub const MAX_VCPUS: usize = 8;

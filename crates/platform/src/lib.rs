@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The words that the crates share about a machine, be it the board or a guest's: who is who, how
+//! firmware is called, which GIC there is, where things are.
+//!
+//! The items of `map` are the address map of the virtual platform that every guest sees.
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod conduit;
+pub mod flattened;
+mod map;
+
+pub use conduit::{Conduit, UnknownConduit};
+pub use map::*;
+
+/// The number of a guest, from 0 in the manifest's order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct VmId(pub u16);
+
+/// The number of a vCPU inside its guest, from 0. It is also Aff0 of the vCPU's MPIDR_EL1.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct VcpuId(pub u8);
+
+/// The architecture of an interrupt controller.
+///
+/// A guest's is the board's, whose virtual CPU interface it uses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum GicVersion {
+    /// GICv2 (IHI 0048B): memory-mapped CPU interface, no affinity routing.
+    V2,
+    /// GICv3 or later (IHI 0069) with affinity routing alone (GICD_CTLR.ARE = 1).
+    V3,
+}
+
+impl GicVersion {
+    /// Both, the older one first.
+    pub const ALL: [Self; 2] = [Self::V2, Self::V3];
+
+    /// Returns its number as people write it.
+    pub const fn number(self) -> &'static str {
+        match self {
+            Self::V2 => "2",
+            Self::V3 => "3",
+        }
+    }
+}
