@@ -17,12 +17,14 @@ mod devices;
 #[cfg(feature = "host")]
 pub mod host;
 pub mod image;
+mod table;
 
 pub use blob::{Manifest, ManifestError};
 pub use check::{Problem, check, check_housekeeping};
 pub use devices::Devices;
 
 use platform::Conduit;
+use table::table;
 
 /// The manifest's format: the value of the key `version`.
 pub const VERSION: u32 = 1;
@@ -31,49 +33,50 @@ pub const MEMBER: &str = "manifest.dtb";
 /// Most guests.
 pub const MAX_GUESTS: usize = 16;
 
-/// What one guest is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Guest<'a> {
-    /// Its name, unique: 1 to 31 of a-z, 0-9 and -, a letter first.
-    pub name: &'a str,
-    /// How many vCPUs it has.
-    pub vcpus: u32,
-    /// The core of each vCPU, as positions in the board's /cpus; empty: those with the fewest.
-    pub cpus: &'a [u8],
-    /// Whether its cores serve nothing else.
-    pub exclusive: bool,
-    /// How long a turn of one of its vCPUs lasts on a core that it shares, in microseconds.
-    pub slice: u32,
-    /// Bytes of RAM, a multiple of 2 MiB.
-    pub memory: u64,
-    /// The bundle's member that is its kernel, an arm64 Image.
-    pub kernel: &'a str,
-    /// The bundle's member that is its initrd.
-    pub initrd: Option<&'a str>,
-    /// /chosen bootargs.
-    pub bootargs: &'a str,
-    /// How it calls firmware.
-    pub conduit: Conduit,
-    /// What becomes of it when it has crashed.
-    pub on_crash: Policy,
-    /// Most restarts in a row, if there is a limit.
-    pub max_restarts: Option<u32>,
-    /// The longest wait before one of them, in microseconds.
-    pub max_restart_delay: u32,
-    /// Its watchdog; without, it sees none.
-    pub watchdog: Option<Watchdog>,
-    /// Whether its RAM is at the same addresses for it as for the board's devices.
-    pub direct_map: bool,
-    /// The board's devices that are its own.
-    pub devices: Devices<'a>,
-    /// Its use of OP-TEE; without, it sees none.
-    pub tee: Option<Tee<'a>>,
+table! {
+    /// What one guest is.
+    pub struct Guest<'a> {
+        node {
+            /// Its name, unique: 1 to 31 of a-z, 0-9 and -, a letter first.
+            pub name: &'a str
+        }
+        /// How many vCPUs it has.
+        pub vcpus: u32 = "vcpus",
+        /// The core of each vCPU, as positions in the board's /cpus; empty: those with the fewest.
+        pub cpus: &'a [u8] = "cpus",
+        /// Whether its cores serve nothing else.
+        pub exclusive: bool = "exclusive",
+        /// How long a turn of one of its vCPUs lasts on a core that it shares, in microseconds.
+        pub slice: u32 = "slice",
+        /// Bytes of RAM, a multiple of 2 MiB.
+        pub memory: u64 = "memory",
+        /// The bundle's member that is its kernel, an arm64 Image.
+        pub kernel: &'a str = "kernel",
+        /// The bundle's member that is its initrd.
+        pub initrd: Option<&'a str> = "initrd",
+        /// /chosen bootargs.
+        pub bootargs: &'a str = "bootargs",
+        /// How it calls firmware.
+        pub conduit: Conduit = "conduit",
+        /// What becomes of it when it has crashed.
+        pub on_crash: Policy = "on-crash",
+        /// Most restarts in a row, if there is a limit.
+        pub max_restarts: Option<u32> = "max-restarts",
+        /// The longest wait before one of them, in microseconds.
+        pub max_restart_delay: u32 = "max-restart-delay",
+        /// Whether its RAM is at the same addresses for it as for the board's devices.
+        pub direct_map: bool = "direct-map",
+        /// The board's devices that are its own.
+        pub devices: Devices<'a> = "devices",
+        /// Its watchdog; without, it sees none.
+        pub watchdog: Option<Watchdog> = "watchdog",
+        /// Its use of OP-TEE; without, it sees none.
+        pub tee: Option<Tee<'a>> = "tee",
+    }
 }
 
 /// What becomes of a guest that is lost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[cfg_attr(feature = "host", derive(serde::Deserialize))]
-#[cfg_attr(feature = "host", serde(rename_all = "kebab-case"))]
 pub enum Policy {
     /// It is off, as after SYSTEM_OFF.
     #[default]
@@ -82,48 +85,48 @@ pub enum Policy {
     Restart,
 }
 
-/// A guest's watchdog.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Watchdog {
-    /// What becomes of the guest when it has let the watchdog expire.
-    pub action: Policy,
-    /// Microseconds that the guest has from its start to its first refresh; without, the watchdog
-    /// is off until the guest turns it on.
-    pub timeout: Option<u32>,
+table! {
+    /// A guest's watchdog.
+    pub struct Watchdog {
+        /// What becomes of the guest when it has let the watchdog expire.
+        pub action: Policy = "action",
+        /// Microseconds that the guest has from its start to its first refresh; without, the
+        /// watchdog is off until the guest turns it on.
+        pub timeout: Option<u32> = "timeout",
+    }
 }
 
-/// How a guest may use OP-TEE.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Tee<'a> {
-    /// The calling convention offered to it.
-    pub dialect: Dialect,
-    /// Whether asynchronous notifications are offered, if OP-TEE has them.
-    pub notifications: bool,
-    /// Most calls in OP-TEE at once.
-    pub max_calls: u32,
-    /// Most shared buffers at once.
-    pub max_buffers: u32,
-    /// Most shared bytes at once, a multiple of 4 KiB.
-    pub max_shared: u64,
-    /// Most sessions with trusted applications open at once.
-    pub max_sessions: u32,
-    /// Most VMs that the guest may cost OP-TEE as long as the board runs.
-    pub max_vms: u32,
-    /// Whether each start gets a new VM of OP-TEE's.
-    pub fresh: bool,
-    /// Whether the board's RPMB is its own; that of one guest at most.
-    pub rpmb: bool,
-    /// The only trusted applications that it may open, in the order of an RFC 4122 UUID's
-    /// bytes; empty: all but those denied.
-    pub allow: &'a [[u8; 16]],
-    /// Trusted applications that it may not open.
-    pub deny: &'a [[u8; 16]],
+table! {
+    /// How a guest may use OP-TEE.
+    pub struct Tee<'a> {
+        /// The calling convention offered to it.
+        pub dialect: Dialect = "dialect",
+        /// Whether asynchronous notifications are offered, if OP-TEE has them.
+        pub notifications: bool = "notifications",
+        /// Most calls in OP-TEE at once.
+        pub max_calls: u32 = "max-calls",
+        /// Most shared buffers at once.
+        pub max_buffers: u32 = "max-buffers",
+        /// Most shared bytes at once, a multiple of 4 KiB.
+        pub max_shared: u64 = "max-shared",
+        /// Most sessions with trusted applications open at once.
+        pub max_sessions: u32 = "max-sessions",
+        /// Most VMs that the guest may cost OP-TEE as long as the board runs.
+        pub max_vms: u32 = "max-vms",
+        /// Whether each start gets a new VM of OP-TEE's.
+        pub fresh: bool = "fresh",
+        /// Whether the board's RPMB is its own; that of one guest at most.
+        pub rpmb: bool = "rpmb",
+        /// The only trusted applications that it may open, in the order of an RFC 4122 UUID's
+        /// bytes; empty: all but those denied.
+        pub allow: &'a [[u8; 16]] = "allow",
+        /// Trusted applications that it may not open.
+        pub deny: &'a [[u8; 16]] = "deny",
+    }
 }
 
 /// OP-TEE's calling conventions as seen by a guest (OP-TEE optee_smc.h).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[cfg_attr(feature = "host", derive(serde::Deserialize))]
-#[cfg_attr(feature = "host", serde(rename_all = "kebab-case"))]
 pub enum Dialect {
     /// OPTEE_SMC_SEC_CAP_RPC_ARG: the RPC argument follows the message.
     #[default]

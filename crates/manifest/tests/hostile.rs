@@ -182,6 +182,21 @@ fn an_unknown_key_is_never_passed_over() {
         tee_with("max-threads", &[0, 0, 0, 1]),
         message("max-threads")
     );
+    // A key in the place of a table is no table, nor is a table a key.
+    assert_eq!(guest_with("tee", &[]), message("tee"));
+    let tables = [("devices", &Properties::new())];
+    assert_eq!(tables_with(&tables).unwrap_err(), message("devices"));
+    let mut tree = FdtWriter::new().unwrap();
+    let root = tree.begin_node("").unwrap();
+    tree.property_u32("version", 1).unwrap();
+    tree.property_u32("watchdog-core", 1).unwrap();
+    tree.end_node(root).unwrap();
+    let blob = tree.finish().unwrap();
+    let error = Manifest::parse(&blob).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "unknown key watchdog-core: make the bundle with this teevisor's own xtask"
+    );
 }
 
 /// The error for a guest with these tables of these properties.

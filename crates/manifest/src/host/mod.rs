@@ -32,7 +32,7 @@ pub fn compile(text: &str) -> Result<Compiled, CompileError> {
     crate::check_housekeeping(source.housekeeping_core, &guests)
         .map_err(|problem| CompileError::of_top(text, &problem))?;
     Ok(Compiled {
-        blob: writer::blob(&guests, source.housekeeping_core),
+        blob: writer::blob(&guests, &source.top()),
         files: files(&guests),
     })
 }

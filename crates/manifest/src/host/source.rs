@@ -3,6 +3,8 @@
 //! The manifest as users write it.
 
 use super::groups;
+use crate::blob::Top;
+use crate::table::Word;
 use crate::{Devices, Dialect, Guest, Policy, Problem, Tee, VERSION, Watchdog};
 use platform::Conduit;
 use serde::{Deserialize, Deserializer, de::Error as _};
@@ -113,9 +115,9 @@ struct GuestSource {
     initrd: Option<String>,
     #[serde(default)]
     bootargs: String,
-    #[serde(default, deserialize_with = "conduit")]
+    #[serde(default, deserialize_with = "word")]
     conduit: Conduit,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "word")]
     on_crash: Policy,
     max_restarts: Option<u32>,
     #[serde(default = "default_restart_delay", deserialize_with = "duration")]
@@ -132,6 +134,7 @@ struct GuestSource {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct WatchdogSource {
+    #[serde(deserialize_with = "word")]
     action: Policy,
     #[serde(default, deserialize_with = "timeout")]
     timeout: Option<u32>,
@@ -141,6 +144,7 @@ struct WatchdogSource {
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 struct TeeSource {
     enabled: bool,
+    #[serde(deserialize_with = "word")]
     dialect: Dialect,
     notifications: bool,
     max_calls: u32,
@@ -192,6 +196,13 @@ pub(super) fn parse(text: &str) -> Result<Source, CompileError> {
 }
 
 impl Source {
+    pub(super) fn top(&self) -> Top {
+        Top {
+            version: VERSION,
+            housekeeping_core: self.housekeeping_core,
+        }
+    }
+
     pub(super) fn guests(&self) -> Vec<Guest<'_>> {
         let with_tee = self.guest.iter().filter(|guest| guest.tee.enabled).count();
         let alone = with_tee == 1;
@@ -255,11 +266,18 @@ fn default_restart_delay() -> u32 {
     1_000_000
 }
 
-/// The word of an instruction: "hvc".
-fn conduit<'de, D: Deserializer<'de>>(from: D) -> Result<Conduit, D::Error> {
+/// One of a few words: "hvc".
+fn word<'de, D: Deserializer<'de>, T: Word>(from: D) -> Result<T, D::Error> {
     let name = String::deserialize(from)?;
-    let parsed = name.parse();
-    parsed.map_err(|_| D::Error::unknown_variant(&name, &["smc", "hvc"]))
+    let found = T::ALL.iter().find(|word| word.name() == name);
+    found.copied().ok_or_else(|| {
+        let words: Vec<_> = T::ALL
+            .iter()
+            .map(|word| format!("`{}`", word.name()))
+            .collect();
+        let words = words.join(" or ");
+        D::Error::custom(format!("unknown variant `{name}`, expected {words}"))
+    })
 }
 
 /// A number of bytes as text: "512MiB".
