@@ -2,9 +2,9 @@
 
 //! The firmware calls that EL2 answers itself: PSCI 1.1 and the SMCCC architecture calls.
 //!
-//! [`Vpsci`] is the power state of one guest's vCPUs. The kernel gives it each trapped SMC or HVC
-//! whose [`smccc::Function::owner`] is not the trusted OS, under the VM's lock, and does what the
-//! [`Outcome`] says after releasing it.
+//! [`Vpsci`] is the power state of one guest's vCPUs, and the service of PSCI; [`smccc`] is that of
+//! the architecture calls. Each says which calls it owns. The kernel gives it those that are trapped,
+//! PSCI's under the VM's lock, and does what the [`Outcome`] says after releasing it.
 #![no_std]
 #![forbid(unsafe_code)]
 

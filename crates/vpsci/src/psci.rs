@@ -2,7 +2,7 @@
 
 //! PSCI 1.1 (DEN0022F.b) for one guest, whose affinity levels above 0 hold a single instance.
 
-use crate::smccc::{Function, Owner, Workarounds, architecture_call};
+use crate::smccc::{Function, Owner};
 use addr::Ipa;
 use arm_psci::{ErrorCode, FunctionId};
 use platform::{MAX_VCPUS, VcpuId};
@@ -70,19 +70,17 @@ pub enum Outcome {
 pub struct Vpsci {
     states: [Power; MAX_VCPUS],
     vcpus: usize,
-    firmware: Workarounds,
 }
 
 impl Vpsci {
     /// A guest about to boot: vCPU 0 is on, the rest are off. A count beyond
     /// [`MAX_VCPUS`] is taken for that.
-    pub fn new(vcpus: u8, firmware: Workarounds) -> Self {
+    pub fn new(vcpus: u8) -> Self {
         let mut states = [Power::Off; MAX_VCPUS];
         states[0] = Power::On;
         Self {
             states,
             vcpus: usize::from(vcpus).min(MAX_VCPUS),
-            firmware,
         }
     }
 
@@ -107,20 +105,21 @@ impl Vpsci {
         }
     }
 
+    /// Tells whether a call is PSCI's: the first 32 numbers of the standard secure services
+    /// (DEN0028 6.4, DEN0022F.b 5.1).
+    pub const fn owns(function: Function) -> bool {
+        matches!(function.owner(), Owner::StandardSecure) && function.number() < 0x20
+    }
+
     /// Answers the call that `caller` made with x0–x3 in `x`.
     ///
-    /// Every function that is neither PSCI's nor an architecture call gets NOT_SUPPORTED.
-    /// `is_ram` tells whether the guest has RAM at an address.
+    /// Every function that is none of PSCI's, or is not offered, gets NOT_SUPPORTED. `is_ram` tells
+    /// whether the guest has RAM at an address.
     pub fn call(&mut self, caller: VcpuId, x: [u64; 4], is_ram: impl Fn(Ipa) -> bool) -> Outcome {
         let function = Function::new(x[0]);
         let args = [x[1], x[2], x[3]].map(|x| function.argument(x));
-        match function.owner() {
-            Owner::Architecture => architecture_call(function, args[0], &self.firmware),
-            Owner::StandardSecure => self
-                .psci(function.0, caller, args, is_ram)
-                .unwrap_or_else(|error| Outcome::Return(function.result(error.into()))),
-            Owner::TrustedOs | Owner::Other => Outcome::Return(function.not_supported()),
-        }
+        self.psci(function.0, caller, args, is_ram)
+            .unwrap_or_else(|error| Outcome::Return(function.result(error.into())))
     }
 
     fn psci(

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The SMC Calling Convention (DEN0028): function identifiers and the Arm Architecture Calls.
+//! The SMC Calling Convention (DEN0028): function identifiers, and the service of the Arm
+//! Architecture Calls.
 
 use crate::Outcome;
 use ::smccc::arch::{
@@ -23,9 +24,9 @@ pub struct Function(pub u32);
 /// The owning entity of a function identifier (DEN0028 6.1, bits 29:24).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Owner {
-    /// 0: Arm Architecture Calls, answered by [`crate::Vpsci::call`].
+    /// 0: Arm Architecture Calls, answered by [`call`].
     Architecture,
-    /// 4: Standard Secure Service Calls, of which PSCI is one; answered by [`crate::Vpsci::call`].
+    /// 4: Standard Secure Service Calls; of these, [`crate::Vpsci`] answers PSCI.
     StandardSecure,
     /// 50..=63: the trusted OS, OP-TEE. (48 and 49, the trusted applications' range, are not.)
     TrustedOs,
@@ -69,6 +70,11 @@ impl Function {
     /// SMC or HVC immediate is not 0, all of which are reserved (DEN0028 2.9).
     pub const fn not_supported(self) -> u64 {
         self.result(NOT_SUPPORTED)
+    }
+
+    /// The function's number among its owner's (bits 15:0).
+    pub const fn number(self) -> u16 {
+        self.0 as u16
     }
 
     /// The argument `x` as wide as this function takes it.
@@ -116,8 +122,13 @@ const fn permanent(answer: i32) -> i32 {
     if answer < 0 { answer } else { 1 }
 }
 
-/// Answers an Arm Architecture Call with first argument `x1`.
-pub(crate) fn architecture_call(function: Function, x1: u64, firmware: &Workarounds) -> Outcome {
+/// Tells whether a call is this service's.
+pub const fn owns(function: Function) -> bool {
+    matches!(function.owner(), Owner::Architecture)
+}
+
+/// Answers an Arm Architecture Call with first argument `x1`, by what the firmware has.
+pub fn call(function: Function, x1: u64, firmware: &Workarounds) -> Outcome {
     match function.0 {
         SMCCC_VERSION => Outcome::Return(VERSION),
         SMCCC_ARCH_FEATURES => Outcome::Return(function.result(firmware.feature(x1 as u32))),

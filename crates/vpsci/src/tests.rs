@@ -4,7 +4,7 @@
 
 extern crate std;
 
-use crate::smccc::{Function, Owner, Workarounds};
+use crate::smccc::{self, Function, Owner, Workarounds};
 use crate::{Outcome, Power, Vpsci};
 use addr::Ipa;
 use platform::VcpuId;
@@ -29,11 +29,18 @@ fn is_ram(ipa: Ipa) -> bool {
 }
 
 fn guest(vcpus: u8) -> Vpsci {
-    Vpsci::new(vcpus, Workarounds::NONE)
+    Vpsci::new(vcpus)
 }
 
 fn call(guest: &mut Vpsci, x: [u64; 4]) -> Outcome {
     guest.call(BOOT, x, is_ram)
+}
+
+/// An architecture call with its first argument.
+fn architecture(firmware: &Workarounds, x0: u64, x1: u64) -> Outcome {
+    let function = Function::new(x0);
+    assert!(smccc::owns(function));
+    smccc::call(function, x1, firmware)
 }
 
 fn smc32(code: i32) -> Outcome {
@@ -259,9 +266,9 @@ fn h26_the_high_half_of_x0_is_no_part_of_the_function_id() {
 
 #[test]
 fn architecture_calls_without_firmware() {
-    let mut guest = guest(1);
+    let none = Workarounds::NONE;
     assert_eq!(
-        call(&mut guest, [0x8000_0000, 0, 0, 0]),
+        architecture(&none, 0x8000_0000, 0),
         Outcome::Return(0x1_0002)
     );
     for (function, answer) in [
@@ -273,49 +280,61 @@ fn architecture_calls_without_firmware() {
         (0x8000_3fff, -1),
         (0xc000_0000, -1),
     ] {
-        assert_eq!(
-            call(&mut guest, [0x8000_0001, function, 0, 0]),
-            smc32(answer)
-        );
+        let feature = architecture(&none, 0x8000_0001, function);
+        assert_eq!(feature, smc32(answer), "{function:#x}");
     }
     for function in [0x8000_0002, 0x8000_8000, 0x8000_7fff, 0x8000_3fff] {
-        assert_eq!(
-            call(&mut guest, [function, 0, 0, 0]),
-            smc32(-1),
-            "{function:#x}"
-        );
+        let answer = architecture(&none, function, 0);
+        assert_eq!(answer, smc32(-1), "{function:#x}");
     }
 }
 
 #[test]
 fn workarounds_of_the_firmware_reach_it() {
-    let mut guest = Vpsci::new(
-        1,
-        Workarounds {
-            one: 0,
-            two: 0,
-            three: 1,
-        },
-    );
-    assert_eq!(call(&mut guest, [0x8000_0001, 0x8000_8000, 0, 0]), smc32(0));
-    assert_eq!(call(&mut guest, [0x8000_0001, 0x8000_3fff, 0, 0]), smc32(1));
+    let firmware = Workarounds {
+        one: 0,
+        two: 0,
+        three: 1,
+    };
+    let feature = |function| architecture(&firmware, 0x8000_0001, function);
+    assert_eq!(feature(0x8000_8000), smc32(0));
+    assert_eq!(feature(0x8000_3fff), smc32(1));
     for function in [0x8000_8000, 0x8000_3fff] {
-        let outcome = call(&mut guest, [function, 0, 0, 0]);
+        let outcome = architecture(&firmware, function, 0);
         assert_eq!(outcome, Outcome::Firmware(Function::new(function)));
     }
 }
 
 #[test]
 fn a_guest_cannot_switch_off_the_store_bypass_mitigation() {
-    let mut guest = Vpsci::new(
-        1,
-        Workarounds {
-            two: 0,
-            ..Workarounds::NONE
-        },
-    );
-    assert_eq!(call(&mut guest, [0x8000_0001, 0x8000_7fff, 0, 0]), smc32(1));
-    assert_eq!(call(&mut guest, [0x8000_7fff, 0, 0, 0]), Outcome::Return(0));
+    let firmware = Workarounds {
+        two: 0,
+        ..Workarounds::NONE
+    };
+    let feature = architecture(&firmware, 0x8000_0001, 0x8000_7fff);
+    assert_eq!(feature, smc32(1));
+    let call = architecture(&firmware, 0x8000_7fff, 0);
+    assert_eq!(call, Outcome::Return(0));
+}
+
+#[test]
+fn each_service_says_which_calls_it_owns() {
+    let services: [fn(Function) -> bool; 2] = [smccc::owns, Vpsci::owns];
+    for (function, owners) in [
+        (0x8000_0000, [true, false]),
+        (0xc000_ffff, [true, false]),
+        (0x8400_0000, [false, true]),
+        (0xc400_001f, [false, true]),
+        // The standard secure services that are not PSCI: TRNG, FF-A.
+        (0x8400_0020, [false, false]),
+        (0x8400_0050, [false, false]),
+        (0xc400_0066, [false, false]),
+        (0x8600_0003, [false, false]),
+        (0xb200_0004, [false, false]),
+    ] {
+        let function = Function::new(function);
+        assert_eq!(services.map(|owns| owns(function)), owners, "{function:?}");
+    }
 }
 
 #[test]
@@ -340,7 +359,7 @@ fn a_count_beyond_the_platform_is_cut() {
     let guest = guest(255);
     assert_eq!(guest.power(VcpuId(7)), Some(Power::Off));
     assert_eq!(guest.power(VcpuId(8)), None);
-    assert_eq!(Vpsci::new(0, Workarounds::NONE).powered(), 0);
+    assert_eq!(Vpsci::new(0).powered(), 0);
 }
 
 /// What a hostile guest and its kernel do next.
@@ -415,5 +434,7 @@ proptest! {
         prop_assume!(!known || owner == Owner::TrustedOs);
         let unknown = Outcome::Return(Function::new(x[0]).not_supported());
         prop_assert_eq!(call(&mut guest(2), x), unknown);
+        let function = Function::new(x[0]);
+        prop_assert_eq!(smccc::call(function, x[1], &Workarounds::NONE), unknown);
     }
 }

@@ -4,7 +4,7 @@
 
 mod instruction;
 mod mmio;
-mod smccc;
+mod services;
 mod sysreg;
 mod virtual_devices;
 
@@ -19,7 +19,7 @@ pub fn handle(vcpu: &mut VcpuContext, syndrome: Syndrome) -> ExitAction {
     } else if !syndrome.is_hvc() {
         return handle_other(vcpu, syndrome);
     }
-    smccc::call(vcpu, syndrome.immediate())
+    services::call(vcpu, syndrome.immediate())
 }
 
 /// Handles what is no call. A function of its own, so that calls to OP-TEE have the registers.

@@ -251,7 +251,7 @@ fn one(
         ram,
         tables,
         vcpus,
-        power: Mutex::new(Vpsci::new(count as u8, workarounds)),
+        power: Mutex::new(Vpsci::new(count as u8)),
         gic: Mutex::new(Vgic::new(
             gic_version,
             count,

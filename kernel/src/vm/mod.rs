@@ -59,7 +59,8 @@ pub struct Vm {
     pub life: Lifecycle,
     images: Images,
     gic_version: GicVersion,
-    workarounds: vpsci::smccc::Workarounds,
+    /// What the firmware has against speculation.
+    pub workarounds: vpsci::smccc::Workarounds,
     counter_offset: u64,
     on_crash: StopAction,
     /// How long a turn of a vCPU lasts on a core that it shares, in ticks of the system counter.
@@ -202,6 +203,6 @@ impl Vm {
         drop(gic);
         self.uart.lock().reset();
         self.stop_watchdog();
-        *self.power.lock() = Vpsci::new(self.vcpus.len() as u8, self.workarounds);
+        *self.power.lock() = Vpsci::new(self.vcpus.len() as u8);
     }
 }
