@@ -14,6 +14,7 @@ mod arch;
 mod console;
 mod heap;
 mod interrupts;
+mod iommu;
 mod irq;
 mod memory;
 mod monitor;

@@ -17,10 +17,11 @@ use sources::{Crate, Graph};
 const MOST: usize = 3;
 
 /// Folder, module at its crate's root, and the modules that this one may import from.
-const LAYERS: [(&str, &str, &[&str]); 7] = [
+const LAYERS: [(&str, &str, &[&str]); 8] = [
     ("kernel", "arch", &[]),
     ("kernel", "console", &["arch"]),
     ("kernel", "heap", &[]),
+    ("kernel", "iommu", &["arch"]),
     ("kernel", "irq", &["arch"]),
     ("kernel", "memory", &["arch"]),
     ("kernel", "tee", &["arch", "memory", "trace"]),

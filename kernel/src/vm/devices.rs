@@ -7,30 +7,25 @@
 
 use core::fmt;
 
-use addr::{Ipa, PAGE_SIZE, Pa, PaRange};
+use addr::{Ipa, Pa, PaRange};
 use alloc::vec::Vec;
 use board::{AssignedDevices, Board, Device, DeviceError, Interrupt};
-use log::{info, warn};
+use log::info;
 use manifest::Guest;
 use platform::VcpuId;
 use stage2::{GuestRam, Tables};
 
 use super::Vm;
-use crate::arch::{
-    mmio::Mmio,
-    mmu::{self, Kind},
-};
+use crate::arch::mmu;
+use crate::iommu::{DmaError, Masters};
 use crate::irq;
-
-/// Offset of a virtio transport's Status register (Virtio 1.2, section 4.2.2).
-const VIRTIO_STATUS: u64 = 0x70;
 
 /// All that is passed through to one guest.
 #[derive(Default)]
 pub struct Devices {
     passed: Vec<PassthroughDevice>,
     routes: Vec<IrqRoute>,
-    virtio: Vec<Mmio>,
+    masters: Masters,
 }
 
 /// What the guest's tree says of a device.
@@ -66,8 +61,8 @@ struct IrqRoute {
 pub enum PassError {
     /// The board says no.
     Board(DeviceError),
-    /// It masters the bus, and the guest's RAM is elsewhere for it than for the guest.
-    Dma,
+    /// It masters the bus.
+    Dma(DmaError),
     /// It lies where the guest has something else.
     Collides,
     /// The virtual platform has no INTID left.
@@ -80,7 +75,7 @@ impl fmt::Display for PassError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Board(error) => write!(f, "{error}"),
-            Self::Dma => f.write_str("it does DMA: set `direct-map = true`"),
+            Self::Dma(error) => write!(f, "{error}"),
             Self::Collides => {
                 f.write_str("it lies where the guest has RAM or a device of the virtual platform")
             }
@@ -93,6 +88,12 @@ impl fmt::Display for PassError {
 impl From<DeviceError> for PassError {
     fn from(error: DeviceError) -> Self {
         Self::Board(error)
+    }
+}
+
+impl From<DmaError> for PassError {
+    fn from(error: DmaError) -> Self {
+        Self::Dma(error)
     }
 }
 
@@ -135,10 +136,7 @@ impl Devices {
                 .map_err(|error| (name, error))?;
         }
         if owner.guest.direct_map && !devices.passed.is_empty() {
-            warn!(
-                "guest {} reaches all of the board's memory by its devices' DMA: trust it as EL2",
-                owner.guest.name
-            );
+            Masters::warn(owner.guest.name);
         }
         Ok(devices)
     }
@@ -150,12 +148,10 @@ impl Devices {
         name: &str,
     ) -> Result<(), PassError> {
         let device = source.board.device(source.tree, name)?;
-        if device.does_dma() && !owner.guest.direct_map {
-            return Err(PassError::Dma);
-        }
+        Masters::admit(&device, owner.guest.direct_map)?;
         for pages in source.given.give(owner.number, &device)? {
             map_for_guest(owner, pages)?;
-            self.map_virtio(source.tables, &device, pages)?;
+            self.masters.add(source.tables, &device, pages)?;
         }
         let interrupts = device
             .interrupts
@@ -175,27 +171,6 @@ impl Devices {
             clocks: device.clocks.to_vec(),
             properties: device.properties().collect(),
         });
-        Ok(())
-    }
-
-    /// Lets EL2 reach the virtio transports in `pages`, which nobody has had yet.
-    fn map_virtio(
-        &mut self,
-        tables: &mut mmu::Tables,
-        device: &Device<'_>,
-        pages: PaRange,
-    ) -> Result<(), PassError> {
-        let inside = |at: &&Pa| pages.start <= **at && **at < pages.end();
-        let mut transports = device.virtio.iter().filter(inside).peekable();
-        if transports.peek().is_some() {
-            tables
-                .map(pages, Kind::Device)
-                .map_err(|_| PassError::Map)?;
-        }
-        // SAFETY: the tree says that these registers are a virtio transport's; they are mapped
-        // above, and EL2 uses them only while the guest that has the device is stopped.
-        let frame = |at: &Pa| unsafe { Mmio::new(at.0, PAGE_SIZE) };
-        self.virtio.extend(transports.map(frame));
         Ok(())
     }
 
@@ -236,16 +211,12 @@ impl Devices {
         }
     }
 
-    /// Lets no interrupt come any more, and stops what EL2 knows how to stop. No core runs the
-    /// guest.
+    /// Lets no interrupt come any more, and stops the devices' DMA. No core runs the guest.
     pub fn stop(&self) {
         for route in &self.routes {
             irq::disable_spi(route.physical);
         }
-        // A device that went on would write to memory that is somebody else's by then.
-        for transport in &self.virtio {
-            transport.write32(VIRTIO_STATUS, 0);
-        }
+        self.masters.stop();
     }
 }
 
