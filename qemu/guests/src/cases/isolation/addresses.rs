@@ -18,7 +18,7 @@ use platform::{GICD_BASE, UART_BASE};
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
-/// What stage 2 translates (docs/architecture.md).
+/// What stage 2 translates (docs/architecture/memory.md).
 const IPA_BITS: u32 = 39;
 
 /// What QEMU's `virt` has where a guest has nothing: flash, OP-TEE's memory, the physical GIC, the
