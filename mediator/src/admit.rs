@@ -2,11 +2,10 @@
 
 //! Whether a guest may give a command: what it needs, which sessions it may name, which applications it may open.
 
-use crate::abi::{attr, cmd, ret, tee};
+use crate::abi::{Command, ReturnCode, TeeResult, attr};
 use crate::call::{Call, State};
 use crate::host::{Memory, ShadowPages, Trace};
 use crate::leave::{BAD_PARAMETERS, Refusal};
-use crate::message::low;
 use crate::policy::{Asked, TaPolicy, Uuid};
 use crate::transaction::Transaction;
 
@@ -15,15 +14,17 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     pub(crate) fn admit(&mut self) -> Result<(), Refusal> {
         let Call { command, count, .. } = self.guest.calls[self.slot];
         let fits = match command {
-            cmd::OPEN_SESSION => return self.admit_open(count),
-            cmd::INVOKE => return self.admit_named(),
-            cmd::CLOSE_SESSION | cmd::CANCEL if count == 0 => return self.admit_named(),
-            cmd::CLOSE_SESSION | cmd::CANCEL => false,
-            cmd::REGISTER_SHM | cmd::UNREGISTER_SHM => count == 1,
-            cmd::DO_BOTTOM_HALF | cmd::STOP_ASYNC_NOTIF if self.guest.offers_notifications() => {
+            Command::OPEN_SESSION => return self.admit_open(count),
+            Command::INVOKE => return self.admit_named(),
+            Command::CLOSE_SESSION | Command::CANCEL if count == 0 => return self.admit_named(),
+            Command::CLOSE_SESSION | Command::CANCEL => false,
+            Command::REGISTER_SHM | Command::UNREGISTER_SHM => count == 1,
+            Command::DO_BOTTOM_HALF | Command::STOP_ASYNC_NOTIF
+                if self.guest.offers_notifications() =>
+            {
                 count == 0
             }
-            _ => return Err(Refusal::Code(ret::EBADCMD)),
+            _ => return Err(Refusal::Code(ReturnCode::EBADCMD)),
         };
         if fits { Ok(()) } else { Err(BAD_PARAMETERS) }
     }
@@ -33,13 +34,13 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     /// it under them when the opening fails.
     fn admit_named(&mut self) -> Result<(), Refusal> {
         let guest = &mut *self.guest;
-        let session = low(guest.calls[self.slot].session);
+        let session = guest.calls[self.slot].session();
         let found = guest.sessions.binary_search(&session);
         let at = found.map_err(|_| BAD_PARAMETERS)?;
-        if guest.calls[self.slot].command == cmd::CLOSE_SESSION {
-            let names = |call: &Call| call.state != State::Free && low(call.session) == session;
+        if guest.calls[self.slot].command == Command::CLOSE_SESSION {
+            let names = |call: &Call| call.state != State::Free && call.session() == session;
             if guest.calls.iter().any(names) {
-                return Err(Refusal::Code(ret::ETHREAD_LIMIT));
+                return Err(Refusal::Code(ReturnCode::ETHREAD_LIMIT));
             }
             guest.sessions.remove(at);
         }
@@ -56,7 +57,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
             return Err(BAD_PARAMETERS);
         }
         if self.guest.sessions.len() >= usize::from(self.guest.config.limits.fitted().sessions) {
-            return Err(Refusal::Result(tee::OUT_OF_MEMORY));
+            return Err(Refusal::Result(TeeResult::OUT_OF_MEMORY));
         }
         if self.guest.config.policy == TaPolicy::Any {
             return Ok(());
@@ -64,7 +65,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         if self.guest.permits(Uuid::of(a, b), Asked::Open) {
             Ok(())
         } else {
-            Err(Refusal::Result(tee::ACCESS_DENIED))
+            Err(Refusal::Result(TeeResult::ACCESS_DENIED))
         }
     }
 }

@@ -9,7 +9,7 @@
 use alloc::boxed::Box;
 use alloc::vec;
 
-use crate::abi::{LIST_ENTRIES, tee};
+use crate::abi::{LIST_ENTRIES, TeeResult};
 use crate::config::Limits;
 
 /// Number of a record.
@@ -228,26 +228,26 @@ impl Buffers {
         offset: u16,
         pages: u32,
         kind: Kind,
-    ) -> Result<BufferId, u32> {
+    ) -> Result<BufferId, TeeResult> {
         let bucket = self.bucket(cookie);
         let mut shared = 0;
         for id in self.chain(bucket) {
             if self.get(id).cookie == cookie {
-                return Err(tee::BAD_PARAMETERS);
+                return Err(TeeResult::BAD_PARAMETERS);
             }
             shared += 1;
         }
         if cookie == 0 {
-            return Err(tee::BAD_PARAMETERS);
+            return Err(TeeResult::BAD_PARAMETERS);
         }
         if shared >= MAX_CHAIN {
-            return Err(tee::OUT_OF_MEMORY);
+            return Err(TeeResult::OUT_OF_MEMORY);
         }
         let is_fresh = self.free == NONE;
         let id = if is_fresh { self.fresh } else { self.free };
         let left = self.pages_left.checked_sub(pages);
         let (Some(left), Some(record)) = (left, self.records.get_mut(usize::from(id))) else {
-            return Err(tee::OUT_OF_MEMORY);
+            return Err(TeeResult::OUT_OF_MEMORY);
         };
         match is_fresh {
             true => self.fresh += 1,
@@ -395,11 +395,11 @@ mod tests {
             .collect();
         assert_eq!(
             buffers.insert(0x50, 1, 0, 1, Kind::Registered),
-            Err(tee::OUT_OF_MEMORY)
+            Err(TeeResult::OUT_OF_MEMORY)
         );
         assert_eq!(
             buffers.insert(0x20, 1, 0, 1, Kind::Payload),
-            Err(tee::BAD_PARAMETERS)
+            Err(TeeResult::BAD_PARAMETERS)
         );
         for (n, &id) in ids.iter().enumerate() {
             assert_eq!(buffers.find(0x10 * (n as u64 + 1)), Some(id));

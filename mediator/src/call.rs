@@ -2,7 +2,7 @@
 
 //! A slot for a call, and where the call is.
 
-use crate::abi::RPC_PARAMS;
+use crate::abi::{Command, RPC_PARAMS, ReturnCode, RpcCommand, TeeResult, low};
 use crate::buffers::BufferId;
 use crate::list_pages::Chain;
 use crate::message::{MAX_PARAMS, ParamType, Window, words};
@@ -31,9 +31,9 @@ pub(crate) enum State {
     RefusedPage,
     /// At the guest, which was told to free the buffer that it gave for SHM_ALLOC and we
     /// refused; OP-TEE then gets this result.
-    Discarding(u32),
+    Discarding(TeeResult),
     /// Over; the guest frees the page of its RPC argument and then gets this code.
-    Finishing(u32),
+    Finishing(ReturnCode),
 }
 
 /// The page that a classic guest gave for its RPC argument.
@@ -52,14 +52,14 @@ pub(crate) struct Call {
     pub state: State,
     /// OP-TEE's id of the thread, from its last return.
     pub thread: u32,
-    pub command: u32,
+    pub command: Command,
     /// Number of parameters.
     pub count: u32,
     pub shapes: [ParamType; MAX_PARAMS],
     /// One bit for each parameter that OP-TEE gives back to the guest.
     pub outputs: u8,
-    /// The second word of the message: session and cancel id.
-    pub session: u64,
+    /// The session that it names or has opened, and the cancel id, in one word as in the message.
+    pub ids: u64,
     /// The guest's message.
     pub window: Window,
     /// The RPC argument is asked for by ALLOC, not behind the message.
@@ -95,6 +95,11 @@ impl Call {
     /// The thread id that the guest knows.
     pub fn id(&self) -> u32 {
         ID_TAG | u32::from(self.generation) << 8 | u32::from(self.slot)
+    }
+
+    /// The session that it names, or has opened.
+    pub fn session(&self) -> u32 {
+        low(self.ids)
     }
 
     /// The guest's RPC argument, if it has one.
@@ -144,7 +149,7 @@ impl Call {
 /// What OP-TEE asks for, as it was when we read it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Request {
-    pub command: u32,
+    pub command: RpcCommand,
     pub count: usize,
     pub shapes: [ParamType; RPC_PARAMS],
     /// SHM_ALLOC: type of the buffer.

@@ -4,7 +4,7 @@
 
 use platform::VcpuId;
 
-use crate::abi::{func, ret};
+use crate::abi::{Function, ReturnCode};
 use crate::call::State;
 use crate::config::Dialect;
 use crate::guest::Guest;
@@ -23,7 +23,7 @@ impl<T: Trace> Guest<T> {
         frames: &mut F,
     ) -> Step {
         if !self.admitted {
-            return code(ret::UNKNOWN);
+            return code(ReturnCode::UNKNOWN);
         }
         let modern = self.config.dialect == Dialect::Modern;
         let at = pair(regs[1], regs[2]);
@@ -35,12 +35,16 @@ impl<T: Trace> Guest<T> {
             memory,
             frames,
         };
-        match regs[0] as u32 {
-            func::CALL_WITH_ARG => turn.call_at(at, false),
-            func::CALL_WITH_RPC_ARG if modern => turn.call_at(at, true),
-            func::CALL_WITH_REGD_ARG if modern => turn.call_in_buffer(at, regs[3] & 0xFFFF_FFFF),
-            func::CALL_RETURN_FROM_RPC => turn.resume(regs),
-            id @ (func::ENABLE_ASYNC_NOTIF | func::GET_ASYNC_NOTIF_VALUE) => self.fast(id, vcpu),
+        match Function::of(regs[0]) {
+            Function::CALL_WITH_ARG => turn.call_at(at, false),
+            Function::CALL_WITH_RPC_ARG if modern => turn.call_at(at, true),
+            Function::CALL_WITH_REGD_ARG if modern => {
+                turn.call_in_buffer(at, regs[3] & 0xFFFF_FFFF)
+            }
+            Function::CALL_RETURN_FROM_RPC => turn.resume(regs),
+            id @ (Function::ENABLE_ASYNC_NOTIF | Function::GET_ASYNC_NOTIF_VALUE) => {
+                self.fast(id, vcpu)
+            }
             id => self.emulate(id, regs[1] as u32),
         }
     }
@@ -77,11 +81,11 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         self.slot = (id & 0xff) as usize;
         let calls = &self.guest.calls;
         let Some(call) = calls.get(self.slot).filter(|call| call.id() == id) else {
-            return code(ret::ERESUME);
+            return code(ReturnCode::ERESUME);
         };
         let value = pair(regs[1], regs[2]);
         match call.state {
-            State::Free | State::Secure => code(ret::ERESUME),
+            State::Free | State::Secure => code(ReturnCode::ERESUME),
             State::Lists(AfterLists::Call) => self.translate_call(),
             State::Lists(AfterLists::Reply) => self.translate_reply(),
             State::Interrupted => self.resume_secure(),
@@ -95,14 +99,14 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
 
     /// OP-TEE came back from the call.
     fn call_returned(&mut self, [w0, w1, w2, w3]: [u32; 4]) -> Step {
-        let call = &mut self.guest.calls[self.slot];
-        if w0 < ret::RPC_ALLOC || w0 == ret::UNKNOWN {
+        let (w0, call) = (ReturnCode(w0), self.call());
+        if !w0.is_rpc() {
             return self.complete(w0);
         }
         call.thread = w3;
         match w0 {
-            ret::RPC_FOREIGN_INTR => self.interrupted(),
-            ret::RPC_CMD => self.rpc_arrived(w1 | w2),
+            ReturnCode::RPC_FOREIGN_INTR => self.interrupted(),
+            ReturnCode::RPC_CMD => self.rpc_arrived(w1 | w2),
             // OP-TEE has its RPC argument from us, so there is nothing to allocate: w1:w2 = 0
             // says so. Of any other request nothing is known but that it must be resumed. A guest's
             // first calls may bring some, as long as another vCPU's sets its partition up.

@@ -8,12 +8,11 @@
 
 use addr::{Ipa, Pa};
 
-use crate::abi::{HEADER_WORDS, PARAM_WORDS, attr, cmd, func};
+use crate::abi::{Command, Function, HEADER_WORDS, Header, PARAM_WORDS, attr};
 use crate::buffers::{Kind, Search};
 use crate::call::State;
 use crate::guest::Guest;
 use crate::host::{Memory, NotRam, Trace};
-use crate::message::pack;
 use crate::{Regs, Usage};
 
 /// A header and one parameter.
@@ -72,8 +71,8 @@ impl<T: Trace> Guest<T> {
             return Ending::Nothing;
         }
         if let Some(thread) = self.waiting(turn) {
-            let regs = [func::CALL_RETURN_FROM_RPC, 0, 0, thread].map(u64::from);
-            return Ending::Call(with(regs), Stopped(None));
+            let regs = with(Function::CALL_RETURN_FROM_RPC, thread);
+            return Ending::Call(regs, Stopped(None));
         }
         if let Some(message) = self.closing() {
             return message_call(message);
@@ -106,32 +105,42 @@ impl<T: Trace> Guest<T> {
 
     /// CLOSE_SESSION of an open session, else STOP_ASYNC_NOTIF if the guest is notified.
     fn closing(&self) -> Option<[u64; WORDS]> {
-        let mut message = [0; WORDS];
-        match self.sessions.last() {
-            Some(&session) => {
-                (message[0], message[1]) = (cmd::CLOSE_SESSION.into(), session.into())
-            }
-            None if self.notified => message[0] = cmd::STOP_ASYNC_NOTIF.into(),
+        let (command, session) = match self.sessions.last() {
+            Some(&session) => (Command::CLOSE_SESSION, session),
+            None if self.notified => (Command::STOP_ASYNC_NOTIF, 0),
             None => return None,
-        }
-        Some(message)
+        };
+        let header = Header {
+            command,
+            session,
+            ..Header::default()
+        };
+        Some(message(header, [0; PARAM_WORDS]))
     }
 }
 
 fn message_call(message: [u64; WORDS]) -> Ending {
-    let regs = [func::CALL_WITH_ARG, 0, 0, 0].map(u64::from);
-    Ending::Call(with(regs), Stopped(Some(message)))
+    Ending::Call(with(Function::CALL_WITH_ARG, 0), Stopped(Some(message)))
 }
 
 /// UNREGISTER_SHM of the buffer.
 fn unregister(cookie: u64) -> [u64; WORDS] {
-    let header = [cmd::UNREGISTER_SHM.into(), 0, 0, pack(0, 1)];
+    let header = Header {
+        command: Command::UNREGISTER_SHM,
+        params: 1,
+        ..Header::default()
+    };
+    message(header, [attr::RMEM_IN, 0, 0, cookie])
+}
+
+fn message(header: Header, param: [u64; PARAM_WORDS]) -> [u64; WORDS] {
     let mut message = [0; WORDS];
-    message[..HEADER_WORDS].copy_from_slice(&header);
-    message[HEADER_WORDS..].copy_from_slice(&[attr::RMEM_IN, 0, 0, cookie]);
+    message[..HEADER_WORDS].copy_from_slice(&header.words());
+    message[HEADER_WORDS..].copy_from_slice(&param);
     message
 }
 
-fn with([w0, w1, w2, w3]: [u64; 4]) -> Regs {
-    [w0, w1, w2, w3, 0, 0, 0, 0]
+/// A call with only this in w3.
+fn with(id: Function, w3: u32) -> Regs {
+    [id.into(), 0, 0, w3.into(), 0, 0, 0, 0]
 }

@@ -4,12 +4,15 @@
 
 use addr::{Ipa, PAGE_SIZE};
 
-use crate::abi::{HEADER_WORDS, PARAM_WORDS, RPC_ARG_BYTES, attr, cmd, func, ret, tee};
+use crate::abi::{
+    Command, Function, HEADER_WORDS, Header, Origin, PARAM_WORDS, RESULT_WORD, RPC_ARG_BYTES,
+    ReturnCode, TeeResult, attr, high, low, outcome,
+};
 use crate::buffers::Kind;
 use crate::guest::Guest;
 use crate::host::{EventKind, Memory, ShadowPages, Trace};
 use crate::leave::{BAD_ADDRESS, BAD_PARAMETERS, Refusal};
-use crate::message::{MAX_PARAMS, ParamType, Window, high, low, pack, words};
+use crate::message::{MAX_PARAMS, ParamType, Window, words};
 use crate::transaction::Transaction;
 use crate::walk::AfterLists;
 use crate::{Step, code};
@@ -18,7 +21,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     /// A message in a page of its own.
     pub(crate) fn call_at(&mut self, at: u64, beside: bool) -> Step {
         if !Ipa(at).is_aligned(PAGE_SIZE) {
-            return code(ret::EBADADDR);
+            return code(ReturnCode::EBADADDR);
         }
         self.begin(Window::at(Ipa(at)), PAGE_SIZE, beside)
     }
@@ -27,7 +30,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     pub(crate) fn call_in_buffer(&mut self, cookie: u64, offset: u64) -> Step {
         match self.window_in(cookie, offset) {
             Some((window, room)) => self.begin(window, room, true),
-            None => code(ret::EBADADDR),
+            None => code(ReturnCode::EBADADDR),
         }
     }
 
@@ -52,7 +55,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         self.slot = self.guest.free.trailing_zeros() as usize;
         if self.slot >= self.guest.calls.len() {
             self.guest.counters.turned_away = self.guest.counters.turned_away.wrapping_add(1);
-            return code(ret::ETHREAD_LIMIT);
+            return code(ReturnCode::ETHREAD_LIMIT);
         }
         self.guest.free &= !(1 << self.slot);
         self.guest.counters.calls = self.guest.counters.calls.wrapping_add(1);
@@ -77,10 +80,10 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         let [header, params @ ..] = scratch;
         let read = call.window.read(self.memory, 0, header);
         read.map_err(|_| BAD_ADDRESS)?;
-        let command = low(header[0]);
-        call.command = command;
-        call.session = header[1];
-        call.count = high(header[3]);
+        let asked = Header::of(header);
+        call.command = asked.command;
+        [_, call.ids, ..] = *header;
+        call.count = asked.params;
         let count = call.count as usize;
         if count > MAX_PARAMS {
             return Err(BAD_PARAMETERS);
@@ -93,9 +96,9 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         let read = call.window.read(self.memory, HEADER_WORDS, params);
         read.map_err(|_| BAD_ADDRESS)?;
         // A result that OP-TEE never wrote must not look like success.
-        header[2] = pack(0, tee::COMMUNICATION);
-        header[3] = pack(0, count as u32);
-        self.note(EventKind::Taken(command));
+        let unanswered = outcome(TeeResult::COMMUNICATION, Origin::default(), asked.params);
+        header[RESULT_WORD..].copy_from_slice(&unanswered);
+        self.note(EventKind::Taken(asked.command));
         self.admit()?;
         for n in 0..count {
             self.take_param(n)?;
@@ -111,7 +114,8 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         let (call, param) = (&mut calls[self.slot], &mut scratch[n + 1]);
         let attributes = param[0];
         let known = attr::TYPE | attr::META | attr::NONCONTIG | attr::CACHE;
-        let plain = call.command != cmd::REGISTER_SHM && call.command != cmd::UNREGISTER_SHM;
+        let plain =
+            call.command != Command::REGISTER_SHM && call.command != Command::UNREGISTER_SHM;
         if attributes == 0 && plain {
             call.shapes[n] = ParamType::NONE;
             *param = [0; PARAM_WORDS];
@@ -130,11 +134,11 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         param[0] = attributes & (attr::TYPE | attr::META | attr::NONCONTIG);
         let mut copy = *param;
         match call.command {
-            cmd::REGISTER_SHM if param[0] == attr::TMEM_OUT | attr::NONCONTIG => {
+            Command::REGISTER_SHM if param[0] == attr::TMEM_OUT | attr::NONCONTIG => {
                 self.take_list(n, &mut copy, Kind::Registering)
             }
-            cmd::UNREGISTER_SHM if shape.is_registered() => self.take_unregister(&mut copy),
-            cmd::REGISTER_SHM | cmd::UNREGISTER_SHM => Err(BAD_PARAMETERS),
+            Command::UNREGISTER_SHM if shape.is_registered() => self.take_unregister(&mut copy),
+            Command::REGISTER_SHM | Command::UNREGISTER_SHM => Err(BAD_PARAMETERS),
             _ if listed => self.take_list(n, &mut copy, Kind::Temporary),
             _ if shape.is_registered() => self.take_registered(&copy),
             _ if shape.is_address() => take_null(&mut copy),
@@ -167,7 +171,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
             .ok_or(BAD_PARAMETERS)?;
         if buffers.is_used(id) {
             // The guest's driver waits for a call to end, as for a free thread.
-            return Err(Refusal::Code(ret::ETHREAD_LIMIT));
+            return Err(Refusal::Code(ReturnCode::ETHREAD_LIMIT));
         }
         buffers.set_kind(id, Kind::Unregistering);
         self.guest.calls[self.slot].make(id);
@@ -200,10 +204,10 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         }
         let need = call.walk.frames();
         if need > self.guest.lists.total() {
-            return Err(Refusal::Result(tee::OUT_OF_MEMORY));
+            return Err(Refusal::Result(TeeResult::OUT_OF_MEMORY));
         }
         let chain = self.guest.lists.reserve(need);
-        call.chain = chain.ok_or(Refusal::Code(ret::ETHREAD_LIMIT))?;
+        call.chain = chain.ok_or(Refusal::Code(ReturnCode::ETHREAD_LIMIT))?;
         Ok(())
     }
 
@@ -222,8 +226,10 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     fn enter(&mut self) -> Step {
         let message = self.frames.pa(self.slot).0;
         // w3 = 1: cached memory.
-        let regs = [func::CALL_WITH_RPC_ARG, high(message), low(message), 1];
-        self.send(regs)
+        self.send(
+            Function::CALL_WITH_RPC_ARG,
+            [high(message), low(message), 1],
+        )
     }
 }
 

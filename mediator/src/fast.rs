@@ -4,7 +4,7 @@
 
 use platform::VcpuId;
 
-use crate::abi::{cap, cmd, func, ret};
+use crate::abi::{Command, Function, ReturnCode, cap};
 use crate::config::Dialect;
 use crate::guest::Guest;
 use crate::host::{Event, EventKind, Trace};
@@ -13,22 +13,22 @@ use crate::{Step, Visit, code, reply};
 
 impl<T: Trace> Guest<T> {
     /// What is answered from what the probe learnt, without OP-TEE.
-    pub(crate) fn emulate(&mut self, id: u32, w1: u32) -> Step {
+    pub(crate) fn emulate(&mut self, id: Function, w1: u32) -> Step {
         match id {
-            func::CALLS_COUNT => code(self.optee.calls_count),
-            func::CALLS_UID => Step::Reply(UID.map(u64::from)),
-            func::CALLS_REVISION => Step::Reply(self.optee.calls_revision.map(u64::from)),
-            func::GET_OS_UUID => Step::Reply(self.optee.os_uuid.map(u64::from)),
-            func::GET_OS_REVISION => Step::Reply(self.optee.os_revision.map(u64::from)),
-            func::GET_THREAD_COUNT => match self.optee.threads {
-                Some(threads) => reply(ret::OK, threads.min(self.calls.len() as u32), 0, 0),
-                None => code(ret::UNKNOWN),
+            Function::CALLS_COUNT => code(ReturnCode(self.optee.calls_count)),
+            Function::CALLS_UID => Step::Reply(UID.map(u64::from)),
+            Function::CALLS_REVISION => Step::Reply(self.optee.calls_revision.map(u64::from)),
+            Function::GET_OS_UUID => Step::Reply(self.optee.os_uuid.map(u64::from)),
+            Function::GET_OS_REVISION => Step::Reply(self.optee.os_revision.map(u64::from)),
+            Function::GET_THREAD_COUNT => match self.optee.threads {
+                Some(threads) => reply(ReturnCode::OK, threads.min(self.calls.len() as u32), 0, 0),
+                None => code(ReturnCode::UNKNOWN),
             },
-            func::EXCHANGE_CAPABILITIES => self.capabilities(w1),
+            Function::EXCHANGE_CAPABILITIES => self.capabilities(w1),
             // OP-TEE caches nothing of the guest's: it never holds an RPC argument of his.
-            func::ENABLE_SHM_CACHE => code(ret::OK),
-            func::DISABLE_SHM_CACHE | func::GET_SHM_CONFIG => code(ret::ENOTAVAIL),
-            _ => code(ret::UNKNOWN),
+            Function::ENABLE_SHM_CACHE => code(ReturnCode::OK),
+            Function::DISABLE_SHM_CACHE | Function::GET_SHM_CONFIG => code(ReturnCode::ENOTAVAIL),
+            _ => code(ReturnCode::UNKNOWN),
         }
     }
 
@@ -50,18 +50,18 @@ impl<T: Trace> Guest<T> {
         }
         offered &= self.optee.capabilities;
         match normal {
-            0 | 1 => reply(ret::OK, offered, max, params),
-            _ => reply(ret::ENOTAVAIL, offered, 0, 0),
+            0 | 1 => reply(ReturnCode::OK, offered, max, params),
+            _ => reply(ReturnCode::ENOTAVAIL, offered, 0, 0),
         }
     }
 
-    pub(crate) fn fast(&mut self, id: u32, vcpu: VcpuId) -> Step {
+    pub(crate) fn fast(&mut self, id: Function, vcpu: VcpuId) -> Step {
         let allowed = match id {
-            func::ENABLE_ASYNC_NOTIF => self.offers_notifications(),
+            Function::ENABLE_ASYNC_NOTIF => self.offers_notifications(),
             _ => self.notified,
         };
         if !allowed {
-            return code(ret::ENOTAVAIL);
+            return code(ReturnCode::ENOTAVAIL);
         }
         self.counters.fast = self.counters.fast.wrapping_add(1);
         self.trace.event(Event {
@@ -73,15 +73,15 @@ impl<T: Trace> Guest<T> {
         self.send(regs, Visit::Fast(id), vcpu)
     }
 
-    pub(crate) fn fast_returned(&mut self, id: u32, [w0, value, flags, _]: [u32; 4]) -> Step {
-        if w0 != ret::OK {
-            return code(ret::ENOTAVAIL);
+    pub(crate) fn fast_returned(&mut self, id: Function, [w0, value, flags, _]: [u32; 4]) -> Step {
+        if ReturnCode(w0) != ReturnCode::OK {
+            return code(ReturnCode::ENOTAVAIL);
         }
-        if id == func::ENABLE_ASYNC_NOTIF {
+        if id == Function::ENABLE_ASYNC_NOTIF {
             self.now_notified();
-            return code(ret::OK);
+            return code(ReturnCode::OK);
         }
-        reply(ret::OK, value, flags & 3, 0)
+        reply(ReturnCode::OK, value, flags & 3, 0)
     }
 
     /// OP-TEE notifies the guest. It may have done so after a STOP_ASYNC_NOTIF that is still under
@@ -89,8 +89,8 @@ impl<T: Trace> Guest<T> {
     #[cold]
     fn now_notified(&mut self) {
         let calls = self.calls.iter_mut();
-        let stops = calls.filter(|call| call.command == cmd::STOP_ASYNC_NOTIF);
-        stops.for_each(|call| call.command = cmd::DO_BOTTOM_HALF);
+        let stops = calls.filter(|call| call.command == Command::STOP_ASYNC_NOTIF);
+        stops.for_each(|call| call.command = Command::DO_BOTTOM_HALF);
         self.notified = true;
     }
 }

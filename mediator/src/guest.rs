@@ -9,7 +9,7 @@ use core::num::NonZeroU16;
 
 use platform::VcpuId;
 
-use crate::abi::{cap, func, ret};
+use crate::abi::{Function, ReturnCode, cap};
 use crate::buffers::{BufferId, Buffers};
 use crate::call::{Call, State};
 use crate::config::{Config, Limits};
@@ -99,7 +99,7 @@ pub enum CreateError {
     /// The guest has cost OP-TEE this many VMs, which is all that it may.
     Spent(u16),
     /// Another code.
-    Answer(u32),
+    Answer(ReturnCode),
 }
 
 impl fmt::Display for CreateError {
@@ -111,7 +111,7 @@ impl fmt::Display for CreateError {
                 f,
                 "it has cost OP-TEE {vms} VMs since the board started, and `max-vms` allows no more"
             ),
-            Self::Answer(code) => write!(f, "OP-TEE answers {code:#x}"),
+            Self::Answer(code) => write!(f, "OP-TEE answers {code}"),
         }
     }
 }
@@ -182,13 +182,13 @@ impl<T: Trace> Guest<T> {
         if self.config.max_vms.is_some_and(|most| self.vms >= most) {
             return Err(CreateError::Spent(self.vms));
         }
-        match smc(self.life_call(func::VM_CREATED))[0] as u32 {
-            ret::OK => {
+        match ReturnCode::of(smc(self.life_call(Function::VM_CREATED))[0]) {
+            ReturnCode::OK => {
                 self.admitted = true;
                 self.vms = self.vms.saturating_add(1);
                 Ok(())
             }
-            ret::ENOTAVAIL => Err(CreateError::Full),
+            ReturnCode::ENOTAVAIL => Err(CreateError::Full),
             other => Err(CreateError::Answer(other)),
         }
     }
@@ -203,7 +203,7 @@ impl<T: Trace> Guest<T> {
             return Err(StillInside);
         }
         if self.admitted {
-            smc(self.life_call(func::VM_DESTROYED));
+            smc(self.life_call(Function::VM_DESTROYED));
         }
         self.admitted = false;
         self.notified = false;
@@ -229,7 +229,7 @@ impl<T: Trace> Guest<T> {
     }
 
     /// VM_CREATED and VM_DESTROYED are the hypervisor's: w7 is 0.
-    fn life_call(&self, id: u32) -> Regs {
+    fn life_call(&self, id: Function) -> Regs {
         [u64::from(id), self.client, 0, 0, 0, 0, 0, 0]
     }
 
@@ -302,10 +302,10 @@ mod tests {
 
     /// An OP-TEE that has all capabilities.
     fn optee() -> Optee {
-        let answer = |regs: Regs| match regs[0] as u32 {
-            func::CALLS_UID => UID.map(u64::from),
-            func::CALLS_REVISION => [2, 0, 0, 0],
-            func::EXCHANGE_CAPABILITIES => [0, u64::from(u32::MAX), 63, 4],
+        let answer = |regs: Regs| match Function::of(regs[0]) {
+            Function::CALLS_UID => UID.map(u64::from),
+            Function::CALLS_REVISION => [2, 0, 0, 0],
+            Function::EXCHANGE_CAPABILITIES => [0, u64::from(u32::MAX), 63, 4],
             _ => [0; 4],
         };
         probe(answer).expect("all is there")

@@ -5,6 +5,8 @@
 use addr::{Ipa, Pa};
 use platform::VcpuId;
 
+use crate::abi::{Command, Function, ReturnCode, RpcCommand, TeeResult};
+
 /// The range is not wholly inside the guest's own normal RAM.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NotRam;
@@ -53,9 +55,9 @@ pub struct Event {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum EventKind {
     /// A fast call went to OP-TEE.
-    Fast(u32),
+    Fast(Function),
     /// A message with this command was taken over from the guest.
-    Taken(u32),
+    Taken(Command),
     /// The call entered the secure world, or went back to it.
     Secure,
     /// OP-TEE suspended the call for an interrupt.
@@ -63,15 +65,15 @@ pub enum EventKind {
     /// A part of a page list was translated; the guest was asked to come again.
     Chunk,
     /// OP-TEE's RPC command went to the guest.
-    Rpc(u32),
+    Rpc(RpcCommand),
     /// OP-TEE's RPC was answered here with this result.
-    RpcAnswered(u32),
+    RpcAnswered(TeeResult),
     /// The guest was asked for the page of an RPC argument, or to free it.
     RpcPage,
     /// The guest's request was refused with this TEE result.
-    Refused(u32),
+    Refused(TeeResult),
     /// The call ended with this value of w0.
-    Ended(u32),
+    Ended(ReturnCode),
 }
 
 /// Receives every transition.

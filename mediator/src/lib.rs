@@ -46,6 +46,8 @@ mod rpc;
 mod transaction;
 mod walk;
 
+use abi::{Function, ReturnCode};
+
 pub use config::{Config, Dialect, Limits};
 pub use ending::{Ending, Stopped};
 pub use guest::{Counters, CreateError, Guest, StillInside, Usage};
@@ -84,16 +86,16 @@ pub(crate) enum Visit {
     /// The call in this slot.
     Call(usize),
     /// A fast call.
-    Fast(u32),
+    Fast(Function),
 }
 
 /// An answer for the guest.
-pub(crate) fn reply(w0: u32, w1: u32, w2: u32, w3: u32) -> Step {
-    Step::Reply([w0, w1, w2, w3].map(u64::from))
+pub(crate) fn reply(w0: ReturnCode, w1: u32, w2: u32, w3: u32) -> Step {
+    Step::Reply([w0.0, w1, w2, w3].map(u64::from))
 }
 
 /// An answer of a return code alone.
-pub(crate) fn code(w0: u32) -> Step {
+pub(crate) fn code(w0: ReturnCode) -> Step {
     reply(w0, 0, 0, 0)
 }
 

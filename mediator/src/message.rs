@@ -27,18 +27,6 @@ pub(crate) const fn words(params: usize) -> usize {
     HEADER_WORDS + PARAM_WORDS * params
 }
 
-pub(crate) const fn low(word: u64) -> u32 {
-    word as u32
-}
-
-pub(crate) const fn high(word: u64) -> u32 {
-    (word >> 32) as u32
-}
-
-pub(crate) const fn pack(low: u32, high: u32) -> u64 {
-    (high as u64) << 32 | low as u64
-}
-
 /// Type of a parameter, known to be one of OP-TEE's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct ParamType(u8);

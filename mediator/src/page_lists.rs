@@ -5,7 +5,7 @@
 use addr::{Ipa, PAGE_SIZE};
 
 use crate::Step;
-use crate::abi::{PARAM_WORDS, ret, tee};
+use crate::abi::{PARAM_WORDS, ReturnCode, TeeResult};
 use crate::buffers::Kind;
 use crate::call::State;
 use crate::guest::Guest;
@@ -20,11 +20,11 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         target: usize,
         &[_, pointer, size, cookie]: &[u64; PARAM_WORDS],
         kind: Kind,
-    ) -> Result<List, u32> {
+    ) -> Result<List, TeeResult> {
         let offset = (pointer % PAGE_SIZE) as u16;
         let end = size.checked_add(offset.into()).filter(|_| size > 0);
-        let pages = end.ok_or(tee::BAD_PARAMETERS)?.div_ceil(PAGE_SIZE);
-        let left = u32::try_from(pages).map_err(|_| tee::OUT_OF_MEMORY)?;
+        let pages = end.ok_or(TeeResult::BAD_PARAMETERS)?.div_ceil(PAGE_SIZE);
+        let left = u32::try_from(pages).map_err(|_| TeeResult::OUT_OF_MEMORY)?;
         let buffers = &mut self.guest.buffers;
         let buffer = buffers.insert(cookie, size, offset, left, kind)?;
         Ok(List {
@@ -38,7 +38,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     }
 
     /// Translates some entries of the lists of the message, or of the reply. Gives whether all are done.
-    pub(crate) fn walk(&mut self, of: AfterLists) -> Result<bool, u32> {
+    pub(crate) fn walk(&mut self, of: AfterLists) -> Result<bool, TeeResult> {
         let Guest {
             calls,
             buffers,
@@ -66,6 +66,6 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     pub(crate) fn come_again(&mut self, then: AfterLists) -> Step {
         self.guest.counters.chunks = self.guest.counters.chunks.wrapping_add(1);
         self.note(EventKind::Chunk);
-        self.wait(State::Lists(then), ret::RPC_FOREIGN_INTR, 0)
+        self.wait(State::Lists(then), ReturnCode::RPC_FOREIGN_INTR, 0)
     }
 }

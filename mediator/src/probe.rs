@@ -4,7 +4,7 @@
 
 use core::fmt;
 
-use crate::abi::{RPC_PARAMS, cap, func, ret};
+use crate::abi::{Function, RPC_PARAMS, ReturnCode, cap};
 use crate::{Regs, Results};
 
 /// The UID of OP-TEE's API: 384fb3e0-e7f8-11e3-af63-0002a5d5c51b.
@@ -49,7 +49,7 @@ pub enum ProbeError {
     /// The API has another major revision than 2.
     Revision(u32),
     /// OP-TEE refused the exchange of capabilities with this code.
-    Exchange(u32),
+    Exchange(ReturnCode),
     /// OP-TEE lacks these capabilities, bits of [`cap`].
     Lacks(u32),
     /// OP-TEE's RPC argument has another number of parameters than the mediator lays out.
@@ -61,7 +61,7 @@ impl fmt::Display for ProbeError {
         match *self {
             Self::NotOptee => f.write_str("the firmware does not answer as OP-TEE"),
             Self::Revision(major) => write!(f, "OP-TEE's API has revision {major}, not 2"),
-            Self::Exchange(code) => write!(f, "OP-TEE answers {code:#x} about its capabilities"),
+            Self::Exchange(code) => write!(f, "OP-TEE answers {code} about its capabilities"),
             Self::Lacks(bits) => {
                 f.write_str("OP-TEE is built without")?;
                 let names = [
@@ -87,17 +87,17 @@ impl core::error::Error for ProbeError {}
 /// All calls are fast ones that OP-TEE allows the hypervisor itself (client id 0, which is
 /// what w7 = 0 says).
 pub fn probe(mut smc: impl FnMut(Regs) -> Results) -> Result<Optee, ProbeError> {
-    let mut ask = |id: u32| smc([u64::from(id), 0, 0, 0, 0, 0, 0, 0]).map(|x| x as u32);
-    if ask(func::CALLS_UID) != UID {
+    let mut ask = |id: Function| smc([u64::from(id), 0, 0, 0, 0, 0, 0, 0]).map(|x| x as u32);
+    if ask(Function::CALLS_UID) != UID {
         return Err(ProbeError::NotOptee);
     }
-    let [major, minor, ..] = ask(func::CALLS_REVISION);
+    let [major, minor, ..] = ask(Function::CALLS_REVISION);
     if major != 2 {
         return Err(ProbeError::Revision(major));
     }
-    let [status, capabilities, max_notification, params] = ask(func::EXCHANGE_CAPABILITIES);
-    if status != ret::OK {
-        return Err(ProbeError::Exchange(status));
+    let [status, capabilities, max_notification, params] = ask(Function::EXCHANGE_CAPABILITIES);
+    if ReturnCode(status) != ReturnCode::OK {
+        return Err(ProbeError::Exchange(ReturnCode(status)));
     }
     let lacks = (cap::DYNAMIC_SHM | cap::RPC_ARG | cap::VIRTUALIZATION) & !capabilities;
     if lacks != 0 {
@@ -107,13 +107,13 @@ pub fn probe(mut smc: impl FnMut(Regs) -> Results) -> Result<Optee, ProbeError> 
     if rpc_params == 0 || rpc_params as usize > RPC_PARAMS {
         return Err(ProbeError::RpcParams(rpc_params));
     }
-    let [count_status, threads, ..] = ask(func::GET_THREAD_COUNT);
+    let [count_status, threads, ..] = ask(Function::GET_THREAD_COUNT);
     Ok(Optee {
-        calls_count: ask(func::CALLS_COUNT)[0],
+        calls_count: ask(Function::CALLS_COUNT)[0],
         calls_revision: [major, minor, 0, 0],
-        os_uuid: ask(func::GET_OS_UUID),
-        os_revision: ask(func::GET_OS_REVISION),
-        threads: (count_status == ret::OK).then_some(threads),
+        os_uuid: ask(Function::GET_OS_UUID),
+        os_revision: ask(Function::GET_OS_REVISION),
+        threads: (ReturnCode(count_status) == ReturnCode::OK).then_some(threads),
         capabilities,
         max_notification,
         rpc_params,

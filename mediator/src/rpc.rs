@@ -5,11 +5,14 @@
 use addr::{Ipa, PAGE_SIZE};
 
 use crate::Step;
-use crate::abi::{HEADER_WORDS, PARAM_WORDS, RPC_ARG_BYTES, RPC_PARAMS, attr, func, ret, rpc, tee};
+use crate::abi::{
+    Function, HEADER_WORDS, Header, PARAM_WORDS, RESULT_WORD, RPC_ARG_BYTES, RPC_PARAMS,
+    ReturnCode, RpcCommand, TeeResult, attr,
+};
 use crate::buffers::Kind;
 use crate::call::{Request, RpcPage, State};
 use crate::host::{EventKind, Memory, ShadowPages, Trace};
-use crate::message::{ParamType, Window, high, low, pack, words};
+use crate::message::{ParamType, Window, words};
 use crate::policy::{Asked, TaPolicy, Uuid};
 use crate::transaction::Transaction;
 use crate::walk::AfterLists;
@@ -22,12 +25,12 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     pub(crate) fn rpc_arrived(&mut self, cookie: u32) -> Step {
         if cookie != 0 {
             // The argument is in a buffer that we never gave.
-            return self.answer_rpc(tee::BAD_PARAMETERS);
+            return self.answer_rpc(TeeResult::BAD_PARAMETERS);
         }
         let call = self.call();
         if call.home().is_none() {
             self.note(EventKind::RpcPage);
-            return self.wait(State::AskedPage, ret::RPC_ALLOC, RPC_ARG_BYTES << 32);
+            return self.wait(State::AskedPage, ReturnCode::RPC_ALLOC, RPC_ARG_BYTES << 32);
         }
         self.rpc_command()
     }
@@ -36,13 +39,18 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     pub(crate) fn rpc_command(&mut self) -> Step {
         let mut message = RpcArg::default();
         match self.take_request(&mut message) {
-            Ok(count) => self.deliver(&message[..count + 1], State::Rpc, tee::OUT_OF_MEMORY),
+            Ok(count) => self.deliver(&message[..count + 1], State::Rpc, TeeResult::OUT_OF_MEMORY),
             Err(result) => self.answer_rpc(result),
         }
     }
 
     /// Writes a command to the guest's RPC argument. If that cannot be, OP-TEE gets `failure`.
-    fn deliver(&mut self, message: &[[u64; PARAM_WORDS]], state: State, failure: u32) -> Step {
+    fn deliver(
+        &mut self,
+        message: &[[u64; PARAM_WORDS]],
+        state: State,
+        failure: TeeResult,
+    ) -> Step {
         let call = &self.guest.calls[self.slot];
         let words = message.as_flattened();
         let write = |home: Window| home.write(self.memory, 0, words).is_ok();
@@ -51,20 +59,24 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         }
         let cookie = call.page.map_or(0, |page| page.cookie);
         self.guest.counters.rpcs = self.guest.counters.rpcs.wrapping_add(1);
-        self.note(EventKind::Rpc(low(message[0][0])));
-        self.wait(state, ret::RPC_CMD, cookie)
+        self.note(EventKind::Rpc(Header::of(&message[0]).command));
+        self.wait(state, ReturnCode::RPC_CMD, cookie)
     }
 
     /// Reads OP-TEE's request once and makes the message for the guest of what is understood.
     /// Gives the number of parameters.
-    fn take_request(&mut self, message: &mut RpcArg) -> Result<usize, u32> {
+    fn take_request(&mut self, message: &mut RpcArg) -> Result<usize, TeeResult> {
         let word = self.call().rpc_word();
         let [header, params @ ..] = message;
         self.frames.read(self.slot, word, header);
-        let command = low(header[0]);
+        let Header {
+            command,
+            params: given,
+            ..
+        } = Header::of(header);
         self.permit(command)?;
-        let count = high(header[3]) as usize;
-        let params = params.get_mut(..count).ok_or(tee::BAD_PARAMETERS)?;
+        let count = given as usize;
+        let params = params.get_mut(..count).ok_or(TeeResult::BAD_PARAMETERS)?;
         let word = word + HEADER_WORDS;
         self.frames.read(self.slot, word, params.as_flattened_mut());
         let mut request = Request {
@@ -76,26 +88,21 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
             *shape = self.check_request_param(param)?;
         }
         match command {
-            rpc::SHM_ALLOC | rpc::SHM_FREE => {
+            RpcCommand::SHM_ALLOC | RpcCommand::SHM_FREE => {
                 let &mut [[attr::VALUE_IN, kind, value, _]] = params else {
-                    return Err(tee::BAD_PARAMETERS);
+                    return Err(TeeResult::BAD_PARAMETERS);
                 };
                 (request.kind, request.size) = (kind, value);
-                if command == rpc::SHM_FREE {
+                if command == RpcCommand::SHM_FREE {
                     self.forget_payload(value)?;
                 }
             }
-            rpc::LOAD_TA => self.permit_load(params)?,
-            rpc::RPMB..=rpc::SUSPEND | rpc::GPROF..=rpc::PLUGIN | rpc::I2C..=rpc::RPMB_FRAMES => {}
-            _ => return Err(tee::NOT_SUPPORTED),
+            RpcCommand::LOAD_TA => self.permit_load(params)?,
+            _ if command.is_for_guests() => {}
+            _ => return Err(TeeResult::NOT_SUPPORTED),
         }
         self.call().request = request;
-        *header = [
-            command.into(),
-            0,
-            pack(0, tee::GENERIC),
-            pack(0, count as u32),
-        ];
+        *header = request_header(command, given);
         Ok(count)
     }
 
@@ -104,18 +111,16 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     /// The answer for an RPMB that is another guest's is the one after which OP-TEE gives up
     /// without harm: NOT_SUPPORTED makes it try the older command, and ITEM_NOT_FOUND reads as
     /// a device without a key, or a file that has yet to be made.
-    fn permit(&self, command: u32) -> Result<(), u32> {
+    fn permit(&self, command: RpcCommand) -> Result<(), TeeResult> {
         match command {
-            rpc::RPMB | rpc::RPMB_PROBE_RESET..=rpc::RPMB_FRAMES if !self.guest.config.rpmb => {
-                Err(tee::STORAGE_NOT_AVAILABLE)
-            }
-            _ => Ok(()),
+            _ if !command.is_for_rpmb() || self.guest.config.rpmb => Ok(()),
+            _ => Err(TeeResult::STORAGE_NOT_AVAILABLE),
         }
     }
 
     /// Whether the policy lets OP-TEE load this application or library from the guest: an allowed
     /// application may have asked for it.
-    fn permit_load(&mut self, params: &[[u64; PARAM_WORDS]]) -> Result<(), u32> {
+    fn permit_load(&mut self, params: &[[u64; PARAM_WORDS]]) -> Result<(), TeeResult> {
         if self.guest.config.policy == TaPolicy::Any {
             return Ok(());
         }
@@ -125,29 +130,33 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
             {
                 Ok(())
             }
-            [[attr::VALUE_IN, ..], ..] => Err(tee::ACCESS_DENIED),
-            _ => Err(tee::BAD_PARAMETERS),
+            [[attr::VALUE_IN, ..], ..] => Err(TeeResult::ACCESS_DENIED),
+            _ => Err(TeeResult::BAD_PARAMETERS),
         }
     }
 
     /// Checks a parameter of OP-TEE's and drops what the guest need not see.
-    fn check_request_param(&self, param: &mut [u64; PARAM_WORDS]) -> Result<ParamType, u32> {
+    fn check_request_param(&self, param: &mut [u64; PARAM_WORDS]) -> Result<ParamType, TeeResult> {
         let [attributes, a, size, cookie] = *param;
         let shape = ParamType::of(attributes).filter(|_| attributes <= attr::TYPE);
-        let shape = shape.ok_or(tee::BAD_PARAMETERS)?;
+        let shape = shape.ok_or(TeeResult::BAD_PARAMETERS)?;
         if shape.is_address() {
             // NULL; any other address is a physical one.
             if a != 0 {
-                return Err(tee::BAD_PARAMETERS);
+                return Err(TeeResult::BAD_PARAMETERS);
             }
             *param = [attributes, 0, size, 0];
         } else if shape.is_registered() {
-            let id = self.guest.buffers.find(cookie).ok_or(tee::BAD_PARAMETERS)?;
+            let id = self
+                .guest
+                .buffers
+                .find(cookie)
+                .ok_or(TeeResult::BAD_PARAMETERS)?;
             let buffer = self.guest.buffers.get(id);
             let known = matches!(buffer.kind, Kind::Payload | Kind::Registered);
             let inside = a.checked_add(size).is_some_and(|end| end <= buffer.size);
             if !known || !inside {
-                return Err(tee::BAD_PARAMETERS);
+                return Err(TeeResult::BAD_PARAMETERS);
             }
         } else if !shape.is_input() {
             *param = [attributes, 0, 0, 0];
@@ -157,11 +166,11 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
 
     /// OP-TEE gives an SHM_ALLOC buffer back. The guest may use its cookie again as soon as it
     /// is told, so the record goes first.
-    fn forget_payload(&mut self, cookie: u64) -> Result<(), u32> {
+    fn forget_payload(&mut self, cookie: u64) -> Result<(), TeeResult> {
         let buffers = &mut self.guest.buffers;
         let id = buffers
             .find_kind(cookie, Kind::Payload)
-            .ok_or(tee::BAD_PARAMETERS)?;
+            .ok_or(TeeResult::BAD_PARAMETERS)?;
         buffers.remove(id);
         Ok(())
     }
@@ -170,17 +179,18 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     pub(crate) fn rpc_served(&mut self, cookie: u64) -> Step {
         let call = &self.guest.calls[self.slot];
         if call.page.is_some_and(|page| page.cookie != cookie) {
-            return self.answer_rpc(tee::BAD_PARAMETERS);
+            return self.answer_rpc(TeeResult::BAD_PARAMETERS);
         }
         let (request, word) = (call.request, call.rpc_word());
         let mut answer = RpcArg::default();
         let answer = &mut answer[..request.count + 1];
         let read = |home: Window| home.read(self.memory, 0, answer.as_flattened_mut()).is_ok();
         if !call.home().is_some_and(read) {
-            return self.answer_rpc(tee::COMMUNICATION);
+            return self.answer_rpc(TeeResult::COMMUNICATION);
         }
-        let (result, params) = (high(answer[0][2]), &answer[1..]);
-        if request.command == rpc::SHM_ALLOC && result == tee::SUCCESS {
+        let (header, params) = (Header::<RpcCommand>::of(&answer[0]), &answer[1..]);
+        let result = header.result;
+        if request.command == RpcCommand::SHM_ALLOC && result == TeeResult::SUCCESS {
             return self.payload_given(params.first().copied().unwrap_or_default());
         }
         for (n, (shape, param)) in request.shapes.iter().zip(params).enumerate() {
@@ -202,19 +212,19 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         }
     }
 
-    fn take_payload(&mut self, mut param: [u64; PARAM_WORDS]) -> Result<(), u32> {
+    fn take_payload(&mut self, mut param: [u64; PARAM_WORDS]) -> Result<(), TeeResult> {
         let call = &mut self.guest.calls[self.slot];
         let word = call.rpc_word();
         call.walk.clear();
         let [attributes, pointer, size, cookie] = param;
         if size < call.request.size {
-            return Err(tee::BAD_PARAMETERS);
+            return Err(TeeResult::BAD_PARAMETERS);
         }
         match attributes {
             attr::TMEM_OUT => {
                 let fits = pointer.is_multiple_of(PAGE_SIZE) && (1..=PAGE_SIZE).contains(&size);
                 let pa = self.memory.translate(Ipa(pointer)).filter(|_| fits);
-                param[1] = pa.ok_or(tee::BAD_PARAMETERS)?.0;
+                param[1] = pa.ok_or(TeeResult::BAD_PARAMETERS)?.0;
                 let buffers = &mut self.guest.buffers;
                 buffers.insert(cookie, size, 0, 1, Kind::Payload)?;
             }
@@ -228,12 +238,12 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
                 self.guest.lists.give_back(&mut call.reply_chain);
                 let Some(chain) = self.guest.lists.reserve(call.walk.frames()) else {
                     self.guest.buffers.remove(list.buffer);
-                    return Err(tee::OUT_OF_MEMORY);
+                    return Err(TeeResult::OUT_OF_MEMORY);
                 };
                 call.reply_chain = chain;
                 param[1] = 0;
             }
-            _ => return Err(tee::BAD_PARAMETERS),
+            _ => return Err(TeeResult::BAD_PARAMETERS),
         }
         self.frames.write(self.slot, word + HEADER_WORDS, &param);
         Ok(())
@@ -243,7 +253,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     pub(crate) fn translate_reply(&mut self) -> Step {
         match self.walk(AfterLists::Reply) {
             Ok(true) => {
-                self.write_result(tee::SUCCESS);
+                self.write_result(TeeResult::SUCCESS);
                 self.resume_secure()
             }
             Ok(false) => self.come_again(AfterLists::Reply),
@@ -258,13 +268,15 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
 
     /// An SHM_ALLOC buffer was refused: the guest frees it, then OP-TEE gets `result`. A cookie
     /// that still stands for something else is not freed.
-    fn discard(&mut self, cookie: u64, result: u32) -> Step {
+    fn discard(&mut self, cookie: u64, result: TeeResult) -> Step {
         if cookie == 0 || self.guest.buffers.find(cookie).is_some() {
             return self.answer_rpc(result);
         }
         let kind = self.guest.calls[self.slot].request.kind;
-        let header = [rpc::SHM_FREE.into(), 0, pack(0, tee::GENERIC), pack(0, 1)];
-        let message = [header, [attr::VALUE_IN, kind, cookie, 0]];
+        let message = [
+            request_header(RpcCommand::SHM_FREE, 1),
+            [attr::VALUE_IN, kind, cookie, 0],
+        ];
         self.deliver(&message, State::Discarding(result), result)
     }
 
@@ -299,7 +311,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     }
 
     /// Answers OP-TEE's command without the guest.
-    pub(crate) fn answer_rpc(&mut self, result: u32) -> Step {
+    pub(crate) fn answer_rpc(&mut self, result: TeeResult) -> Step {
         self.guest.counters.rpcs_answered = self.guest.counters.rpcs_answered.wrapping_add(1);
         self.note(EventKind::RpcAnswered(result));
         self.write_result(result);
@@ -309,16 +321,27 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         }
     }
 
-    fn write_result(&mut self, result: u32) {
-        let word = self.guest.calls[self.slot].rpc_word() + 2;
-        self.frames.write(self.slot, word, &[pack(0, result)]);
+    fn write_result(&mut self, result: TeeResult) {
+        let word = self.guest.calls[self.slot].rpc_word() + RESULT_WORD;
+        self.frames.write(self.slot, word, &[result.word()]);
     }
 
     /// Lets OP-TEE's thread run on.
     pub(crate) fn resume_secure(&mut self) -> Step {
         let thread = self.guest.calls[self.slot].thread;
-        self.send([func::CALL_RETURN_FROM_RPC, 0, 0, thread])
+        self.send(Function::CALL_RETURN_FROM_RPC, [0, 0, thread])
     }
+}
+
+/// The header of a request that the guest has yet to serve.
+fn request_header(command: RpcCommand, params: u32) -> [u64; HEADER_WORDS] {
+    let header = Header {
+        command,
+        params,
+        result: TeeResult::GENERIC,
+        ..Header::default()
+    };
+    header.words()
 }
 
 /// Attributes of a page list in an answer to SHM_ALLOC.

@@ -4,11 +4,10 @@
 
 use platform::VcpuId;
 
-use crate::abi::ret;
+use crate::abi::{Function, ReturnCode, high, low};
 use crate::call::{Call, State};
 use crate::guest::Guest;
 use crate::host::{Event, EventKind, Memory, ShadowPages, Trace};
-use crate::message::{high, low};
 use crate::{Step, Visit, reply};
 
 /// One step of one call.
@@ -29,10 +28,10 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     }
 
     /// The call goes to OP-TEE with these registers and the guest's client id.
-    pub fn send(&mut self, w0_3: [u32; 4]) -> Step {
+    pub fn send(&mut self, id: Function, w1_3: [u32; 3]) -> Step {
         self.note(EventKind::Secure).state = State::Secure;
-        let [w0, w1, w2, w3] = w0_3.map(u64::from);
-        let regs = [w0, w1, w2, w3, 0, 0, 0, self.guest.client];
+        let [w1, w2, w3] = w1_3.map(u64::from);
+        let regs = [id.into(), w1, w2, w3, 0, 0, 0, self.guest.client];
         self.guest.send(regs, Visit::Call(self.slot), self.vcpu)
     }
 
@@ -49,7 +48,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     }
 
     /// Leaves the call with the guest until it resumes it.
-    pub(crate) fn wait(&mut self, state: State, w0: u32, value: u64) -> Step {
+    pub(crate) fn wait(&mut self, state: State, w0: ReturnCode, value: u64) -> Step {
         let call = self.call();
         call.state = state;
         reply(w0, high(value), low(value), call.id())
@@ -60,12 +59,12 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     pub(crate) fn interrupted(&mut self) -> Step {
         self.guest.counters.interrupts = self.guest.counters.interrupts.wrapping_add(1);
         self.note(EventKind::Interrupted);
-        self.wait(State::Interrupted, ret::RPC_FOREIGN_INTR, 0)
+        self.wait(State::Interrupted, ReturnCode::RPC_FOREIGN_INTR, 0)
     }
 
     /// Tells a classic guest to free a page that it gave for its RPC argument.
     pub(crate) fn free_rpc_page(&mut self, cookie: u64, state: State) -> Step {
         self.note(EventKind::RpcPage);
-        self.wait(state, ret::RPC_FREE, cookie)
+        self.wait(state, ReturnCode::RPC_FREE, cookie)
     }
 }

@@ -8,7 +8,7 @@
 
 use addr::{Ipa, PAGE_SIZE};
 
-use crate::abi::{LIST_ENTRIES, tee};
+use crate::abi::{LIST_ENTRIES, TeeResult};
 use crate::buffers::{BLOCK, BufferId, Buffers, Kind};
 use crate::host::{Memory, ShadowPages};
 use crate::list_pages::{Chain, ListPages};
@@ -98,7 +98,7 @@ impl Walk {
         message: usize,
         chain: &mut Chain,
         mut lent: WalkContext<'_, M, F>,
-    ) -> Result<bool, u32> {
+    ) -> Result<bool, TeeResult> {
         let mut budget = CHUNK;
         while self.now < self.count {
             if budget == 0 {
@@ -142,14 +142,14 @@ pub(crate) struct WalkContext<'a, M, F> {
 
 impl<M, F> WalkContext<'_, M, F> {
     #[inline(always)]
-    fn frame(&mut self, chain: &mut Chain) -> Result<usize, u32> {
-        self.lists.extend(chain).ok_or(tee::OUT_OF_MEMORY)
+    fn frame(&mut self, chain: &mut Chain) -> Result<usize, TeeResult> {
+        self.lists.extend(chain).ok_or(TeeResult::OUT_OF_MEMORY)
     }
 
     /// Gives the frame for the rest of a long list. Few lists have one.
     #[cold]
     #[inline(never)]
-    fn next_frame(&mut self, chain: &mut Chain) -> Result<usize, u32> {
+    fn next_frame(&mut self, chain: &mut Chain) -> Result<usize, TeeResult> {
         self.frame(chain)
     }
 }
@@ -162,10 +162,10 @@ fn list_page<M: Memory, F: ShadowPages>(
     next: usize,
     most: usize,
     lent: &mut WalkContext<'_, M, F>,
-) -> Result<usize, u32> {
+) -> Result<usize, TeeResult> {
     let at = list.next;
     if !at.is_aligned(PAGE_SIZE) {
-        return Err(tee::BAD_PARAMETERS);
+        return Err(TeeResult::BAD_PARAMETERS);
     }
     let keep = lent.buffers.get(list.buffer).kind == Kind::Registering;
     let count = (list.left as usize).min(LIST_ENTRIES);
@@ -181,7 +181,7 @@ fn list_page<M: Memory, F: ShadowPages>(
         let from = Ipa(at.0 + done as u64 * 8);
         lent.memory
             .read(from, part)
-            .map_err(|_| tee::BAD_PARAMETERS)?;
+            .map_err(|_| TeeResult::BAD_PARAMETERS)?;
         let (pages, link) = part.split_at_mut(entries);
         for pages in pages.chunks_mut(BLOCK) {
             let room = keep.then(|| lent.buffers.next_block(list.buffer)).flatten();
@@ -208,18 +208,21 @@ fn translate<M: Memory>(
     pages: &mut [u64],
     numbers: &mut [u32; BLOCK],
     memory: &M,
-) -> Result<(), u32> {
+) -> Result<(), TeeResult> {
     let mut all = 0;
     for (page, number) in pages.iter_mut().zip(numbers) {
         all |= *page;
         *number = (*page / PAGE_SIZE) as u32;
-        *page = memory.translate(Ipa(*page)).ok_or(tee::BAD_PARAMETERS)?.0;
+        *page = memory
+            .translate(Ipa(*page))
+            .ok_or(TeeResult::BAD_PARAMETERS)?
+            .0;
     }
     // Each is aligned, and its number fits in 32 bits.
     let wrong = (PAGE_SIZE - 1) | (u64::MAX << 44);
     if all & wrong == 0 {
         Ok(())
     } else {
-        Err(tee::BAD_PARAMETERS)
+        Err(TeeResult::BAD_PARAMETERS)
     }
 }

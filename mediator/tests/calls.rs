@@ -2,7 +2,7 @@
 
 //! Calls as a well-behaved client makes them, in both dialects.
 
-use mediator::abi::{cmd, func, ret, rpc, tee};
+use mediator::abi::{Command, Function, ReturnCode, RpcCommand, TeeResult};
 use mediator::{Config, Dialect};
 use mediator_model::{Act, CLIENT, Client, Message, Param, Rpc, Way, World, output};
 
@@ -25,13 +25,16 @@ fn a_call_carries_values_and_buffers_both_ways() {
             Param::value(1, 7, 8, 9),
         ];
         let (w0, words) = client.call(&mut world, &Message::invoke(&params));
-        assert_eq!((w0, words[2], words[3]), (ret::OK, 0, 4 << 32 | 4));
+        assert_eq!((w0, words[2], words[3]), (ReturnCode::OK, 0, 4 << 32 | 4));
         assert_eq!(words[4..8], [3, output(0, 1), output(0, 2), output(0, 3)]);
         assert_eq!(words[8..12], [6, 4096, output(1, 2), cookie]);
         assert_eq!(words[12..20], [9, 0, 16, 0, 1, 7, 8, 9]);
         assert_eq!(world.optee.seen[1][4..8], [3, 1, 2, 3]);
         assert_eq!(world.optee.bad_cookies, 0);
-        assert_eq!(client.unregister(&mut world, cookie), (ret::OK, 0));
+        assert_eq!(
+            client.unregister(&mut world, cookie),
+            (ReturnCode::OK, TeeResult::SUCCESS)
+        );
         world.destroy().unwrap();
     }
 }
@@ -42,7 +45,7 @@ fn rpcs_are_served_in_both_dialects() {
         let mut world = world();
         let mut client = Client::new(&world, 0, way);
         let time = Rpc {
-            command: rpc::GET_TIME,
+            command: RpcCommand::GET_TIME,
             params: vec![Param::value(2, 0, 0, 0)],
         };
         world.optee.plans.push_back(vec![
@@ -51,18 +54,18 @@ fn rpcs_are_served_in_both_dialects() {
             Act::Alloc(5000, 0),
             Act::Interrupt,
             Act::Rpc(Rpc {
-                command: rpc::FS,
+                command: RpcCommand::FS,
                 params: vec![Param::value(1, 5, 6, 7), Param::NULL],
             }),
         ]);
         let (w0, words) = client.call(&mut world, &Message::invoke(&[]));
-        assert_eq!((w0, words[2]), (ret::OK, 0));
+        assert_eq!((w0, words[2]), (ReturnCode::OK, 0));
         assert_eq!(client.interrupts, 2);
         assert_eq!(client.asked, u32::from(way == Way::Classic));
         assert_eq!(world.optee.served[0], [0, 2, 0x51, 0x52, 0x53]);
         assert_eq!(
             client.served[2],
-            (rpc::FS, vec![[1, 5, 6, 7], [9, 0, 16, 0]])
+            (RpcCommand::FS, vec![[1, 5, 6, 7], [9, 0, 16, 0]])
         );
         let shm = world.optee.shm(CLIENT);
         let (&cookie, payload) = shm.first_key_value().unwrap();
@@ -88,18 +91,21 @@ fn a_session_lives_from_open_to_close() {
         ..Message::open([1; 16], &[Param::value(2, 0, 0, 0)])
     };
     let (w0, words) = client.call(&mut world, &open);
-    assert_eq!((w0, words[2], words[1]), (ret::OK, 0, 0x77 << 32 | 2));
+    assert_eq!(
+        (w0, words[2], words[1]),
+        (ReturnCode::OK, 0, 0x77 << 32 | 2)
+    );
     assert_eq!(words[13], output(2, 1));
     assert_eq!(world.optee.sessions(CLIENT), 2);
     let close = Message {
         session: 2,
-        ..Message::new(cmd::CLOSE_SESSION, &[])
+        ..Message::new(Command::CLOSE_SESSION, &[])
     };
     assert_eq!(client.call(&mut world, &close).1[2], 0);
     assert_eq!(world.optee.sessions(CLIENT), 1);
     assert_eq!(
         client.call(&mut world, &close).1[2] >> 32,
-        u64::from(tee::BAD_PARAMETERS)
+        u64::from(TeeResult::BAD_PARAMETERS)
     );
 }
 
@@ -113,7 +119,7 @@ fn a_message_may_lie_across_two_pages_of_a_registered_buffer() {
         .ram
         .put(list, &[world.ram.page(20), world.ram.page(30)]);
     let param = Param::list(0xa, list | 0x100, 7000, 0x10);
-    let register = Message::new(cmd::REGISTER_SHM, &[param]);
+    let register = Message::new(Command::REGISTER_SHM, &[param]);
     assert_eq!(client.call(&mut world, &register).1[2], 0);
 
     let words = Message::invoke(&[Param::value(3, 1, 2, 3), Param::value(2, 0, 0, 0)]).words();
@@ -128,20 +134,29 @@ fn a_message_may_lie_across_two_pages_of_a_registered_buffer() {
             world.ram.put(place(n), &[word]);
         }
         let time = Rpc {
-            command: rpc::GET_TIME,
+            command: RpcCommand::GET_TIME,
             params: vec![Param::value(2, 0, 0, 0)],
         };
         world.optee.plans.push_back(vec![Act::Rpc(time)]);
         let offset = 4096 - first * 8 - 0x100;
-        let regs = [func::CALL_WITH_REGD_ARG.into(), 0, 0x10, offset, 0, 0, 0, 0];
+        let regs = [
+            Function::CALL_WITH_REGD_ARG.into(),
+            0,
+            0x10,
+            offset,
+            0,
+            0,
+            0,
+            0,
+        ];
         let answer = world.call(0, regs);
         let rpc_arg: Vec<u64> = (12..20).map(|n| world.ram.get(place(n))).collect();
         assert_eq!(
             answer[0],
-            u64::from(ret::RPC_CMD),
+            u64::from(ReturnCode::RPC_CMD),
             "{first} words in the first page"
         );
-        assert_eq!(rpc_arg[0], u64::from(rpc::GET_TIME));
+        assert_eq!(rpc_arg[0], u64::from(RpcCommand::GET_TIME));
         assert_eq!(rpc_arg[4], 2);
         for (n, word) in [(14, 0), (17, 0x61), (18, 0x62), (19, 0x63)] {
             world.ram.put(place(n), &[word]);
@@ -172,26 +187,32 @@ fn the_hypervisor_answers_what_the_probe_learnt() {
         );
         world.optee.calls.clear();
         let modern = dialect == Dialect::Modern;
-        let mut ask = |id: u32, w1: u64| world.call(0, [u64::from(id), w1, 0, 0, 0, 0, 0, 9]);
+        let mut ask = |id: Function, w1: u64| world.call(0, [u64::from(id), w1, 0, 0, 0, 0, 0, 9]);
         let uid = [0x384f_b3e0, 0xe7f8_11e3, 0xaf63_0002, 0xa5d5_c51b];
-        assert_eq!(ask(func::CALLS_UID, 0), uid);
-        assert_eq!(ask(func::CALLS_REVISION, 0), [2, 0, 0, 0]);
-        assert_eq!(ask(func::CALLS_COUNT, 0), [12, 0, 0, 0]);
-        assert_eq!(ask(func::GET_OS_UUID, 0)[0], 0x4861_78e0);
-        assert_eq!(ask(func::GET_OS_REVISION, 0), [4, 5, 0x1234_5678, 0]);
-        assert_eq!(ask(func::GET_THREAD_COUNT, 0), [0, 2, 0, 0]);
+        assert_eq!(ask(Function::CALLS_UID, 0), uid);
+        assert_eq!(ask(Function::CALLS_REVISION, 0), [2, 0, 0, 0]);
+        assert_eq!(ask(Function::CALLS_COUNT, 0), [12, 0, 0, 0]);
+        assert_eq!(ask(Function::GET_OS_UUID, 0)[0], 0x4861_78e0);
+        assert_eq!(ask(Function::GET_OS_REVISION, 0), [4, 5, 0x1234_5678, 0]);
+        assert_eq!(ask(Function::GET_THREAD_COUNT, 0), [0, 2, 0, 0]);
         // Dynamic, NULL, RPMB probing, and the RPC argument for the modern dialect.
         let (caps, params) = if modern { (0xd4, 4) } else { (0x94, 0) };
-        assert_eq!(ask(func::EXCHANGE_CAPABILITIES, 1), [0, caps, 0, params]);
         assert_eq!(
-            ask(func::EXCHANGE_CAPABILITIES, 2)[0],
-            u64::from(ret::ENOTAVAIL)
+            ask(Function::EXCHANGE_CAPABILITIES, 1),
+            [0, caps, 0, params]
         );
-        assert_eq!(ask(func::ENABLE_SHM_CACHE, 0), [0; 4]);
-        assert_eq!(ask(func::GET_SHM_CONFIG, 0)[0], u64::from(ret::ENOTAVAIL));
         assert_eq!(
-            ask(func::ENABLE_ASYNC_NOTIF, 0)[0],
-            u64::from(ret::ENOTAVAIL)
+            ask(Function::EXCHANGE_CAPABILITIES, 2)[0],
+            u64::from(ReturnCode::ENOTAVAIL)
+        );
+        assert_eq!(ask(Function::ENABLE_SHM_CACHE, 0), [0; 4]);
+        assert_eq!(
+            ask(Function::GET_SHM_CONFIG, 0)[0],
+            u64::from(ReturnCode::ENOTAVAIL)
+        );
+        assert_eq!(
+            ask(Function::ENABLE_ASYNC_NOTIF, 0)[0],
+            u64::from(ReturnCode::ENOTAVAIL)
         );
         assert!(world.optee.calls.is_empty(), "OP-TEE was asked");
     }
@@ -206,38 +227,38 @@ fn notifications_go_to_the_guest_that_enabled_them() {
     };
     let mut world = World::new(config, 64);
     let mut client = Client::new(&world, 0, Way::RpcArg);
-    let fast = |id: u32| [u64::from(id), 0, 0, 0, 0, 0, 0, 2];
+    let fast = |id: Function| [u64::from(id), 0, 0, 0, 0, 0, 0, 2];
     assert_eq!(
-        world.call(0, fast(func::EXCHANGE_CAPABILITIES)),
+        world.call(0, fast(Function::EXCHANGE_CAPABILITIES)),
         [0, 0xf4, 63, 4]
     );
     assert_eq!(
-        world.call(0, fast(func::GET_ASYNC_NOTIF_VALUE))[0],
-        u64::from(ret::ENOTAVAIL)
+        world.call(0, fast(Function::GET_ASYNC_NOTIF_VALUE))[0],
+        u64::from(ReturnCode::ENOTAVAIL)
     );
     assert!(!world.guest.wants_notifications());
-    assert_eq!(world.call(0, fast(func::ENABLE_ASYNC_NOTIF)), [0; 4]);
+    assert_eq!(world.call(0, fast(Function::ENABLE_ASYNC_NOTIF)), [0; 4]);
     assert!(world.guest.wants_notifications());
     world.optee.notify(CLIENT, 5);
     world.optee.notify(CLIENT, 0);
     assert_eq!(
-        world.call(0, fast(func::GET_ASYNC_NOTIF_VALUE)),
+        world.call(0, fast(Function::GET_ASYNC_NOTIF_VALUE)),
         [0, 5, 3, 0]
     );
     assert_eq!(
-        world.call(0, fast(func::GET_ASYNC_NOTIF_VALUE)),
+        world.call(0, fast(Function::GET_ASYNC_NOTIF_VALUE)),
         [0, 0, 1, 0]
     );
-    assert_eq!(world.call(0, fast(func::GET_ASYNC_NOTIF_VALUE)), [0; 4]);
+    assert_eq!(world.call(0, fast(Function::GET_ASYNC_NOTIF_VALUE)), [0; 4]);
     assert_eq!(
         client
-            .call(&mut world, &Message::new(cmd::DO_BOTTOM_HALF, &[]))
+            .call(&mut world, &Message::new(Command::DO_BOTTOM_HALF, &[]))
             .1[2],
         0
     );
     assert_eq!(
         client
-            .call(&mut world, &Message::new(cmd::STOP_ASYNC_NOTIF, &[]))
+            .call(&mut world, &Message::new(Command::STOP_ASYNC_NOTIF, &[]))
             .1[2],
         0
     );
@@ -254,10 +275,13 @@ fn a_classic_guest_is_not_offered_the_modern_calls() {
     let mut client = Client::new(&world, 0, Way::RpcArg);
     assert_eq!(
         client.call(&mut world, &Message::invoke(&[])).0,
-        ret::UNKNOWN
+        ReturnCode::UNKNOWN
     );
     client.way = Way::Classic;
-    assert_eq!(client.call(&mut world, &Message::invoke(&[])).0, ret::OK);
+    assert_eq!(
+        client.call(&mut world, &Message::invoke(&[])).0,
+        ReturnCode::OK
+    );
 }
 
 #[test]
@@ -279,7 +303,10 @@ fn sixty_four_mebibytes_in_one_buffer_and_a_thousand_buffers() {
         .collect();
     assert_eq!((world.usage().buffers, world.usage().pages), (1001, 17_384));
     for cookie in small.into_iter().chain([large]) {
-        assert_eq!(client.unregister(&mut world, cookie), (ret::OK, 0));
+        assert_eq!(
+            client.unregister(&mut world, cookie),
+            (ReturnCode::OK, TeeResult::SUCCESS)
+        );
     }
     assert_eq!(world.usage(), mediator::Usage::default());
 }
@@ -293,7 +320,10 @@ fn a_payload_of_many_pages_is_translated_in_parts_too() {
             .optee
             .plans
             .push_back(vec![Act::Alloc(4096 * 1200, 0), Act::Interrupt]);
-        assert_eq!(client.call(&mut world, &Message::invoke(&[])).0, ret::OK);
+        assert_eq!(
+            client.call(&mut world, &Message::invoke(&[])).0,
+            ReturnCode::OK
+        );
         assert_eq!(client.interrupts, 4 + 1);
         assert_eq!(
             world.optee.shm(CLIENT).values().next().unwrap().pages.len(),
@@ -336,7 +366,10 @@ fn lists_of_a_message_live_as_long_as_its_call() {
     ];
     world.optee.plans.push_back(vec![Act::Interrupt]);
     let (w0, words) = client.call(&mut world, &Message::invoke(&params));
-    assert_eq!((w0, words[2], client.interrupts), (ret::OK, 0, 2 + 1));
+    assert_eq!(
+        (w0, words[2], client.interrupts),
+        (ReturnCode::OK, 0, 2 + 1)
+    );
     let seen = &world.optee.seen[0];
     assert_eq!((seen[5] % 4096, seen[13] % 4096), (0, 0x80));
     assert_eq!(words[4..8], params[0]);

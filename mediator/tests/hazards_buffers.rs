@@ -5,7 +5,7 @@
 mod common;
 
 use common::{BOTH, REFUSED, outcome, start};
-use mediator::abi::{cmd, ret};
+use mediator::abi::{Command, ReturnCode, TeeResult};
 use mediator::{Results, Usage};
 use mediator_model::{Client, Message, Param, Way, World};
 
@@ -21,12 +21,12 @@ fn park(world: &mut World, cookie: u64) -> Results {
     ]);
     world.ram.put(other.arg, &invoke.words());
     let parked = world.call(1, other.regs(other.arg));
-    assert_eq!(parked[0], ret::RPC_FOREIGN_INTR.into());
+    assert_eq!(parked[0], ReturnCode::RPC_FOREIGN_INTR.into());
     parked
 }
 
 fn unregister(cookie: u64) -> Message {
-    Message::new(cmd::UNREGISTER_SHM, &[Param::shm(5, cookie, 0, 0)])
+    Message::new(Command::UNREGISTER_SHM, &[Param::shm(5, cookie, 0, 0)])
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn h28_a_buffer_that_a_parked_call_names_is_not_unregistered() {
         let parked = park(&mut world, cookie);
         let before = world.optee.seen.len();
         let (w0, _) = client.call(&mut world, &unregister(cookie));
-        assert_eq!(w0, ret::ETHREAD_LIMIT);
+        assert_eq!(w0, ReturnCode::ETHREAD_LIMIT);
         assert_eq!(
             world.optee.seen.len(),
             before,
@@ -46,14 +46,14 @@ fn h28_a_buffer_that_a_parked_call_names_is_not_unregistered() {
         );
         // The call goes on, and names what is still registered.
         let mut answer = world.resume(1, parked);
-        while answer[0] == ret::RPC_FOREIGN_INTR.into() {
+        while answer[0] == ReturnCode::RPC_FOREIGN_INTR.into() {
             answer = world.resume(1, answer);
         }
-        assert_eq!(answer[0], ret::OK.into());
+        assert_eq!(answer[0], ReturnCode::OK.into());
         assert_eq!(world.optee.bad_cookies, 0);
         // Once it is over, the buffer may go.
         let gone = outcome(client.call(&mut world, &unregister(cookie)));
-        assert_eq!((gone.0, gone.1), (ret::OK, 0));
+        assert_eq!((gone.0, gone.1), (ReturnCode::OK, TeeResult::SUCCESS));
         assert_eq!(world.guest.usage(), Usage::default());
     }
 }
@@ -67,7 +67,7 @@ fn h28_a_call_that_is_refused_holds_no_buffer() {
     let invoke = Message::invoke(&[Param::shm(5, cookie, 0, 16), Param::shm(5, cookie, 4096, 1)]);
     assert_eq!(outcome(client.call(&mut world, &invoke)), REFUSED);
     let gone = outcome(client.call(&mut world, &unregister(cookie)));
-    assert_eq!((gone.0, gone.1), (ret::OK, 0));
+    assert_eq!((gone.0, gone.1), (ReturnCode::OK, TeeResult::SUCCESS));
     assert_eq!(world.guest.usage(), Usage::default());
 }
 
@@ -82,11 +82,11 @@ fn h28_a_call_cannot_name_a_buffer_amid_its_unregistering() {
         .push_back(vec![mediator_model::Act::Interrupt]);
     world.ram.put(client.arg, &unregister(cookie).words());
     let amid = world.call(0, client.regs(client.arg));
-    assert_eq!(amid[0], ret::RPC_FOREIGN_INTR.into());
+    assert_eq!(amid[0], ReturnCode::RPC_FOREIGN_INTR.into());
     let mut other = Client::new(&world, 1, Way::RpcArg);
     let invoke = Message::invoke(&[Param::shm(5, cookie, 0, 16)]);
     assert_eq!(outcome(other.call(&mut world, &invoke)), REFUSED);
-    assert_eq!(world.resume(0, amid)[0], ret::OK.into());
+    assert_eq!(world.resume(0, amid)[0], ReturnCode::OK.into());
     assert_eq!(world.guest.usage(), Usage::default());
 }
 
@@ -101,5 +101,5 @@ fn h28_a_stopped_guest_leaves_no_count_behind() {
     world.open_session();
     let cookie = client.register(&mut world, list, 1);
     let gone = outcome(client.call(&mut world, &unregister(cookie)));
-    assert_eq!((gone.0, gone.1), (ret::OK, 0));
+    assert_eq!((gone.0, gone.1), (ReturnCode::OK, TeeResult::SUCCESS));
 }

@@ -7,7 +7,7 @@
 mod common;
 
 use common::{BOTH, DONE, REFUSED, code, get_time, outcome, resume, small, start};
-use mediator::abi::{cmd, func, ret, rpc, tee};
+use mediator::abi::{Command, Function, ReturnCode, RpcCommand, TeeResult};
 use mediator::{Config, Usage};
 use mediator_model::{Act, CLIENT, Client, Entered, Message, Param, RAM_PA, Rpc, Way, World};
 
@@ -16,21 +16,27 @@ fn h09_records_follow_the_answer_to_unregister() {
     let (mut world, mut client) = start(Way::RpcArg);
     let cookie = client.register(&mut world, client.lists, 1);
     for act in [
-        Act::Result(tee::GENERIC),
-        Act::Code(ret::ETHREAD_LIMIT),
-        Act::Raw([0; 4]),
+        Act::Result(TeeResult::GENERIC),
+        Act::Code(ReturnCode::ETHREAD_LIMIT),
+        Act::Raw(ReturnCode::OK, [0; 3]),
     ] {
         world.optee.plans.push_back(vec![act]);
-        assert_ne!(client.unregister(&mut world, cookie), (ret::OK, 0));
+        assert_ne!(
+            client.unregister(&mut world, cookie),
+            (ReturnCode::OK, TeeResult::SUCCESS)
+        );
         assert_eq!(world.usage().buffers, 1);
         let named = Message::invoke(&[Param::shm(5, cookie, 0, 16)]);
         assert_eq!(outcome(client.call(&mut world, &named)), DONE);
     }
-    assert_eq!(client.unregister(&mut world, cookie), (ret::OK, 0));
+    assert_eq!(
+        client.unregister(&mut world, cookie),
+        (ReturnCode::OK, TeeResult::SUCCESS)
+    );
     assert_eq!(world.usage(), Usage::default());
     assert_eq!(
         client.unregister(&mut world, cookie),
-        (ret::OK, tee::BAD_PARAMETERS)
+        (ReturnCode::OK, TeeResult::BAD_PARAMETERS)
     );
 }
 
@@ -43,16 +49,16 @@ fn h10_a_resume_finds_only_a_call_that_waits() {
         .push_back(vec![Act::Interrupt, get_time(), Act::Interrupt]);
     world.ram.put(client.arg, &Message::invoke(&[]).words());
     let first = world.call(0, client.regs(client.arg));
-    assert_eq!(first[0], ret::RPC_FOREIGN_INTR.into());
+    assert_eq!(first[0], ReturnCode::RPC_FOREIGN_INTR.into());
     // In flight on another CPU.
     assert_eq!(world.enter(1, resume(first)), Entered::Secure);
-    assert_eq!(world.call(0, resume(first)), code(ret::ERESUME));
+    assert_eq!(world.call(0, resume(first)), code(ReturnCode::ERESUME));
     let Entered::Reply(second) = world.back(1) else {
         panic!("an RPC")
     };
     assert_eq!(
         second[0],
-        ret::RPC_CMD.into(),
+        ReturnCode::RPC_CMD.into(),
         "the running call is untouched"
     );
     // Unknown and foreign: OP-TEE's own numbers, other slots, other generations, random bits.
@@ -69,17 +75,17 @@ fn h10_a_resume_finds_only_a_call_that_waits() {
         id & 0xff,
     ] {
         let answer = world.call(0, resume([0, 0, 0, other]));
-        assert_eq!(answer, code(ret::ERESUME), "{other:#x}");
+        assert_eq!(answer, code(ReturnCode::ERESUME), "{other:#x}");
     }
     let third = world.resume(0, second);
-    assert_eq!(third[0], ret::RPC_FOREIGN_INTR.into());
+    assert_eq!(third[0], ReturnCode::RPC_FOREIGN_INTR.into());
     assert_eq!(world.resume(0, third), [0; 4]);
     // Used up, and then its slot reused.
-    assert_eq!(world.call(0, resume(third)), code(ret::ERESUME));
+    assert_eq!(world.call(0, resume(third)), code(ReturnCode::ERESUME));
     world.optee.plans.push_back(vec![Act::Interrupt]);
     let again = world.call(0, client.regs(client.arg));
     assert_ne!(again[3], third[3]);
-    assert_eq!(world.call(1, resume(third)), code(ret::ERESUME));
+    assert_eq!(world.call(1, resume(third)), code(ReturnCode::ERESUME));
     assert_eq!(world.resume(0, again), [0; 4]);
     assert_eq!(world.optee.bad_resumes, 0);
 }
@@ -102,7 +108,7 @@ fn h10_optee_may_reuse_a_thread_before_we_know_that_it_is_free() {
     let Entered::Reply(waits) = world.back(1) else {
         panic!("an interrupt")
     };
-    assert_eq!(waits[0], ret::RPC_FOREIGN_INTR.into());
+    assert_eq!(waits[0], ReturnCode::RPC_FOREIGN_INTR.into());
     assert_eq!(world.back(0), Entered::Reply([0; 4]));
     assert_eq!(world.resume(1, waits), [0; 4]);
     assert_eq!(world.ram.get(other.arg + 40), mediator_model::output(0, 1));
@@ -116,10 +122,10 @@ fn h11_a_wrong_rpc_cookie_fails_the_rpc_and_loses_no_thread() {
         world.optee.plans.push_back(vec![get_time()]);
         world.ram.put(client.arg, &Message::invoke(&[]).words());
         let asked = world.call(0, client.regs(client.arg));
-        assert_eq!(asked, [ret::RPC_ALLOC.into(), 160, 0, asked[3]]);
+        assert_eq!(asked, [ReturnCode::RPC_ALLOC.into(), 160, 0, asked[3]]);
         let given = [asked[0], 0, client.rpc_page, asked[3], 0, 0x100, 0, 0];
         let regs = [
-            func::CALL_RETURN_FROM_RPC.into(),
+            Function::CALL_RETURN_FROM_RPC.into(),
             given[1],
             given[2],
             given[3],
@@ -129,13 +135,13 @@ fn h11_a_wrong_rpc_cookie_fails_the_rpc_and_loses_no_thread() {
             0,
         ];
         let request = world.call(0, regs);
-        assert_eq!(request, [ret::RPC_CMD.into(), 0, 0x100, asked[3]]);
+        assert_eq!(request, [ReturnCode::RPC_CMD.into(), 0, 0x100, asked[3]]);
         let freed = world.call(0, resume([0, 0, wrong, asked[3]]));
         assert_eq!(
             world.optee.served.last().unwrap()[0],
-            tee::BAD_PARAMETERS.into()
+            TeeResult::BAD_PARAMETERS.into()
         );
-        assert_eq!(freed, [ret::RPC_FREE.into(), 0, 0x100, asked[3]]);
+        assert_eq!(freed, [ReturnCode::RPC_FREE.into(), 0, 0x100, asked[3]]);
         assert_eq!(world.resume(0, freed), [0; 4], "the call ended");
         assert_eq!(world.optee.busy_threads(CLIENT), 0);
         assert_eq!(world.usage(), Usage::default());
@@ -163,11 +169,11 @@ fn all_failures(world: &mut World, way: Way) {
     ] {
         assert_ne!(outcome(client.call(world, &Message::invoke(&params))), DONE);
     }
-    let register = Message::new(cmd::REGISTER_SHM, &[good]);
+    let register = Message::new(Command::REGISTER_SHM, &[good]);
     for act in [
-        Act::Code(ret::ETHREAD_LIMIT),
-        Act::Result(tee::GENERIC),
-        Act::Raw([0; 4]),
+        Act::Code(ReturnCode::ETHREAD_LIMIT),
+        Act::Result(TeeResult::GENERIC),
+        Act::Raw(ReturnCode::OK, [0; 3]),
     ] {
         for message in [&register, &Message::invoke(&[good])] {
             world
@@ -183,30 +189,30 @@ fn all_failures(world: &mut World, way: Way) {
         world.optee.plans.push_back(vec![
             Act::Alloc(size, 0),
             get_time(),
-            Act::Code(ret::ENOMEM),
+            Act::Code(ReturnCode::ENOMEM),
         ]);
         let words = Message::invoke(&[good]).words();
         world.ram.put(client.arg, &words);
         let mut answer = world.call(0, client.regs(client.arg));
-        while answer[0] >= ret::RPC_ALLOC.into() {
+        while answer[0] >= ReturnCode::RPC_ALLOC.into() {
             let mut regs = resume(answer);
             let at = match way {
                 Way::RpcArg => client.arg + words.len() as u64 * 8,
                 Way::Classic => client.rpc_page,
             };
-            match answer[0] as u32 {
-                ret::RPC_CMD => {
+            match ReturnCode::of(answer[0]) {
+                ReturnCode::RPC_CMD => {
                     client.serve_command(world, at);
                     if break_it {
                         world.ram.put(client.lists + 4096, &[0x0900_0000]);
                     }
                 }
-                ret::RPC_ALLOC => (regs[2], regs[5]) = (client.rpc_page, 0x777),
+                ReturnCode::RPC_ALLOC => (regs[2], regs[5]) = (client.rpc_page, 0x777),
                 _ => {}
             }
             answer = world.call(0, regs);
         }
-        assert_eq!(answer, code(ret::ENOMEM));
+        assert_eq!(answer, code(ReturnCode::ENOMEM));
         Client::lay_list(world, page, 600);
     }
     // Pages that vanish.
@@ -214,7 +220,7 @@ fn all_failures(world: &mut World, way: Way) {
     assert_ne!(outcome(client.call(world, &register)), DONE);
     world.ram.restore();
     world.ram.vanish(client.arg);
-    assert_eq!(client.call(world, &register).0, ret::EBADADDR);
+    assert_eq!(client.call(world, &register).0, ReturnCode::EBADADDR);
     world.ram.restore();
 }
 
@@ -231,7 +237,10 @@ fn h12_every_counter_returns_whatever_goes_wrong() {
             .map(|_| client.register(&mut world, client.lists, 1))
             .collect();
         for cookie in cookies {
-            assert_eq!(client.unregister(&mut world, cookie), (ret::OK, 0));
+            assert_eq!(
+                client.unregister(&mut world, cookie),
+                (ReturnCode::OK, TeeResult::SUCCESS)
+            );
         }
         assert_eq!(world.usage(), Usage::default());
         world.destroy().unwrap();
@@ -258,49 +267,49 @@ fn h13_sizes_and_lists_are_bounded() {
     Client::lay_list(&world, client.lists, 700);
     let list = client.lists;
     let mut register = |pointer: u64, size: u64| {
-        let message = Message::new(cmd::REGISTER_SHM, &[[0x20a, pointer, size, 0x10]]);
+        let message = Message::new(Command::REGISTER_SHM, &[[0x20a, pointer, size, 0x10]]);
         let (w0, result, _) = outcome(client.call(&mut world, &message));
-        assert_eq!(w0, ret::OK);
+        assert_eq!(w0, ReturnCode::OK);
         let reads = world.ram.all_reads();
         world.ram.forget_reads();
-        if result == 0 {
+        if result == TeeResult::SUCCESS {
             client.unregister(&mut world, 0x10);
         }
         (result, reads)
     };
-    let bad = tee::BAD_PARAMETERS;
+    let bad = TeeResult::BAD_PARAMETERS;
     assert_eq!(register(list, 0).0, bad);
     assert_eq!(register(list | 0xfff, u64::MAX).0, bad);
     assert_eq!(register(list | 0xfff, u64::MAX - 0xffe).0, bad);
-    assert_eq!(register(list, u64::MAX).0, tee::OUT_OF_MEMORY);
+    assert_eq!(register(list, u64::MAX).0, TeeResult::OUT_OF_MEMORY);
     assert_eq!(
         register(list, 1 << 44 | 4096).0,
-        tee::OUT_OF_MEMORY,
+        TeeResult::OUT_OF_MEMORY,
         "2^32 + 1 pages"
     );
     assert_eq!(
         register(list, 2049 * 4096).0,
-        tee::OUT_OF_MEMORY,
+        TeeResult::OUT_OF_MEMORY,
         "beyond the quota"
     );
     assert_eq!(
         register(list, 2048 * 4096).0,
-        tee::OUT_OF_MEMORY,
+        TeeResult::OUT_OF_MEMORY,
         "more frames than there are"
     );
     assert!(
         register(list, 2049 * 4096).1 < 64,
         "refused before the list is read"
     );
-    assert_eq!(register(list | 0xfff, 1).0, 0);
-    assert_eq!(register(list | 0xfff, 2).0, 0);
+    assert_eq!(register(list | 0xfff, 1).0, TeeResult::SUCCESS);
+    assert_eq!(register(list | 0xfff, 2).0, TeeResult::SUCCESS);
     assert_eq!(register(0, 4096).0, bad, "a list at 0");
     assert_eq!(register(0x0900_0000, 4096).0, bad, "a list in a device");
     assert_eq!(register(RAM_PA, 4096).0, bad);
     // The second list page: not RAM, not aligned, or the first one again.
     for link in [0, 0x0900_0000, list + 4096 + 8, list + 1, u64::MAX, RAM_PA] {
         world.ram.put(list + 511 * 8, &[link]);
-        let message = Message::new(cmd::REGISTER_SHM, &[[0x20a, list, 600 * 4096, 0x10]]);
+        let message = Message::new(Command::REGISTER_SHM, &[[0x20a, list, 600 * 4096, 0x10]]);
         assert_eq!(
             outcome(client.call(&mut world, &message)),
             REFUSED,
@@ -308,7 +317,7 @@ fn h13_sizes_and_lists_are_bounded() {
         );
     }
     world.ram.put(list + 511 * 8, &[list]);
-    let message = Message::new(cmd::REGISTER_SHM, &[[0x20a, list, 2000 * 4096, 0x10]]);
+    let message = Message::new(Command::REGISTER_SHM, &[[0x20a, list, 2000 * 4096, 0x10]]);
     client.interrupts = 0;
     assert_eq!(
         outcome(client.call(&mut world, &message)),
@@ -323,7 +332,11 @@ fn h14_too_many_parameters_are_refused_in_the_guests_buffer() {
     for way in BOTH {
         let (mut world, mut client) = start(way);
         for count in [7, 122, 127, 128, 0x1000, 0x8000_0000, 0xFFFF_FFFF_u64] {
-            for command in [cmd::INVOKE, cmd::OPEN_SESSION, cmd::REGISTER_SHM] {
+            for command in [
+                Command::INVOKE,
+                Command::OPEN_SESSION,
+                Command::REGISTER_SHM,
+            ] {
                 world
                     .ram
                     .put(client.arg, &[command.into(), 5, 0, count << 32]);
@@ -331,7 +344,7 @@ fn h14_too_many_parameters_are_refused_in_the_guests_buffer() {
                 assert_eq!(answer, [0; 4]);
                 assert_eq!(
                     world.ram.get(client.arg + 16) >> 32,
-                    tee::BAD_PARAMETERS.into()
+                    TeeResult::BAD_PARAMETERS.into()
                 );
                 assert_eq!(
                     world.ram.get(client.arg + 24),
@@ -342,14 +355,14 @@ fn h14_too_many_parameters_are_refused_in_the_guests_buffer() {
         }
         assert!(world.optee.seen.is_empty());
         for (command, count) in [
-            (cmd::OPEN_SESSION, 0),
-            (cmd::OPEN_SESSION, 1),
-            (cmd::CLOSE_SESSION, 1),
-            (cmd::CANCEL, 1),
-            (cmd::REGISTER_SHM, 0),
-            (cmd::REGISTER_SHM, 2),
-            (cmd::UNREGISTER_SHM, 0),
-            (cmd::UNREGISTER_SHM, 2),
+            (Command::OPEN_SESSION, 0),
+            (Command::OPEN_SESSION, 1),
+            (Command::CLOSE_SESSION, 1),
+            (Command::CANCEL, 1),
+            (Command::REGISTER_SHM, 0),
+            (Command::REGISTER_SHM, 2),
+            (Command::UNREGISTER_SHM, 0),
+            (Command::UNREGISTER_SHM, 2),
         ] {
             let message = Message::new(command, &vec![Param::NONE; count]);
             assert_eq!(
@@ -370,13 +383,13 @@ fn h15_a_long_list_is_done_in_bounded_steps() {
     let param = Param::list(0xa, client.lists, 16_384 * 4096, 0x10);
     world.ram.put(
         client.arg,
-        &Message::new(cmd::REGISTER_SHM, &[param]).words(),
+        &Message::new(Command::REGISTER_SHM, &[param]).words(),
     );
     world.ram.forget_reads();
     let mut entered = world.enter(0, client.regs(client.arg));
     let mut steps = 1;
     while let Entered::Reply(answer) = entered {
-        assert_eq!(answer[..3], [ret::RPC_FOREIGN_INTR.into(), 0, 0]);
+        assert_eq!(answer[..3], [ReturnCode::RPC_FOREIGN_INTR.into(), 0, 0]);
         assert!(answer[3] >= 1 << 30, "a thread id that OP-TEE can have");
         assert!(
             world.ram.all_reads() <= 300,
@@ -385,7 +398,7 @@ fn h15_a_long_list_is_done_in_bounded_steps() {
         );
         assert_eq!(
             other.call(&mut world, &Message::invoke(&[])).0,
-            ret::OK,
+            ReturnCode::OK,
             "others go on"
         );
         world.ram.forget_reads();
@@ -455,7 +468,7 @@ fn h16_a_freed_cookie_is_free_before_the_guest_is_told() {
         };
         if way == Way::Classic {
             let regs = [
-                func::CALL_RETURN_FROM_RPC.into(),
+                Function::CALL_RETURN_FROM_RPC.into(),
                 0,
                 home,
                 answer[3],
@@ -467,7 +480,7 @@ fn h16_a_freed_cookie_is_free_before_the_guest_is_told() {
             answer = world.call(0, regs);
         }
         answer = world.resume(0, answer);
-        assert_eq!(world.ram.get(home), rpc::SHM_FREE.into());
+        assert_eq!(world.ram.get(home), RpcCommand::SHM_FREE.into());
         assert_eq!(world.ram.get(home + 48), cookie);
         let mut other = Client::new(&world, 1, Way::RpcArg);
         other.next_cookie = cookie - 0x100;
@@ -477,7 +490,10 @@ fn h16_a_freed_cookie_is_free_before_the_guest_is_told() {
             last = world.resume(0, last);
         }
         assert_eq!(last, [0; 4]);
-        assert_eq!(other.unregister(&mut world, cookie), (ret::OK, 0));
+        assert_eq!(
+            other.unregister(&mut world, cookie),
+            (ReturnCode::OK, TeeResult::SUCCESS)
+        );
         assert_eq!(world.usage(), Usage::default());
     }
 }
@@ -508,13 +524,13 @@ fn h17_a_refused_payload_is_given_back_to_the_guest() {
             &Param::list(0xa, client.lists, pages * 4096, 0x50),
         );
         answer = world.resume(0, answer);
-        while answer[0] == ret::RPC_FOREIGN_INTR.into() {
+        while answer[0] == ReturnCode::RPC_FOREIGN_INTR.into() {
             answer = world.resume(0, answer);
         }
-        assert_eq!(answer[0], ret::RPC_CMD.into());
+        assert_eq!(answer[0], ReturnCode::RPC_CMD.into());
         let home: Vec<u64> = (4..12).map(|n| world.ram.get(client.arg + n * 8)).collect();
         let free = [
-            rpc::SHM_FREE.into(),
+            RpcCommand::SHM_FREE.into(),
             0,
             0xFFFF_0000 << 32,
             1 << 32,
@@ -531,9 +547,9 @@ fn h17_a_refused_payload_is_given_back_to_the_guest() {
         assert_eq!(world.usage().buffers, 0);
         assert_eq!(world.resume(0, answer), [0; 4]);
         let expected = if broken {
-            tee::BAD_PARAMETERS
+            TeeResult::BAD_PARAMETERS
         } else {
-            tee::OUT_OF_MEMORY
+            TeeResult::OUT_OF_MEMORY
         };
         assert_eq!(world.optee.served[0][0], expected.into());
         assert_eq!(world.usage(), Usage::default());
@@ -546,16 +562,16 @@ fn h18_results_survive_rpcs_that_are_answered_here() {
         let (mut world, mut client) = start(way);
         let bench = || {
             Act::Rpc(Rpc {
-                command: rpc::BENCH_REG,
+                command: RpcCommand::BENCH_REG,
                 params: vec![],
             })
         };
         let long = Act::Rpc(Rpc {
-            command: rpc::GET_TIME,
+            command: RpcCommand::GET_TIME,
             params: vec![Param::NONE; 5],
         });
         let unknown = Act::Rpc(Rpc {
-            command: 99,
+            command: RpcCommand(99),
             params: vec![Param::NONE; 4],
         });
         world.optee.plans.push_back(vec![
@@ -564,19 +580,25 @@ fn h18_results_survive_rpcs_that_are_answered_here() {
             Act::Interrupt,
             unknown,
             long,
-            Act::Raw([ret::RPC_ALLOC, 4096, 0, 0]),
+            Act::Raw(ReturnCode::RPC_ALLOC, [4096, 0, 0]),
             Act::Free(0x123),
             bench(),
         ]);
         let message = Message::invoke(&[Param::value(2, 0, 0, 0)]);
         let (w0, words) = client.call(&mut world, &message);
-        assert_eq!((w0, words[5]), (ret::OK, mediator_model::output(0, 1)));
-        let commands: Vec<u32> = client.served.iter().map(|(command, _)| *command).collect();
+        assert_eq!(
+            (w0, words[5]),
+            (ReturnCode::OK, mediator_model::output(0, 1))
+        );
+        let commands: Vec<RpcCommand> = client.served.iter().map(|(command, _)| *command).collect();
         // Each answer that the guest has no part in lets it take its interrupts.
-        assert_eq!((commands, client.interrupts), (vec![rpc::GET_TIME], 1 + 6));
+        assert_eq!(
+            (commands, client.interrupts),
+            (vec![RpcCommand::GET_TIME], 1 + 6)
+        );
         let results: Vec<u64> = world.optee.served.iter().map(|served| served[0]).collect();
-        let no = u64::from(tee::NOT_SUPPORTED);
-        let bad = u64::from(tee::BAD_PARAMETERS);
+        let no = u64::from(TeeResult::NOT_SUPPORTED);
+        let bad = u64::from(TeeResult::BAD_PARAMETERS);
         assert_eq!(results, [0, no, no, bad, bad, no]);
     }
 }
@@ -597,7 +619,7 @@ fn h16_a_page_list_stays_until_optee_has_read_it() {
     let list = Param::list(0xa, client.lists, 2 * 4096, 0x50);
     world.ram.put(client.arg + 64, &list);
     let interrupted = world.resume(0, answer);
-    assert_eq!(interrupted[0], ret::RPC_FOREIGN_INTR.into());
+    assert_eq!(interrupted[0], ReturnCode::RPC_FOREIGN_INTR.into());
     other.register(&mut world, other.lists, 3);
     assert_eq!(world.resume(0, interrupted), [0; 4]);
     let given: Vec<u64> = (0..2)

@@ -6,7 +6,7 @@
 mod common;
 
 use common::{REFUSED, code, get_time, outcome, start};
-use mediator::abi::{attr, cmd, func, ret, rpc, tee};
+use mediator::abi::{Command, Function, ReturnCode, RpcCommand, TeeResult, attr};
 use mediator::{Limits, Usage};
 use mediator_model::{Act, Client, Entered, Message, Param, Rpc, Way, World};
 
@@ -14,8 +14,8 @@ use mediator_model::{Act, Client, Entered, Message, Param, Rpc, Way, World};
 fn register(world: &mut World, client: &mut Client, size: u64, cookie: u64) {
     Client::lay_list(world, client.lists, size.div_ceil(4096));
     let list = Param::list(0xa, client.lists, size, cookie);
-    let done = outcome(client.call(world, &Message::new(cmd::REGISTER_SHM, &[list])));
-    assert_eq!((done.0, done.1), (ret::OK, tee::SUCCESS));
+    let done = outcome(client.call(world, &Message::new(Command::REGISTER_SHM, &[list])));
+    assert_eq!((done.0, done.1), (ReturnCode::OK, TeeResult::SUCCESS));
 }
 
 /// Not if the bound is rounded up to a page.
@@ -39,7 +39,7 @@ fn h06_memory_ends_with_the_buffer_and_not_with_its_page() {
 #[test]
 fn h27_closing_and_cancelling_have_no_parameters() {
     let (mut world, mut client) = start(Way::RpcArg);
-    for command in [cmd::CLOSE_SESSION, cmd::CANCEL] {
+    for command in [Command::CLOSE_SESSION, Command::CANCEL] {
         let message = Message {
             session: 1,
             ..Message::new(command, &[Param::value(1, 0, 0, 0)])
@@ -66,7 +66,7 @@ fn h24_an_output_that_cannot_be_written_fails_the_call() {
     world.ram.put(first + 4096 - 32, &words[..4]);
     world.ram.put(second, &words[4..]);
     let regs = [
-        func::CALL_WITH_REGD_ARG.into(),
+        Function::CALL_WITH_REGD_ARG.into(),
         cookie >> 32,
         cookie & 0xFFFF_FFFF,
         4096 - 32,
@@ -77,7 +77,7 @@ fn h24_an_output_that_cannot_be_written_fails_the_call() {
     ];
     assert_eq!(world.enter(0, regs), Entered::Secure);
     world.ram.vanish(second);
-    assert_eq!(world.back(0), Entered::Reply(code(ret::EBADADDR)));
+    assert_eq!(world.back(0), Entered::Reply(code(ReturnCode::EBADADDR)));
     world.ram.restore();
     assert_eq!(world.usage().calls, 0);
 }
@@ -88,13 +88,13 @@ fn h03_attributes_that_optee_never_sends_are_refused() {
     for bits in [attr::META, attr::NONCONTIG, 1 << 16, 1 << 40] {
         let (mut world, mut client) = start(Way::RpcArg);
         let odd = Rpc {
-            command: rpc::GET_TIME,
+            command: RpcCommand::GET_TIME,
             params: vec![[2 | bits, 0, 0, 0]],
         };
         world.optee.plans.push_back(vec![Act::Rpc(odd)]);
         client.call(&mut world, &Message::invoke(&[]));
         assert!(client.served.is_empty(), "attribute bits {bits:#x}");
-        assert_eq!(world.optee.served[0][0], tee::BAD_PARAMETERS.into());
+        assert_eq!(world.optee.served[0][0], TeeResult::BAD_PARAMETERS.into());
     }
 }
 
@@ -108,17 +108,17 @@ fn h17_a_refused_payload_without_a_cookie_is_not_freed() {
         .push_back(vec![Act::Alloc(4096, 0), get_time()]);
     world.ram.put(client.arg, &Message::invoke(&[]).words());
     let answer = world.call(0, client.regs(client.arg));
-    assert_eq!(answer[0], ret::RPC_CMD.into());
+    assert_eq!(answer[0], ReturnCode::RPC_CMD.into());
     Client::lay_list(&world, client.lists, 1);
     world.ram.put(client.arg + 48, &[0]);
     let given = Param::list(0xa, client.lists, 4096, 0);
     world.ram.put(client.arg + 64, &given);
     let next = world.resume(0, answer);
-    assert_eq!(next[0], ret::RPC_CMD.into());
-    let command = world.ram.get(client.arg + 32) as u32;
+    assert_eq!(next[0], ReturnCode::RPC_CMD.into());
+    let command = RpcCommand::of(world.ram.get(client.arg + 32));
     assert_eq!(
         command,
-        rpc::GET_TIME,
+        RpcCommand::GET_TIME,
         "OP-TEE goes on, and nothing is freed"
     );
 }
@@ -130,10 +130,10 @@ fn h05_a_buffer_is_registered_and_unregistered_alone() {
     register(&mut world, &mut client, 4096, 0x40);
     let before = world.optee.seen.len();
     let list = |cookie| Param::list(0xa, client.lists, 4096, cookie);
-    let two = Message::new(cmd::REGISTER_SHM, &[list(0x50), list(0x60)]);
+    let two = Message::new(Command::REGISTER_SHM, &[list(0x50), list(0x60)]);
     let shm = Param::shm(5, 0x40, 0, 0);
-    let with_none = Message::new(cmd::UNREGISTER_SHM, &[shm, Param::NONE]);
-    let twice = Message::new(cmd::UNREGISTER_SHM, &[shm, shm]);
+    let with_none = Message::new(Command::UNREGISTER_SHM, &[shm, Param::NONE]);
+    let twice = Message::new(Command::UNREGISTER_SHM, &[shm, shm]);
     for message in [two, with_none, twice] {
         assert_eq!(outcome(client.call(&mut world, &message)), REFUSED);
     }
@@ -146,9 +146,12 @@ fn h05_a_buffer_is_registered_and_unregistered_alone() {
 fn h02_of_an_unregistering_optee_sees_the_cookie_alone() {
     let (mut world, mut client) = start(Way::RpcArg);
     register(&mut world, &mut client, 4096, 0x40);
-    let message = Message::new(cmd::UNREGISTER_SHM, &[Param::shm(5, 0x40, 0x1234, 0x5678)]);
+    let message = Message::new(
+        Command::UNREGISTER_SHM,
+        &[Param::shm(5, 0x40, 0x1234, 0x5678)],
+    );
     let done = outcome(client.call(&mut world, &message));
-    assert_eq!((done.0, done.1), (ret::OK, tee::SUCCESS));
+    assert_eq!((done.0, done.1), (ReturnCode::OK, TeeResult::SUCCESS));
     assert_eq!(world.optee.seen.last().unwrap()[4..8], [5, 0, 0, 0x40]);
     assert_eq!(world.usage(), Usage::default());
 }

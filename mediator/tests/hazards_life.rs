@@ -7,7 +7,7 @@
 mod common;
 
 use common::{BOTH, DONE, REFUSED, code, get_time, outcome, resume, small, start};
-use mediator::abi::{attr, cmd, func, ret, tee};
+use mediator::abi::{Command, Function, Origin, ReturnCode, TeeResult, attr};
 use mediator::{Config, CreateError, Dialect, Results, TaPolicy, Usage, Uuid};
 use mediator_model::{Act, CLIENT, Client, Entered, FakeOptee, Message, Param, Way, World};
 
@@ -19,7 +19,7 @@ fn h19_destroy_waits_for_all_vcpus_and_leaves_nothing() {
     };
     let mut world = World::new(config, 128);
     let mut client = Client::new(&world, 0, Way::RpcArg);
-    let enable = [func::ENABLE_ASYNC_NOTIF.into(), 0, 0, 0, 0, 0, 0, 0];
+    let enable = [Function::ENABLE_ASYNC_NOTIF.into(), 0, 0, 0, 0, 0, 0, 0];
     assert_eq!(world.call(0, enable), [0; 4]);
     assert!(world.guest.wants_notifications());
     client.register(&mut world, client.lists, 5);
@@ -32,15 +32,16 @@ fn h19_destroy_waits_for_all_vcpus_and_leaves_nothing() {
     let in_rpc = world.call(0, client.regs(client.arg));
     client.serve_command(&world, client.arg + 32);
     let in_rpc = world.resume(0, in_rpc);
-    assert_eq!(in_rpc[0], ret::RPC_CMD.into());
+    assert_eq!(in_rpc[0], ReturnCode::RPC_CMD.into());
     let other = Client::new(&world, 1, Way::RpcArg);
     Client::lay_list(&world, client.lists, 600);
     let list = Param::list(0xa, client.lists, 600 * 4096, 0x10);
-    world
-        .ram
-        .put(other.arg, &Message::new(cmd::REGISTER_SHM, &[list]).words());
+    world.ram.put(
+        other.arg,
+        &Message::new(Command::REGISTER_SHM, &[list]).words(),
+    );
     let half_way = world.call(1, other.regs(other.arg));
-    assert_eq!(half_way[0], ret::RPC_FOREIGN_INTR.into());
+    assert_eq!(half_way[0], ReturnCode::RPC_FOREIGN_INTR.into());
     let third = Client::new(&world, 2, Way::RpcArg);
     world.ram.put(third.arg, &Message::invoke(&[]).words());
     assert_eq!(world.enter(2, third.regs(third.arg)), Entered::Secure);
@@ -60,14 +61,20 @@ fn h19_destroy_waits_for_all_vcpus_and_leaves_nothing() {
     assert!(world.optee.knows(CLIENT));
     assert_eq!(world.back(2), Entered::Reply([0; 4]));
     world.destroy().unwrap();
-    assert_eq!(world.call(0, client.regs(client.arg)), code(ret::UNKNOWN));
+    assert_eq!(
+        world.call(0, client.regs(client.arg)),
+        code(ReturnCode::UNKNOWN)
+    );
     // A new life: no old id, cookie or notification works.
     world.create().unwrap();
     for stale in [in_rpc, half_way] {
-        assert_eq!(world.call(0, resume(stale)), code(ret::ERESUME));
+        assert_eq!(world.call(0, resume(stale)), code(ReturnCode::ERESUME));
     }
     let cookie = client.next_cookie;
-    assert_eq!(client.unregister(&mut world, cookie).1, tee::BAD_PARAMETERS);
+    assert_eq!(
+        client.unregister(&mut world, cookie).1,
+        TeeResult::BAD_PARAMETERS
+    );
     let full: Vec<u64> = (0..8)
         .map(|_| client.register(&mut world, client.lists, 1))
         .collect();
@@ -88,7 +95,11 @@ fn h20_nothing_is_released_before_vm_destroyed() {
     assert_eq!(world.back(0), Entered::Reply([0; 4]));
     world.destroy().expect("now it may");
     let last = *world.optee.calls.last().unwrap();
-    assert_eq!(last, func::VM_DESTROYED, "Ok only after OP-TEE was told");
+    assert_eq!(
+        last,
+        Function::VM_DESTROYED,
+        "Ok only after OP-TEE was told"
+    );
     assert_eq!(world.optee.shm_count(CLIENT), 0);
 }
 
@@ -97,17 +108,17 @@ fn h21_disabling_the_cache_ends_at_once() {
     for dialect in [Dialect::Modern, Dialect::Classic] {
         let mut world = World::new(Config { dialect, ..small() }, 128);
         let client = Client::new(&world, 0, Way::Classic);
-        let fast = |id: u32| [u64::from(id), 0, 0, 0, 0, 0, 0, 0];
-        let disabled = code(ret::ENOTAVAIL);
-        assert_eq!(world.call(1, fast(func::DISABLE_SHM_CACHE)), disabled);
-        assert_eq!(world.call(1, fast(func::ENABLE_SHM_CACHE)), [0; 4]);
+        let fast = |id: Function| [u64::from(id), 0, 0, 0, 0, 0, 0, 0];
+        let disabled = code(ReturnCode::ENOTAVAIL);
+        assert_eq!(world.call(1, fast(Function::DISABLE_SHM_CACHE)), disabled);
+        assert_eq!(world.call(1, fast(Function::ENABLE_SHM_CACHE)), [0; 4]);
         // Not even a call that waits for the guest makes it wait.
         world.optee.plans.push_back(vec![get_time()]);
         world.ram.put(client.arg, &Message::invoke(&[]).words());
         let answer = world.call(0, client.regs(client.arg));
-        assert_eq!(answer[0], ret::RPC_ALLOC.into());
-        assert_eq!(world.call(1, fast(func::DISABLE_SHM_CACHE)), disabled);
-        assert_eq!(world.call(1, fast(func::DISABLE_SHM_CACHE)), disabled);
+        assert_eq!(answer[0], ReturnCode::RPC_ALLOC.into());
+        assert_eq!(world.call(1, fast(Function::DISABLE_SHM_CACHE)), disabled);
+        assert_eq!(world.call(1, fast(Function::DISABLE_SHM_CACHE)), disabled);
     }
 }
 
@@ -122,11 +133,11 @@ fn h22_a_flood_meets_quotas_and_hurts_nobody_else() {
         .collect();
     let list = |pages: u64, cookie| {
         Message::new(
-            cmd::REGISTER_SHM,
+            Command::REGISTER_SHM,
             &[Param::list(0xa, client.lists, pages * 4096, cookie)],
         )
     };
-    let full = (ret::OK, tee::OUT_OF_MEMORY, tee::ORIGIN_COMMS);
+    let full = (ReturnCode::OK, TeeResult::OUT_OF_MEMORY, Origin::COMMS);
     let messages = [list(1, 0x10), list(2042, 0x10)];
     assert_eq!(outcome(client.call(&mut world, &messages[0])), full);
     client.unregister(&mut world, cookies[0]);
@@ -145,12 +156,18 @@ fn h22_a_flood_meets_quotas_and_hurts_nobody_else() {
     assert!(
         waiting
             .iter()
-            .all(|answer| answer[0] == ret::RPC_ALLOC.into())
+            .all(|answer| answer[0] == ReturnCode::RPC_ALLOC.into())
     );
     let arg = client.arg;
-    assert_eq!(world.call(5, client.regs(arg)), code(ret::ETHREAD_LIMIT));
+    assert_eq!(
+        world.call(5, client.regs(arg)),
+        code(ReturnCode::ETHREAD_LIMIT)
+    );
     let calls = world.optee.calls.len();
-    assert_eq!(world.call(5, client.regs(arg)), code(ret::ETHREAD_LIMIT));
+    assert_eq!(
+        world.call(5, client.regs(arg)),
+        code(ReturnCode::ETHREAD_LIMIT)
+    );
     assert_eq!(world.optee.calls.len(), calls, "OP-TEE is not bothered");
     assert_eq!(world.counters().turned_away, 2);
     // The other guest has all its quotas.
@@ -181,9 +198,15 @@ fn h22_list_frames_run_out_for_a_while_or_for_ever() {
         invoke(511 * 4 + 1, 0x20),
     ];
     assert_eq!(outcome(client.call(&mut world, &messages[0])), DONE);
-    assert_eq!(client.call(&mut world, &messages[1]).0, ret::ETHREAD_LIMIT);
+    assert_eq!(
+        client.call(&mut world, &messages[1]).0,
+        ReturnCode::ETHREAD_LIMIT
+    );
     let never = outcome(client.call(&mut world, &messages[2]));
-    assert_eq!(never, (ret::OK, tee::OUT_OF_MEMORY, tee::ORIGIN_COMMS));
+    assert_eq!(
+        never,
+        (ReturnCode::OK, TeeResult::OUT_OF_MEMORY, Origin::COMMS)
+    );
     assert_eq!(world.resume(1, waits), [0; 4]);
     // Pages of the quota are free again too.
     assert_eq!(world.usage(), Usage::default());
@@ -195,7 +218,10 @@ fn h23_an_output_size_is_a_number_and_no_length() {
     let cookie = client.register(&mut world, client.lists, 1);
     for size in [0, 4097, 1 << 33, u64::MAX >> 1] {
         let message = Message::invoke(&[Param::shm(6, cookie, 0, 16), Param::value(1, 9, 9, 9)]);
-        world.optee.plans.push_back(vec![Act::Raw([0; 4])]);
+        world
+            .optee
+            .plans
+            .push_back(vec![Act::Raw(ReturnCode::OK, [0; 3])]);
         world.ram.put(client.arg, &message.words());
         assert_eq!(world.enter(0, client.regs(client.arg)), Entered::Secure);
         world.smc(0);
@@ -223,24 +249,24 @@ fn h24_a_message_that_vanished_releases_all_the_same() {
     for way in BOTH {
         let (mut world, mut client) = start(way);
         let cookie = client.register(&mut world, client.lists, 1);
-        let unregister = Message::new(cmd::UNREGISTER_SHM, &[Param::shm(5, cookie, 0, 0)]);
+        let unregister = Message::new(Command::UNREGISTER_SHM, &[Param::shm(5, cookie, 0, 0)]);
         let list = Param::list(0xb, client.lists, 4096, 0x10);
         for message in [
             Message::invoke(&[list]),
-            Message::new(cmd::REGISTER_SHM, &[[0x20a, list[1], 4096, 0x20]]),
+            Message::new(Command::REGISTER_SHM, &[[0x20a, list[1], 4096, 0x20]]),
             unregister,
         ] {
             world.ram.put(client.arg, &message.words());
             assert_eq!(world.enter(0, client.regs(client.arg)), Entered::Secure);
             world.ram.vanish(client.arg);
-            assert_eq!(world.back(0), Entered::Reply(code(ret::EBADADDR)));
+            assert_eq!(world.back(0), Entered::Reply(code(ReturnCode::EBADADDR)));
             world.ram.restore();
             assert_eq!(world.usage().calls + world.usage().list_frames, 0);
             assert_eq!(world.usage().buffers, world.optee.shm_count(CLIENT));
         }
         assert_eq!(
             client.unregister(&mut world, 0x20),
-            (ret::OK, 0),
+            (ReturnCode::OK, TeeResult::SUCCESS),
             "OP-TEE had registered it"
         );
         assert_eq!(world.usage(), Usage::default());
@@ -260,14 +286,14 @@ fn h24_a_message_that_vanished_releases_all_the_same() {
                 answer = world.resume(0, answer);
                 if !late {
                     // The request was refused without the guest, which takes its interrupts first.
-                    assert_eq!(answer[0], ret::RPC_FOREIGN_INTR.into());
+                    assert_eq!(answer[0], ReturnCode::RPC_FOREIGN_INTR.into());
                     answer = world.resume(0, answer);
                 }
-                assert_eq!(answer, code(ret::EBADADDR));
+                assert_eq!(answer, code(ReturnCode::EBADADDR));
                 assert_ne!(world.optee.served.last().unwrap()[0], 0);
                 world.ram.restore();
             } else {
-                assert_eq!(client.serve(&mut world, answer, 0), ret::OK);
+                assert_eq!(client.serve(&mut world, answer, 0), ReturnCode::OK);
             }
             assert_eq!(world.usage(), Usage::default());
             assert_eq!(world.optee.busy_threads(CLIENT), 0);
@@ -282,7 +308,7 @@ fn h24_a_message_in_a_buffer_that_is_unregistered_meanwhile() {
     let words = Message::invoke(&[Param::value(2, 0, 0, 0)]).words();
     world.ram.put(world.ram.page(16), &words);
     let regs = [
-        func::CALL_WITH_REGD_ARG.into(),
+        Function::CALL_WITH_REGD_ARG.into(),
         cookie >> 32,
         cookie & 0xFFFF_FFFF,
         0,
@@ -292,13 +318,16 @@ fn h24_a_message_in_a_buffer_that_is_unregistered_meanwhile() {
         0,
     ];
     assert_eq!(world.enter(1, regs), Entered::Secure);
-    assert_eq!(client.unregister(&mut world, cookie), (ret::OK, 0));
+    assert_eq!(
+        client.unregister(&mut world, cookie),
+        (ReturnCode::OK, TeeResult::SUCCESS)
+    );
     assert_eq!(world.back(1), Entered::Reply([0; 4]));
     assert_eq!(
         world.ram.get(world.ram.page(16) + 40),
         mediator_model::output(0, 1)
     );
-    assert_eq!(world.call(1, regs), code(ret::EBADADDR));
+    assert_eq!(world.call(1, regs), code(ReturnCode::EBADADDR));
     assert_eq!(world.usage(), Usage::default());
 }
 
@@ -314,12 +343,12 @@ fn h25_a_guest_that_optee_refuses_has_no_tee() {
     let client = Client::new(&world, 0, Way::RpcArg);
     world.optee.calls.clear();
     for id in [
-        func::CALLS_UID,
-        func::EXCHANGE_CAPABILITIES,
-        func::CALL_WITH_ARG,
+        Function::CALLS_UID,
+        Function::EXCHANGE_CAPABILITIES,
+        Function::CALL_WITH_ARG,
     ] {
         let regs = [id.into(), 0, client.arg, 0, 0, 0, 0, 0];
-        assert_eq!(world.call(0, regs), code(ret::UNKNOWN));
+        assert_eq!(world.call(0, regs), code(ReturnCode::UNKNOWN));
     }
     world.destroy().unwrap();
     assert!(
@@ -337,22 +366,22 @@ fn h26_undefined_functions_are_unknown_and_upper_bits_do_not_count() {
     let (mut world, client) = start(Way::RpcArg);
     world.ram.put(client.arg, &Message::invoke(&[]).words());
     let known = [
-        func::CALLS_COUNT,
-        func::CALLS_UID,
-        func::CALLS_REVISION,
-        func::GET_OS_UUID,
-        func::GET_OS_REVISION,
-        func::CALL_RETURN_FROM_RPC,
-        func::CALL_WITH_ARG,
-        func::GET_SHM_CONFIG,
-        func::EXCHANGE_CAPABILITIES,
-        func::DISABLE_SHM_CACHE,
-        func::ENABLE_SHM_CACHE,
-        func::GET_THREAD_COUNT,
-        func::ENABLE_ASYNC_NOTIF,
-        func::GET_ASYNC_NOTIF_VALUE,
-        func::CALL_WITH_RPC_ARG,
-        func::CALL_WITH_REGD_ARG,
+        Function::CALLS_COUNT,
+        Function::CALLS_UID,
+        Function::CALLS_REVISION,
+        Function::GET_OS_UUID,
+        Function::GET_OS_REVISION,
+        Function::CALL_RETURN_FROM_RPC,
+        Function::CALL_WITH_ARG,
+        Function::GET_SHM_CONFIG,
+        Function::EXCHANGE_CAPABILITIES,
+        Function::DISABLE_SHM_CACHE,
+        Function::ENABLE_SHM_CACHE,
+        Function::GET_THREAD_COUNT,
+        Function::ENABLE_ASYNC_NOTIF,
+        Function::GET_ASYNC_NOTIF_VALUE,
+        Function::CALL_WITH_RPC_ARG,
+        Function::CALL_WITH_REGD_ARG,
     ];
     world.optee.calls.clear();
     for base in [
@@ -363,10 +392,10 @@ fn h26_undefined_functions_are_unknown_and_upper_bits_do_not_count() {
         0x7200_0000,
         0xF200_0000_u32,
     ] {
-        for id in base..=base + 0xFFFF {
+        for id in (base..=base + 0xFFFF).map(Function) {
             if !known.contains(&id) {
                 let regs = [id.into(), 0, client.arg, 1, 0, 0, 0, 0];
-                assert_eq!(world.call(0, regs), code(ret::UNKNOWN), "{id:#x}");
+                assert_eq!(world.call(0, regs), code(ReturnCode::UNKNOWN), "{id}");
             }
         }
     }
@@ -378,7 +407,10 @@ fn h26_undefined_functions_are_unknown_and_upper_bits_do_not_count() {
         [0; 4],
         "SMC32: w0 to w3 count, x0 to x3 do not"
     );
-    let uid = world.call(0, [upper | u64::from(func::CALLS_UID), 0, 0, 0, 0, 0, 0, 0]);
+    let uid = world.call(
+        0,
+        [upper | u64::from(Function::CALLS_UID), 0, 0, 0, 0, 0, 0, 0],
+    );
     assert_eq!(uid[0], 0x384f_b3e0);
 }
 
@@ -394,7 +426,7 @@ fn a_policy_decides_at_open_session() {
         let mut world = World::new(Config { policy, ..small() }, 128);
         let mut client = Client::new(&world, 0, Way::RpcArg);
         for (uuid, allowed) in [mine, other].into_iter().zip(allowed) {
-            let denied = (ret::OK, tee::ACCESS_DENIED, tee::ORIGIN_COMMS);
+            let denied = (ReturnCode::OK, TeeResult::ACCESS_DENIED, Origin::COMMS);
             let got = outcome(client.call(&mut world, &Message::open(uuid, &[])));
             assert_eq!(got, if allowed { DONE } else { denied });
         }

@@ -8,7 +8,7 @@ mod common;
 
 use common::{BOTH, DONE, REFUSED, code, get_time, outcome, start};
 use mediator::Usage;
-use mediator::abi::{attr, cmd, func, ret, rpc, tee};
+use mediator::abi::{Command, Function, ReturnCode, RpcCommand, TeeResult, attr};
 use mediator_model::{
     Act, CLIENT, Client, Entered, Message, Param, RAM_PA, Rpc, Way, World, is_host,
 };
@@ -26,7 +26,7 @@ fn h01_what_was_read_once_is_never_read_again() {
     let words = message.words();
     // Every word turns hostile as soon as it is read.
     for (n, word) in (0_u64..).zip([
-        cmd::LEND_PROTMEM.into(),
+        Command::LEND_PROTMEM.into(),
         9,
         0,
         127 << 32, // command, session, number of parameters
@@ -72,14 +72,14 @@ fn h01_the_page_that_optee_writes_is_not_believed_either() {
     let param = Param::list(0xa, client.lists, 4096, 0x10);
     world.ram.put(
         client.arg,
-        &Message::new(cmd::REGISTER_SHM, &[param]).words(),
+        &Message::new(Command::REGISTER_SHM, &[param]).words(),
     );
     assert_eq!(world.enter(0, client.regs(client.arg)), Entered::Secure);
     world.smc(0);
     let shadow = mediator_model::POOL_PA;
     // Command, number of parameters, attributes and cookie change under us.
     let result = world.pool.peek(shadow + 24).unwrap() as u32;
-    world.pool.poke(shadow, cmd::INVOKE.into());
+    world.pool.poke(shadow, Command::INVOKE.into());
     world.pool.poke(shadow + 24, u64::from(result) | 100 << 32);
     world.pool.poke(shadow + 32, 0x3);
     world.pool.poke(shadow + 48, 0x5000);
@@ -99,7 +99,7 @@ fn h01_the_page_that_optee_writes_is_not_believed_either() {
     let mut client = client;
     assert_eq!(
         client.unregister(&mut world, 0x10),
-        (ret::OK, 0),
+        (ReturnCode::OK, TeeResult::SUCCESS),
         "registered by our record"
     );
 }
@@ -108,7 +108,7 @@ fn h01_the_page_that_optee_writes_is_not_believed_either() {
 fn h01_a_request_is_what_it_was_when_we_read_it() {
     let (mut world, client) = start(Way::RpcArg);
     let request = Rpc {
-        command: rpc::FS,
+        command: RpcCommand::FS,
         params: vec![Param::value(1, 1, 2, 3), Param::NONE],
     };
     world.optee.plans.push_back(vec![Act::Rpc(request)]);
@@ -117,7 +117,7 @@ fn h01_a_request_is_what_it_was_when_we_read_it() {
     let home = client.arg + 32;
     // Guest and OP-TEE both claim now that it was SHM_ALLOC with outputs.
     let claim = [
-        rpc::SHM_ALLOC.into(),
+        RpcCommand::SHM_ALLOC.into(),
         0,
         0,
         1 << 32,
@@ -172,19 +172,19 @@ fn h02_no_host_address_reaches_the_guest() {
         let (mut world, mut client) = start(way);
         let address = RAM_PA + 0x3000;
         let by_address = Rpc {
-            command: rpc::FS,
+            command: RpcCommand::FS,
             params: vec![[0xa, address, 16, 0x10]],
         };
         let bench = Rpc {
-            command: rpc::BENCH_REG,
+            command: RpcCommand::BENCH_REG,
             params: vec![Param::value(3, address, 4096, 0)],
         };
         let output = Rpc {
-            command: rpc::FS,
+            command: RpcCommand::FS,
             params: vec![Param::value(2, address, address, 0)],
         };
         let noise = Rpc {
-            command: rpc::FS,
+            command: RpcCommand::FS,
             params: vec![[0, address, address, address]],
         };
         let (high, low) = ((address >> 32) as u32, address as u32);
@@ -194,20 +194,28 @@ fn h02_no_host_address_reaches_the_guest() {
             Act::Rpc(bench),
             Act::Rpc(output),
             Act::Rpc(noise),
-            Act::Raw([ret::RPC_FOREIGN_INTR, high, low, 0]),
-            Act::Raw([ret::RPC_ALLOC, high, low, 0]),
-            Act::Raw([ret::RPC_FREE, high, low, 0]),
-            Act::Raw([ret::RPC_CMD, high, low, 0]),
+            Act::Raw(ReturnCode::RPC_FOREIGN_INTR, [high, low, 0]),
+            Act::Raw(ReturnCode::RPC_ALLOC, [high, low, 0]),
+            Act::Raw(ReturnCode::RPC_FREE, [high, low, 0]),
+            Act::Raw(ReturnCode::RPC_CMD, [high, low, 0]),
             Act::Alloc(8192, 0),
-            Act::Raw([0xFFFF_0042, high, low, 0]),
-            Act::Raw([ret::ENOMEM, high, low, low]),
+            Act::Raw(ReturnCode(0xFFFF_0042), [high, low, 0]),
+            Act::Raw(ReturnCode::ENOMEM, [high, low, low]),
         ]);
         let list = Param::list(0xb, client.lists, 8192, 0x500);
         Client::lay_list(&world, client.lists, 2);
         let (w0, _) = client.call(&mut world, &Message::invoke(&[list]));
-        assert_eq!(w0, ret::ENOMEM);
-        let told: Vec<u32> = client.served.iter().map(|(command, _)| *command).collect();
-        assert_eq!(told, [rpc::GET_TIME, rpc::FS, rpc::FS, rpc::SHM_ALLOC]);
+        assert_eq!(w0, ReturnCode::ENOMEM);
+        let told: Vec<RpcCommand> = client.served.iter().map(|(command, _)| *command).collect();
+        assert_eq!(
+            told,
+            [
+                RpcCommand::GET_TIME,
+                RpcCommand::FS,
+                RpcCommand::FS,
+                RpcCommand::SHM_ALLOC
+            ]
+        );
         let all = (0..128 * 512).map(|n| world.ram.get(world.ram.page(0) + n * 8));
         assert!(!all.into_iter().any(is_host));
     }
@@ -242,19 +250,19 @@ fn h03_no_guest_address_reaches_optee_untranslated() {
             );
         }
         for attributes in [0xa, 0x209, 0x20b, 0x30a, 0x1020a, 0x20a | 1 << 32] {
-            let message = Message::new(cmd::REGISTER_SHM, &[[attributes, page, 4096, 0x10]]);
+            let message = Message::new(Command::REGISTER_SHM, &[[attributes, page, 4096, 0x10]]);
             assert_eq!(
-                outcome(client.call(&mut world, &message)).1 == 0,
+                outcome(client.call(&mut world, &message)).1 == TeeResult::SUCCESS,
                 attributes == 0x1020a
             );
         }
-        assert_eq!(client.unregister(&mut world, 0x10).0, ret::OK);
-        for command in cmd::LEND_PROTMEM..=20 {
+        assert_eq!(client.unregister(&mut world, 0x10).0, ReturnCode::OK);
+        for command in (Command::LEND_PROTMEM.0..=20).map(Command) {
             let lend = [Param::value(1, 1, 0, 0), [9, page, 4096, 0x10]];
             let message = Message::new(command, &lend);
             assert_eq!(
                 client.call(&mut world, &message).0,
-                ret::EBADCMD,
+                ReturnCode::EBADCMD,
                 "command {command}"
             );
         }
@@ -266,7 +274,7 @@ fn h03_no_guest_address_reaches_optee_untranslated() {
             .collect::<Vec<_>>();
         assert_eq!(
             messages,
-            [cmd::REGISTER_SHM.into(), cmd::UNREGISTER_SHM.into()]
+            [Command::REGISTER_SHM.into(), Command::UNREGISTER_SHM.into()]
         );
     }
 }
@@ -301,7 +309,7 @@ fn h03_an_odd_answer_to_shm_alloc_is_refused() {
         let answer = world.resume(0, answer);
         assert_eq!(
             answer[0],
-            ret::RPC_CMD.into(),
+            ReturnCode::RPC_CMD.into(),
             "{param:x?}: told to free it"
         );
         assert_eq!(world.resume(0, answer), [0; 4]);
@@ -323,7 +331,7 @@ fn h03_what_a_parameter_does_not_mean_stays_here() {
     assert_eq!(world.optee.seen[0][4..], [0, 0, 0, 0, 9, 0, 16, 0]);
     // Commands about buffers take nothing else.
     for kind in [0, 1, 2, 3, 5, 9] {
-        let message = Message::new(cmd::REGISTER_SHM, &[[kind, page, 4096, 0x10]]);
+        let message = Message::new(Command::REGISTER_SHM, &[[kind, page, 4096, 0x10]]);
         assert_eq!(
             outcome(client.call(&mut world, &message)),
             REFUSED,
@@ -332,7 +340,7 @@ fn h03_what_a_parameter_does_not_mean_stays_here() {
     }
     let cookie = client.register(&mut world, client.lists, 1);
     for kind in [0, 1, 2, 3, 9, 0x20a] {
-        let message = Message::new(cmd::UNREGISTER_SHM, &[[kind, 0, 0, cookie]]);
+        let message = Message::new(Command::UNREGISTER_SHM, &[[kind, 0, 0, cookie]]);
         assert_eq!(
             outcome(client.call(&mut world, &message)),
             REFUSED,
@@ -364,7 +372,7 @@ fn h04_only_the_guests_own_ram_is_shared() {
             world.ram.put(client.lists + page + word * 8, &[entry]);
             let list = Param::list(0xa, client.lists, 600 * 4096, 0x10);
             for message in [
-                Message::new(cmd::REGISTER_SHM, &[list]),
+                Message::new(Command::REGISTER_SHM, &[list]),
                 Message::invoke(&[list]),
             ] {
                 let (w0, words) = client.call(&mut world, &message);
@@ -376,7 +384,7 @@ fn h04_only_the_guests_own_ram_is_shared() {
     // A command buffer or an RPC page that is not RAM, or only begins in it.
     for at in bad.into_iter().filter(|&at| at % 4096 == 0) {
         let regs = [
-            func::CALL_WITH_ARG.into(),
+            Function::CALL_WITH_ARG.into(),
             at >> 32,
             at & 0xFFFF_FFFF,
             1,
@@ -385,7 +393,7 @@ fn h04_only_the_guests_own_ram_is_shared() {
             0,
             0,
         ];
-        assert_eq!(world.call(0, regs), code(ret::EBADADDR), "{at:#x}");
+        assert_eq!(world.call(0, regs), code(ReturnCode::EBADADDR), "{at:#x}");
     }
     let aligned = world.ram.page(20) + 8;
     for at in bad
@@ -396,7 +404,10 @@ fn h04_only_the_guests_own_ram_is_shared() {
         let mut classic = Client::new(&world, 0, Way::Classic);
         classic.rpc_page = at;
         world.optee.plans.push_back(vec![get_time()]);
-        assert_eq!(classic.call(&mut world, &Message::invoke(&[])).0, ret::OK);
+        assert_eq!(
+            classic.call(&mut world, &Message::invoke(&[])).0,
+            ReturnCode::OK
+        );
         assert_eq!(
             (classic.asked, classic.freed.len()),
             (1, 1),
@@ -404,7 +415,7 @@ fn h04_only_the_guests_own_ram_is_shared() {
         );
         assert_eq!(
             world.optee.served.last().unwrap()[0],
-            tee::OUT_OF_MEMORY.into()
+            TeeResult::OUT_OF_MEMORY.into()
         );
     }
     assert_eq!(world.usage(), Usage::default());
@@ -418,11 +429,11 @@ fn h05_a_live_cookie_is_not_used_twice() {
     let list = Param::list(0xa, client.lists, 4096, cookie);
     let fresh = Param::list(0xa, client.lists, 4096, 0x99);
     for message in [
-        Message::new(cmd::REGISTER_SHM, &[list]),
+        Message::new(Command::REGISTER_SHM, &[list]),
         Message::invoke(&[list]),
         Message::invoke(&[fresh, fresh]),
         Message::new(
-            cmd::REGISTER_SHM,
+            Command::REGISTER_SHM,
             &[Param::list(0xa, client.lists, 4096, 0)],
         ),
     ] {
@@ -431,20 +442,29 @@ fn h05_a_live_cookie_is_not_used_twice() {
     // A payload with the cookie of a registered buffer: refused, and not told to free it.
     world.optee.plans.push_back(vec![Act::Alloc(100, 0)]);
     client.next_cookie = cookie - 0x100;
-    assert_eq!(client.call(&mut world, &Message::invoke(&[])).0, ret::OK);
-    assert_eq!(world.optee.served[0][0], tee::BAD_PARAMETERS.into());
+    assert_eq!(
+        client.call(&mut world, &Message::invoke(&[])).0,
+        ReturnCode::OK
+    );
+    assert_eq!(world.optee.served[0][0], TeeResult::BAD_PARAMETERS.into());
     assert!(client.freed.is_empty());
     // The page of a classic RPC argument with it.
     let mut classic = Client::new(&world, 1, Way::Classic);
     classic.next_cookie = cookie - 0x100;
     world.optee.plans.push_back(vec![get_time()]);
-    assert_eq!(classic.call(&mut world, &Message::invoke(&[])).0, ret::OK);
+    assert_eq!(
+        classic.call(&mut world, &Message::invoke(&[])).0,
+        ReturnCode::OK
+    );
     assert_eq!(
         (classic.asked, classic.freed.len(), classic.served.len()),
         (1, 0, 0)
     );
     assert_eq!(world.optee.shm(CLIENT), before);
-    assert_eq!(client.unregister(&mut world, cookie), (ret::OK, 0));
+    assert_eq!(
+        client.unregister(&mut world, cookie),
+        (ReturnCode::OK, TeeResult::SUCCESS)
+    );
     assert_eq!(world.usage(), Usage::default());
 }
 
@@ -455,10 +475,10 @@ fn h05_a_buffer_that_comes_or_goes_is_not_touched() {
     let mut third = Client::new(&world, 2, Way::RpcArg);
     Client::lay_list(&world, client.lists, 1);
     let register = Message::new(
-        cmd::REGISTER_SHM,
+        Command::REGISTER_SHM,
         &[Param::list(0xa, client.lists, 4096, 0x10)],
     );
-    let unregister = Message::new(cmd::UNREGISTER_SHM, &[Param::shm(5, 0x10, 0, 0)]);
+    let unregister = Message::new(Command::UNREGISTER_SHM, &[Param::shm(5, 0x10, 0, 0)]);
     let named = Message::invoke(&[Param::shm(5, 0x10, 0, 16)]);
     for (first, is_registered) in [(&register, true), (&unregister, false)] {
         world.ram.put(other.arg, &first.words());
@@ -516,15 +536,15 @@ fn h06_registered_memory_must_be_registered_and_inside() {
         for cookie in [0, 0x123, payload] {
             assert_eq!(
                 client.unregister(&mut world, cookie),
-                (ret::OK, tee::BAD_PARAMETERS)
+                (ReturnCode::OK, TeeResult::BAD_PARAMETERS)
             );
             let regs = [
-                func::CALL_WITH_REGD_ARG.into(),
+                Function::CALL_WITH_REGD_ARG.into(),
                 cookie >> 32,
                 cookie & 0xFFFF_FFFF,
             ];
             let regs = [regs[0], regs[1], regs[2], 0, 0, 0, 0, 0];
-            assert_eq!(world.call(0, regs), code(ret::EBADADDR));
+            assert_eq!(world.call(0, regs), code(ReturnCode::EBADADDR));
         }
     }
 }
@@ -535,7 +555,7 @@ fn h06_a_message_in_a_buffer_stays_inside_it() {
     Client::lay_list(&world, client.lists, 2);
     let param = Param::list(0xa, client.lists | 0x40, 4096, 0x10);
     assert_eq!(
-        outcome(client.call(&mut world, &Message::new(cmd::REGISTER_SHM, &[param]))),
+        outcome(client.call(&mut world, &Message::new(Command::REGISTER_SHM, &[param]))),
         DONE
     );
     // The buffer ends at offset 4096, 64 bytes into its second page.
@@ -548,7 +568,16 @@ fn h06_a_message_in_a_buffer_stays_inside_it() {
             .for_each(|(n, &word)| world.ram.put(place(n), &[word]));
         world.call(
             0,
-            [func::CALL_WITH_REGD_ARG.into(), 0, 0x10, offset, 0, 0, 0, 0],
+            [
+                Function::CALL_WITH_REGD_ARG.into(),
+                0,
+                0x10,
+                offset,
+                0,
+                0,
+                0,
+                0,
+            ],
         )
     };
     assert_eq!(
@@ -566,7 +595,7 @@ fn h06_a_message_in_a_buffer_stays_inside_it() {
         0xFFFF_FFF8,
         4,
     ] {
-        assert_eq!(send(offset), code(ret::EBADADDR), "{offset:#x}");
+        assert_eq!(send(offset), code(ReturnCode::EBADADDR), "{offset:#x}");
     }
 }
 
@@ -593,7 +622,7 @@ fn h06_optee_names_only_buffers_that_it_has() {
         world.optee.served.clear();
         let params = vec![Param::shm(7, name, offset, size)];
         world.optee.plans.push_back(vec![Act::Rpc(Rpc {
-            command: rpc::FS,
+            command: RpcCommand::FS,
             params,
         })]);
         assert_eq!(
@@ -606,9 +635,9 @@ fn h06_optee_names_only_buffers_that_it_has() {
             "{name:#x} {offset:#x} {size:#x}"
         );
         let result = if good {
-            tee::SUCCESS
+            TeeResult::SUCCESS
         } else {
-            tee::BAD_PARAMETERS
+            TeeResult::BAD_PARAMETERS
         };
         assert_eq!(world.optee.served[0][0], result.into());
     }
@@ -619,15 +648,15 @@ fn h07_completion_releases_what_the_call_created() {
     let (mut world, mut client) = start(Way::RpcArg);
     let kept = client.register(&mut world, client.lists, 1);
     let gone = client.register(&mut world, client.lists, 1);
-    let unregister = |cookie| Message::new(cmd::UNREGISTER_SHM, &[Param::shm(5, cookie, 0, 0)]);
+    let unregister = |cookie| Message::new(Command::UNREGISTER_SHM, &[Param::shm(5, cookie, 0, 0)]);
     let register = Message::new(
-        cmd::REGISTER_SHM,
+        Command::REGISTER_SHM,
         &[Param::list(0xa, client.lists, 4096, 0x10)],
     );
     // After entry, message and shadow page both name the other buffer.
     for (message, plan) in [
         (unregister(gone), vec![]),
-        (register, vec![Act::Result(tee::GENERIC)]),
+        (register, vec![Act::Result(TeeResult::GENERIC)]),
         (
             Message::invoke(&[Param::list(9, client.lists, 4096, 0x10)]),
             vec![],
@@ -660,18 +689,22 @@ fn h08_a_result_counts_only_when_w0_is_ok() {
         let (mut world, mut client) = start(way);
         Client::lay_list(&world, client.lists, 1);
         let list = Param::list(0xa, client.lists, 4096, 0x10);
-        let register = Message::new(cmd::REGISTER_SHM, &[list]);
+        let register = Message::new(Command::REGISTER_SHM, &[list]);
         // The guest's ret is 0 all the time.
-        for w0 in [1, 2, 3, 4, 5, 6, 7, 8, 0x1000, ret::UNKNOWN] {
+        for w0 in [1, 2, 3, 4, 5, 6, 7, 8, 0x1000, u32::MAX].map(ReturnCode) {
             world.optee.plans.push_back(vec![Act::Code(w0)]);
             let (seen, _) = client.call(&mut world, &register);
-            assert_eq!(seen, if w0 <= 7 { w0 } else { ret::EBADCMD });
-            assert_eq!(world.usage(), Usage::default(), "w0 = {w0:#x}");
+            let known = w0 <= ReturnCode::ENOTAVAIL;
+            assert_eq!(seen, if known { w0 } else { ReturnCode::EBADCMD });
+            assert_eq!(world.usage(), Usage::default(), "w0 = {w0}");
         }
         // w0 is OK, but OP-TEE wrote no result.
-        world.optee.plans.push_back(vec![Act::Raw([0; 4])]);
+        world
+            .optee
+            .plans
+            .push_back(vec![Act::Raw(ReturnCode::OK, [0; 3])]);
         let (w0, result, _) = outcome(client.call(&mut world, &register));
-        assert_eq!((w0, result), (ret::OK, tee::COMMUNICATION));
+        assert_eq!((w0, result), (ReturnCode::OK, TeeResult::COMMUNICATION));
         assert_eq!(world.usage(), Usage::default());
     }
 }

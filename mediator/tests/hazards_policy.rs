@@ -4,7 +4,7 @@
 mod common;
 
 use common::{DONE, outcome, small};
-use mediator::abi::{cap, func, ret, rpc, tee};
+use mediator::abi::{Function, Origin, ReturnCode, RpcCommand, TeeResult, cap};
 use mediator::{Asked, Config, Denial, Denials, TaPolicy, Uuid};
 use mediator_model::{Act, Client, Message, Param, Rpc, Way, World};
 
@@ -19,7 +19,16 @@ fn with_rpmb(rpmb: bool, way: Way) -> (World, Client) {
 fn h34_rpmb_probing_is_offered_to_its_owner_alone() {
     for rpmb in [true, false] {
         let (mut world, _) = with_rpmb(rpmb, Way::RpcArg);
-        let exchange = [u64::from(func::EXCHANGE_CAPABILITIES), 1, 0, 0, 0, 0, 0, 0];
+        let exchange = [
+            u64::from(Function::EXCHANGE_CAPABILITIES),
+            1,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+        ];
         let offered = world.call(0, exchange)[1] as u32;
         assert_eq!(offered & cap::RPMB_PROBE != 0, rpmb);
     }
@@ -28,15 +37,19 @@ fn h34_rpmb_probing_is_offered_to_its_owner_alone() {
 #[test]
 fn h34_rpmb_commands_reach_their_owner_alone() {
     for way in common::BOTH {
-        for command in [1, 22, 23, 24] {
+        for command in [1, 22, 23, 24].map(RpcCommand) {
             for rpmb in [true, false] {
                 let (mut world, mut client) = with_rpmb(rpmb, way);
                 let params = vec![Param::value(2, 0, 0, 0)];
                 let ask = Act::Rpc(Rpc { command, params });
                 world.optee.plans.push_back(vec![ask]);
                 assert_eq!(outcome(client.call(&mut world, &open(0x11))), DONE);
-                let result = world.optee.served[0][0] as u32;
-                assert_eq!(result == tee::STORAGE_NOT_AVAILABLE, !rpmb, "{command}");
+                let result = TeeResult::of(world.optee.served[0][0]);
+                assert_eq!(
+                    result == TeeResult::STORAGE_NOT_AVAILABLE,
+                    !rpmb,
+                    "{command}"
+                );
                 assert_eq!(
                     client.served.iter().any(|(served, _)| *served == command),
                     rpmb,
@@ -50,7 +63,7 @@ fn h34_rpmb_commands_reach_their_owner_alone() {
 #[test]
 fn h34_commands_beside_those_of_the_rpmb_are_served() {
     let (mut world, mut client) = with_rpmb(false, Way::RpcArg);
-    for command in [rpc::FS, rpc::I2C] {
+    for command in [RpcCommand::FS, RpcCommand::I2C] {
         let params = vec![Param::value(2, 0, 0, 0)];
         let plan = vec![Act::Rpc(Rpc { command, params })];
         world.optee.plans.push_back(plan);
@@ -69,7 +82,7 @@ fn denials(asks: impl Iterator<Item = u8>) -> Denials {
     let mut world = World::new(Config { policy, ..small() }, 128);
     let mut client = Client::new(&world, 0, Way::RpcArg);
     for byte in asks {
-        let denied = (ret::OK, tee::ACCESS_DENIED, tee::ORIGIN_COMMS);
+        let denied = (ReturnCode::OK, TeeResult::ACCESS_DENIED, Origin::COMMS);
         let expected = if byte == 0x11 { DONE } else { denied };
         assert_eq!(outcome(client.call(&mut world, &open(byte))), expected);
     }
@@ -103,7 +116,7 @@ fn loads(policy: TaPolicy) -> (Vec<u64>, usize, Denials) {
     let load = |byte: u8| {
         let half = u64::from_le_bytes([byte; 8]);
         let params = vec![Param::value(1, half, half, 0), [0xa, 0, 0, 0]];
-        let command = rpc::LOAD_TA;
+        let command = RpcCommand::LOAD_TA;
         Act::Rpc(Rpc { command, params })
     };
     world.optee.plans.push_back(vec![load(0x11), load(0x22)]);
@@ -114,7 +127,7 @@ fn loads(policy: TaPolicy) -> (Vec<u64>, usize, Denials) {
 
 #[test]
 fn h31_the_policy_holds_for_what_an_allowed_application_loads() {
-    const DENIED: u64 = tee::ACCESS_DENIED as u64;
+    const DENIED: u64 = TeeResult::ACCESS_DENIED.0 as u64;
     let list = |byte| Box::new([Uuid([byte; 16])]);
     for policy in [TaPolicy::Only(list(0x11)), TaPolicy::Except(list(0x22))] {
         let (results, served, denials) = loads(policy);

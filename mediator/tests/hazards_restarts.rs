@@ -6,7 +6,7 @@
 mod common;
 
 use common::{BOTH, get_time, outcome, small, start};
-use mediator::abi::{cmd, func, ret, tee};
+use mediator::abi::{Command, Function, ReturnCode, TeeResult};
 use mediator::{Config, CreateError, Usage};
 use mediator_model::{Act, CLIENT, Client, Message, Param, Way, World};
 
@@ -16,14 +16,14 @@ fn busy(world: &mut World, client: &mut Client) {
     let cookie = client.register(world, list, 3);
     client.register(world, list, 2);
     let opened = outcome(client.call(world, &Message::open([7; 16], &[])));
-    assert_eq!((opened.0, opened.1), (ret::OK, tee::SUCCESS));
+    assert_eq!((opened.0, opened.1), (ReturnCode::OK, TeeResult::SUCCESS));
     for vcpu in 1..3 {
         let client = Client::new(world, vcpu, Way::RpcArg);
         world.optee.plans.push_back(vec![get_time(), get_time()]);
         let open = Message::open([vcpu; 16], &[]);
         world.ram.put(client.arg, &open.words());
         let answer = world.call(vcpu, client.regs(client.arg));
-        assert_eq!(answer[0], ret::RPC_CMD.into());
+        assert_eq!(answer[0], ReturnCode::RPC_CMD.into());
     }
     let lists = world.ram.page(40);
     Client::lay_list(world, lists, 512);
@@ -34,12 +34,12 @@ fn busy(world: &mut World, client: &mut Client) {
     ]);
     world.ram.put(other.arg, &invoke.words());
     let parked = world.call(3, other.regs(other.arg));
-    assert_eq!(parked[0], ret::RPC_FOREIGN_INTR.into());
+    assert_eq!(parked[0], ReturnCode::RPC_FOREIGN_INTR.into());
 }
 
 /// How often OP-TEE was told of a VM.
 fn vm_calls(world: &World) -> usize {
-    let is = |id: &&u32| [func::VM_CREATED, func::VM_DESTROYED].contains(*id);
+    let is = |id: &&Function| [Function::VM_CREATED, Function::VM_DESTROYED].contains(*id);
     world.optee.calls.iter().filter(is).count()
 }
 
@@ -73,7 +73,10 @@ fn h29_the_search_for_buffers_begins_anew_in_each_life() {
         .collect();
     // The one that comes first in the table is free last, and taken next.
     for cookie in cookies.into_iter().rev() {
-        assert_eq!(client.unregister(&mut world, cookie), (ret::OK, 0));
+        assert_eq!(
+            client.unregister(&mut world, cookie),
+            (ReturnCode::OK, TeeResult::SUCCESS)
+        );
     }
     assert_eq!(world.wind_down(100), 0);
     assert!(world.guest.keep());
@@ -89,7 +92,10 @@ fn h29_notifications_are_stopped() {
         ..small()
     };
     let mut world = World::new(config, 128);
-    world.call(0, [func::ENABLE_ASYNC_NOTIF.into(), 0, 0, 0, 0, 0, 0, 0]);
+    world.call(
+        0,
+        [Function::ENABLE_ASYNC_NOTIF.into(), 0, 0, 0, 0, 0, 0, 0],
+    );
     assert!(world.guest.wants_notifications() && !world.guest.keep());
     assert_eq!(world.wind_down(10), 0);
     assert!(!world.guest.wants_notifications() && world.guest.keep());
@@ -98,7 +104,7 @@ fn h29_notifications_are_stopped() {
 /// OP-TEE may stop and turn them on in one order while EL2 sees the answers in the other one.
 #[test]
 fn h29_notifications_turned_on_amid_their_end_are_known() {
-    let enable = [func::ENABLE_ASYNC_NOTIF.into(), 0, 0, 0, 0, 0, 0, 0];
+    let enable = [Function::ENABLE_ASYNC_NOTIF.into(), 0, 0, 0, 0, 0, 0, 0];
     // Which of the two OP-TEE does first, and which answer EL2 sees first.
     for (first, back) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
         let config = Config {
@@ -108,7 +114,7 @@ fn h29_notifications_turned_on_amid_their_end_are_known() {
         let mut world = World::new(config, 128);
         world.call(0, enable);
         let client = Client::new(&world, 0, Way::RpcArg);
-        let stop = Message::new(cmd::STOP_ASYNC_NOTIF, &[]);
+        let stop = Message::new(Command::STOP_ASYNC_NOTIF, &[]);
         world.ram.put(client.arg, &stop.words());
         world.enter(0, client.regs(client.arg));
         world.enter(1, enable);
@@ -128,11 +134,7 @@ fn h29_a_vm_with_something_left_is_not_kept() {
     let (mut world, mut client) = start(Way::RpcArg);
     let list = world.ram.page(20);
     client.register(&mut world, list, 1);
-    let refuse = vec![Act::Result(tee::BAD_PARAMETERS)];
-    world
-        .optee
-        .plans_of
-        .insert(cmd::UNREGISTER_SHM, refuse.clone());
+    let refuse = vec![Act::Result(TeeResult::BAD_PARAMETERS)];
     world.optee.plans.extend(vec![Vec::new(); 1]);
     world.optee.plans.extend(vec![refuse; 200]);
     assert_eq!(world.wind_down(100), 1);
@@ -148,7 +150,7 @@ fn h29_a_call_that_never_ends_is_not_waited_for_for_ever() {
     world.optee.plans.push_back(vec![Act::Interrupt; 1000]);
     world.ram.put(client.arg, &Message::invoke(&[]).words());
     let answer = world.call(0, client.regs(client.arg));
-    assert_eq!(answer[0], ret::RPC_FOREIGN_INTR.into());
+    assert_eq!(answer[0], ReturnCode::RPC_FOREIGN_INTR.into());
     let left = world.guest.left();
     assert_eq!(world.wind_down(100), left);
     assert!(!world.guest.keep());
@@ -170,7 +172,7 @@ fn h29_a_guest_costs_optee_no_more_vms_than_it_may() {
             _ => assert_eq!(next, Ok(())),
         }
     }
-    let answer = world.call(0, [func::CALLS_UID.into(), 0, 0, 0, 0, 0, 0, 0]);
+    let answer = world.call(0, [Function::CALLS_UID.into(), 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(answer[0], 0xffff_ffff, "the guest runs without a TEE");
 }
 

@@ -6,7 +6,7 @@ mod common;
 
 use common::{BOTH, get_time, small, start};
 use mediator::Config;
-use mediator::abi::{cmd, func, ret, rpc};
+use mediator::abi::{Command, Function, ReturnCode, RpcCommand};
 use mediator_model::{Act, Client, Entered, Message, Rpc, Way, World};
 
 /// Whatever OP-TEE comes back with, at most one more visit follows before the guest has the core.
@@ -15,12 +15,12 @@ fn h30_every_return_of_optee_lets_interrupts_be_served() {
     for way in BOTH {
         let (mut world, client) = start(way);
         let refused = Act::Rpc(Rpc {
-            command: rpc::BENCH_REG,
+            command: RpcCommand::BENCH_REG,
             params: vec![],
         });
-        let alloc = Act::Raw([ret::RPC_ALLOC, 4096, 0, 0]);
-        let free = Act::Raw([ret::RPC_FREE, 0, 0x1000, 0]);
-        let odd = Act::Raw([0xffff_0077, 1, 2, 0]);
+        let alloc = Act::Raw(ReturnCode::RPC_ALLOC, [4096, 0, 0]);
+        let free = Act::Raw(ReturnCode::RPC_FREE, [0, 0x1000, 0]);
+        let odd = Act::Raw(ReturnCode(0xffff_0077), [1, 2, 0]);
         let plan = [alloc, refused, free, odd];
         let plan: Vec<Act> = (0..40).flat_map(|_| plan.clone()).collect();
         let visits = plan.len();
@@ -40,18 +40,18 @@ fn h30_every_return_of_optee_lets_interrupts_be_served() {
                         "OP-TEE is called again, interrupts unserved"
                     );
                 }
-                Entered::Reply(answer) if answer[0] == ret::RPC_FOREIGN_INTR.into() => {
+                Entered::Reply(answer) if answer[0] == ReturnCode::RPC_FOREIGN_INTR.into() => {
                     waits += 1;
                     entered = world.enter(0, common::resume(answer));
                 }
-                Entered::Reply(answer) if answer[0] == ret::RPC_ALLOC.into() => {
+                Entered::Reply(answer) if answer[0] == ReturnCode::RPC_ALLOC.into() => {
                     // No page: the request fails.
                     let mut regs = common::resume(answer);
                     (regs[1], regs[2]) = (0, 0);
                     entered = world.enter(0, regs);
                 }
                 Entered::Reply(answer) => {
-                    assert_eq!(answer[0], ret::OK.into());
+                    assert_eq!(answer[0], ReturnCode::OK.into());
                     break;
                 }
             }
@@ -69,12 +69,22 @@ fn h33_stop_async_notif_is_done_when_optee_says_so_by_w0() {
     };
     let mut world = World::new(config, 128);
     let mut client = Client::new(&world, 0, Way::RpcArg);
-    let on = world.call(0, [func::ENABLE_ASYNC_NOTIF.into(), 0, 0, 0, 0, 0, 0, 0]);
-    assert_eq!(on[0], ret::OK.into());
+    let on = world.call(
+        0,
+        [Function::ENABLE_ASYNC_NOTIF.into(), 0, 0, 0, 0, 0, 0, 0],
+    );
+    assert_eq!(on[0], ReturnCode::OK.into());
     assert!(world.guest.wants_notifications());
-    for (command, wanted) in [(cmd::DO_BOTTOM_HALF, true), (cmd::STOP_ASYNC_NOTIF, false)] {
+    for (command, wanted) in [
+        (Command::DO_BOTTOM_HALF, true),
+        (Command::STOP_ASYNC_NOTIF, false),
+    ] {
         let (w0, words) = client.call(&mut world, &Message::new(command, &[]));
-        assert_eq!((w0, words[2] >> 32), (ret::OK, 0), "command {command}");
+        assert_eq!(
+            (w0, words[2] >> 32),
+            (ReturnCode::OK, 0),
+            "command {command}"
+        );
         assert_eq!(world.guest.wants_notifications(), wanted);
     }
 }
@@ -87,10 +97,16 @@ fn h33_stop_async_notif_that_optee_refuses_changes_nothing() {
     };
     let mut world = World::new(config, 128);
     let mut client = Client::new(&world, 0, Way::RpcArg);
-    world.call(0, [func::ENABLE_ASYNC_NOTIF.into(), 0, 0, 0, 0, 0, 0, 0]);
-    world.optee.plans.push_back(vec![Act::Code(ret::ENOTAVAIL)]);
-    let (w0, _) = client.call(&mut world, &Message::new(cmd::STOP_ASYNC_NOTIF, &[]));
-    assert_eq!(w0, ret::ENOTAVAIL);
+    world.call(
+        0,
+        [Function::ENABLE_ASYNC_NOTIF.into(), 0, 0, 0, 0, 0, 0, 0],
+    );
+    world
+        .optee
+        .plans
+        .push_back(vec![Act::Code(ReturnCode::ENOTAVAIL)]);
+    let (w0, _) = client.call(&mut world, &Message::new(Command::STOP_ASYNC_NOTIF, &[]));
+    assert_eq!(w0, ReturnCode::ENOTAVAIL);
     assert!(world.guest.wants_notifications());
 }
 
@@ -101,9 +117,9 @@ fn h33_other_commands_succeed_by_their_result() {
     world
         .optee
         .plans
-        .push_back(vec![get_time(), Act::Raw([ret::OK, 0, 0, 0])]);
+        .push_back(vec![get_time(), Act::Raw(ReturnCode::OK, [0, 0, 0])]);
     let (w0, words) = client.call(&mut world, &Message::invoke(&[]));
-    assert_eq!(w0, ret::OK);
+    assert_eq!(w0, ReturnCode::OK);
     assert_ne!(
         words[2] >> 32,
         0,
@@ -117,7 +133,7 @@ fn no_more_threads_are_promised_than_calls_are_taken() {
         let mut config = small();
         config.limits.calls = calls;
         let mut world = World::new(config, 128);
-        let count = world.call(0, [func::GET_THREAD_COUNT.into(), 0, 0, 0, 0, 0, 0, 0]);
+        let count = world.call(0, [Function::GET_THREAD_COUNT.into(), 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(count, [0, threads, 0, 0]);
     }
 }

@@ -6,13 +6,13 @@
 mod common;
 
 use common::{BOTH, DONE, REFUSED, get_time, outcome, resume, start};
-use mediator::abi::{cmd, ret, tee};
+use mediator::abi::{Command, Origin, ReturnCode, TeeResult};
 use mediator_model::{Act, Client, Entered, Message, World};
 
 /// Commands that name a session.
-const NAMING: [u32; 3] = [cmd::INVOKE, cmd::CANCEL, cmd::CLOSE_SESSION];
+const NAMING: [Command; 3] = [Command::INVOKE, Command::CANCEL, Command::CLOSE_SESSION];
 
-fn naming(command: u32, session: u32) -> Message {
+fn naming(command: Command, session: u32) -> Message {
     Message {
         session,
         ..Message::new(command, &[])
@@ -26,9 +26,9 @@ fn open() -> Message {
 /// Ways in which OP-TEE does not do what it was asked.
 fn failures() -> [Act; 3] {
     [
-        Act::Result(tee::GENERIC),
-        Act::Code(ret::ETHREAD_LIMIT),
-        Act::Raw([0; 4]),
+        Act::Result(TeeResult::GENERIC),
+        Act::Code(ReturnCode::ETHREAD_LIMIT),
+        Act::Raw(ReturnCode::OK, [0; 3]),
     ]
 }
 
@@ -38,7 +38,7 @@ fn begin_to_open(world: &mut World) -> mediator::Results {
     world.optee.plans.push_back(vec![get_time()]);
     world.ram.put(client.arg, &open().words());
     let answer = world.call(1, client.regs(client.arg));
-    assert_eq!(answer[0], ret::RPC_CMD.into());
+    assert_eq!(answer[0], ReturnCode::RPC_CMD.into());
     answer
 }
 
@@ -77,19 +77,19 @@ fn h27_a_session_is_named_only_while_it_is_open() {
 #[test]
 fn h27_a_session_that_another_call_names_is_not_closed() {
     let (mut world, mut client) = start(common::BOTH[0]);
-    for command in [cmd::INVOKE, cmd::CANCEL] {
+    for command in [Command::INVOKE, Command::CANCEL] {
         world.optee.plans.push_back(vec![Act::Interrupt]);
         let other = Client::new(&world, 1, client.way);
         world.ram.put(other.arg, &naming(command, 1).words());
         let waits = world.call(1, other.regs(other.arg));
-        assert_eq!(waits[0], ret::RPC_FOREIGN_INTR.into());
-        let close = naming(cmd::CLOSE_SESSION, 1);
-        assert_eq!(client.call(&mut world, &close).0, ret::ETHREAD_LIMIT);
+        assert_eq!(waits[0], ReturnCode::RPC_FOREIGN_INTR.into());
+        let close = naming(Command::CLOSE_SESSION, 1);
+        assert_eq!(client.call(&mut world, &close).0, ReturnCode::ETHREAD_LIMIT);
         assert_eq!(world.call(1, resume(waits)), [0; 4]);
     }
-    let invoke = naming(cmd::INVOKE, 1);
+    let invoke = naming(Command::INVOKE, 1);
     assert_eq!(outcome(client.call(&mut world, &invoke)), DONE);
-    let close = naming(cmd::CLOSE_SESSION, 1);
+    let close = naming(Command::CLOSE_SESSION, 1);
     assert_eq!(outcome(client.call(&mut world, &close)), DONE);
 }
 
@@ -99,7 +99,7 @@ fn h27_a_session_is_not_named_from_the_moment_it_is_being_closed() {
     let other = Client::new(&world, 1, client.way);
     world
         .ram
-        .put(other.arg, &naming(cmd::CLOSE_SESSION, 1).words());
+        .put(other.arg, &naming(Command::CLOSE_SESSION, 1).words());
     assert_eq!(world.enter(1, other.regs(other.arg)), Entered::Secure);
     for command in NAMING {
         assert_eq!(
@@ -115,9 +115,9 @@ fn h27_a_session_stays_whose_closing_failed() {
     let (mut world, mut client) = start(common::BOTH[0]);
     for act in failures() {
         world.optee.plans.push_back(vec![act]);
-        let close = naming(cmd::CLOSE_SESSION, 1);
+        let close = naming(Command::CLOSE_SESSION, 1);
         assert_ne!(outcome(client.call(&mut world, &close)), DONE);
-        let invoke = naming(cmd::INVOKE, 1);
+        let invoke = naming(Command::INVOKE, 1);
         assert_eq!(outcome(client.call(&mut world, &invoke)), DONE);
     }
 }
@@ -143,9 +143,9 @@ fn h27_there_is_a_quota_of_sessions_and_a_new_life_begins_without() {
     for _ in 1..common::small().limits.sessions {
         assert_eq!(outcome(client.call(&mut world, &open())), DONE);
     }
-    let full = (ret::OK, tee::OUT_OF_MEMORY, tee::ORIGIN_COMMS);
+    let full = (ReturnCode::OK, TeeResult::OUT_OF_MEMORY, Origin::COMMS);
     assert_eq!(outcome(client.call(&mut world, &open())), full);
-    let close = naming(cmd::CLOSE_SESSION, 20);
+    let close = naming(Command::CLOSE_SESSION, 20);
     assert_eq!(outcome(client.call(&mut world, &close)), DONE);
     assert_eq!(outcome(client.call(&mut world, &open())), DONE);
     assert_eq!(outcome(client.call(&mut world, &open())), full);

@@ -9,7 +9,7 @@
 
 use std::cell::Cell;
 
-use mediator::abi::{cmd, func, ret, tee};
+use mediator::abi::{Command, Function, ReturnCode, RpcCommand, TeeResult};
 use mediator::{Config, Limits, Results, Usage};
 use mediator_model::{Act, CLIENT, Entered, Message, Param, Rpc, World};
 
@@ -34,7 +34,7 @@ struct Vcpu {
     /// OP-TEE has run, EL2 has not seen it.
     ran: bool,
     /// What came of each deed: w0 and the TEE result.
-    outcomes: Vec<(u32, u32)>,
+    outcomes: Vec<Ended>,
     arg: u64,
 }
 
@@ -84,17 +84,26 @@ impl Vcpu {
                 message.func = u32::from(self.number) << 8 | self.next as u32;
                 world.optee.plans_of.insert(message.func, acts);
                 world.ram.put(self.arg, &message.words());
-                [func::CALL_WITH_RPC_ARG.into(), 0, self.arg, 1, 0, 0, 0, 0]
+                [
+                    Function::CALL_WITH_RPC_ARG.into(),
+                    0,
+                    self.arg,
+                    1,
+                    0,
+                    0,
+                    0,
+                    0,
+                ]
             }
             Deed::Steal => {
                 let id = last_seen.map_or(0, |answer| answer[3]);
-                [func::CALL_RETURN_FROM_RPC.into(), 0, 0, id, 0, 0, 0, 0]
+                [Function::CALL_RETURN_FROM_RPC.into(), 0, 0, id, 0, 0, 0, 0]
             }
         }
     }
 
     fn serve(&self, world: &World, answer: Results) -> mediator::Regs {
-        if answer[0] == ret::RPC_CMD.into() {
+        if answer[0] == ReturnCode::RPC_CMD.into() {
             let at = self.arg + 32 + (world.ram.get(self.arg + 24) >> 32) * 32;
             // SHM_ALLOC gets the cookie that everybody wants.
             world.ram.put(at + 16, &[0]);
@@ -105,7 +114,7 @@ impl Vcpu {
             }
         }
         [
-            func::CALL_RETURN_FROM_RPC.into(),
+            Function::CALL_RETURN_FROM_RPC.into(),
             answer[1],
             answer[2],
             answer[3],
@@ -120,20 +129,20 @@ impl Vcpu {
         let Entered::Reply(answer) = entered else {
             return;
         };
-        let w0 = answer[0] as u32;
-        if w0 >= ret::RPC_ALLOC && w0 != ret::UNKNOWN {
+        let w0 = ReturnCode::of(answer[0]);
+        if w0 >= ReturnCode::RPC_ALLOC && w0 != ReturnCode::UNKNOWN {
             self.waits = Some(answer);
             *last_seen = Some(answer);
         } else {
             self.outcomes
-                .push((w0, (world.ram.get(self.arg + 16) >> 32) as u32));
+                .push((w0, TeeResult((world.ram.get(self.arg + 16) >> 32) as u32)));
         }
     }
 }
 
 /// Runs all orders; `judge` sees the outcomes of both vCPUs at the end of each. Gives how many
 /// orders there are.
-fn explore(deeds: [&[Deed]; 2], threads: u32, judge: impl Fn(&World, [&[(u32, u32)]; 2])) -> usize {
+fn explore(deeds: [&[Deed]; 2], threads: u32, judge: impl Fn(&World, [&[Ended]; 2])) -> usize {
     let mut path: Vec<(u8, u8)> = Vec::new();
     let mut orders = 0;
     loop {
@@ -161,7 +170,7 @@ fn run(
     deeds: [&[Deed]; 2],
     threads: u32,
     path: &mut Vec<(u8, u8)>,
-    judge: &impl Fn(&World, [&[(u32, u32)]; 2]),
+    judge: &impl Fn(&World, [&[Ended]; 2]),
 ) {
     let limits = Limits {
         calls: 3,
@@ -207,16 +216,19 @@ fn run(
     assert_eq!(world.usage(), Usage::default());
 }
 
-const DONE: (u32, u32) = (ret::OK, tee::SUCCESS);
-const REFUSED: (u32, u32) = (ret::OK, tee::BAD_PARAMETERS);
+/// w0 and the result of a call that has ended.
+type Ended = (ReturnCode, TeeResult);
+
+const DONE: Ended = (ReturnCode::OK, TeeResult::SUCCESS);
+const REFUSED: Ended = (ReturnCode::OK, TeeResult::BAD_PARAMETERS);
 
 fn register(world_page: u64, acts: &[Act]) -> Deed {
     let list = Param::list(0xa, world_page, 4096, COOKIE);
-    Deed::Call(Message::new(cmd::REGISTER_SHM, &[list]), acts.to_vec())
+    Deed::Call(Message::new(Command::REGISTER_SHM, &[list]), acts.to_vec())
 }
 
 fn unregister(acts: &[Act]) -> Deed {
-    let message = Message::new(cmd::UNREGISTER_SHM, &[Param::shm(5, COOKIE, 0, 0)]);
+    let message = Message::new(Command::UNREGISTER_SHM, &[Param::shm(5, COOKIE, 0, 0)]);
     Deed::Call(message, acts.to_vec())
 }
 
@@ -261,10 +273,9 @@ fn a_buffer_is_used_while_it_comes_and_goes() {
     let named = [Param::shm(5, COOKIE, 0, 16)];
     let second = [0, 1].map(|_| invoke(&named, &[Act::Interrupt, Act::Interrupt]));
     // Unregistering waits for a call that names the buffer: that is told, and the driver tries again.
-    const BUSY: (u32, u32) = (ret::ETHREAD_LIMIT, 0);
     let seen = Cell::new([0, 0]);
     let orders = explore([&first, &second], 2, |world, outcomes| {
-        let busy = outcomes[0][1].0 == BUSY.0;
+        let busy = outcomes[0][1].0 == ReturnCode::ETHREAD_LIMIT;
         assert_eq!(outcomes[0][0], DONE);
         assert!(busy || outcomes[0][1] == DONE, "{outcomes:?}");
         assert!(
@@ -307,16 +318,16 @@ fn both_sides_give_the_same_cookie_for_an_allocation() {
 fn a_session_is_named_while_it_is_closed_and_its_number_given_away() {
     let close = Message {
         session: 1,
-        ..Message::new(cmd::CLOSE_SESSION, &[])
+        ..Message::new(Command::CLOSE_SESSION, &[])
     };
     let open = Message::open([9; 16], &[]);
-    let failing = vec![Act::Interrupt, Act::Result(tee::GENERIC)];
+    let failing = vec![Act::Interrupt, Act::Result(TeeResult::GENERIC)];
     let first = [Deed::Call(close, vec![]), Deed::Call(open, failing)];
     let second = [invoke(&[], &[Act::Interrupt]), invoke(&[], &[])];
     let orders = explore([&first, &second], 2, |world, outcomes| {
         let closed = outcomes[0][0];
         assert!(
-            closed == DONE || closed.0 == ret::ETHREAD_LIMIT,
+            closed == DONE || closed.0 == ReturnCode::ETHREAD_LIMIT,
             "{closed:?}"
         );
         let invoked = outcomes[1].iter();
@@ -336,10 +347,13 @@ fn two_calls_each_with_lists_and_rpcs_do_not_meet() {
     let deeds = |cookie| {
         let list = Param::list(0xb, LIST, 4096, cookie);
         let time = Rpc {
-            command: 3,
+            command: RpcCommand::GET_TIME,
             params: vec![Param::value(2, 0, 0, 0)],
         };
-        let register = Message::new(cmd::REGISTER_SHM, &[Param::list(0xa, LIST, 4096, cookie)]);
+        let register = Message::new(
+            Command::REGISTER_SHM,
+            &[Param::list(0xa, LIST, 4096, cookie)],
+        );
         [
             invoke(&[list], &[Act::Rpc(time)]),
             Deed::Call(register, vec![]),
@@ -360,7 +374,7 @@ fn one_thread_serves_two_vcpus() {
         invoke(&[Param::value(2, 0, 0, 0)], &[]),
     ];
     let orders = explore([&deeds, &deeds], 1, |world, outcomes| {
-        let limit = |outcome: &(u32, u32)| outcome.0 == ret::ETHREAD_LIMIT;
+        let limit = |outcome: &Ended| outcome.0 == ReturnCode::ETHREAD_LIMIT;
         assert!(
             outcomes
                 .concat()
@@ -384,13 +398,15 @@ fn a_call_is_resumed_by_the_wrong_vcpu_at_any_moment() {
         // the call or ends it twice.
         let all = outcomes.concat();
         assert_eq!(
-            all.iter().filter(|outcome| outcome.0 == ret::OK).count(),
+            all.iter()
+                .filter(|outcome| outcome.0 == ReturnCode::OK)
+                .count(),
             1,
             "{all:?}"
         );
         assert!(
             all.iter()
-                .all(|outcome| [ret::OK, ret::ERESUME].contains(&outcome.0))
+                .all(|outcome| [ReturnCode::OK, ReturnCode::ERESUME].contains(&outcome.0))
         );
         assert_eq!(world.optee.seen.len(), 1);
     });

@@ -6,7 +6,7 @@
 mod common;
 
 use common::{DONE, REFUSED, get_time, outcome, small};
-use mediator::abi::{cmd, func, ret, rpc, tee};
+use mediator::abi::{Command, Function, ReturnCode, RpcCommand, TeeResult};
 use mediator::{Config, TaPolicy, Usage, Uuid};
 use mediator_model::{Act, CLIENT, Client, FakeOptee, Message, Param, Rpc, Way, World};
 
@@ -42,16 +42,19 @@ fn the_same_cookies_and_sessions_are_each_guests_own() {
     let invoke = Message::invoke(&[Param::shm(7, COOKIE, 0, 16)]);
     world.ram.put(first.arg, &invoke.words());
     let waits = world.call(0, first.regs(first.arg));
-    assert_eq!(waits[0], ret::RPC_CMD.into());
+    assert_eq!(waits[0], ReturnCode::RPC_CMD.into());
     world.switch();
     // Thread ids are the same, too: this one has nothing to resume by it.
-    assert_eq!(world.resume(0, waits)[0], ret::ERESUME.into());
-    assert_eq!(second.unregister(&mut world, COOKIE), (ret::OK, 0));
+    assert_eq!(world.resume(0, waits)[0], ReturnCode::ERESUME.into());
+    assert_eq!(
+        second.unregister(&mut world, COOKIE),
+        (ReturnCode::OK, TeeResult::SUCCESS)
+    );
     let gone = outcome(second.call(&mut world, &invoke));
     assert_eq!(gone, REFUSED);
     let close = Message {
         session: 1,
-        ..Message::new(cmd::CLOSE_SESSION, &[])
+        ..Message::new(Command::CLOSE_SESSION, &[])
     };
     assert_eq!(outcome(second.call(&mut world, &close)), DONE);
     assert_eq!(world.optee.sessions(CLIENT + 1), 0);
@@ -60,7 +63,10 @@ fn the_same_cookies_and_sessions_are_each_guests_own() {
     world.switch();
     world.finish_calls();
     assert_eq!(outcome(first.call(&mut world, &invoke)), DONE);
-    assert_eq!(first.unregister(&mut world, COOKIE), (ret::OK, 0));
+    assert_eq!(
+        first.unregister(&mut world, COOKIE),
+        (ReturnCode::OK, TeeResult::SUCCESS)
+    );
     assert_eq!(world.optee.sessions(CLIENT), 1);
 }
 
@@ -71,20 +77,20 @@ fn notifications_are_each_guests_own() {
         ..small()
     };
     let mut world = pair(config(), config());
-    let fast = |id: u32| [u64::from(id), 0, 0, 0, 0, 0, 0, 0];
+    let fast = |id: Function| [u64::from(id), 0, 0, 0, 0, 0, 0, 0];
     for _ in 0..2 {
-        assert_eq!(world.call(0, fast(func::ENABLE_ASYNC_NOTIF))[0], 0);
+        assert_eq!(world.call(0, fast(Function::ENABLE_ASYNC_NOTIF))[0], 0);
         world.switch();
     }
     world.optee.notify(CLIENT, 5);
-    let value = world.call(0, fast(func::GET_ASYNC_NOTIF_VALUE));
+    let value = world.call(0, fast(Function::GET_ASYNC_NOTIF_VALUE));
     assert_eq!(value, [0; 4], "the second guest has none");
     let mut client = Client::new(&world, 0, Way::RpcArg);
-    let stop = Message::new(cmd::STOP_ASYNC_NOTIF, &[]);
-    assert_eq!(client.call(&mut world, &stop).0, ret::OK);
+    let stop = Message::new(Command::STOP_ASYNC_NOTIF, &[]);
+    assert_eq!(client.call(&mut world, &stop).0, ReturnCode::OK);
     world.switch();
     assert!(world.guest.wants_notifications());
-    let value = world.call(0, fast(func::GET_ASYNC_NOTIF_VALUE));
+    let value = world.call(0, fast(Function::GET_ASYNC_NOTIF_VALUE));
     assert_eq!(value, [0, 5, 1, 0]);
 }
 
@@ -104,24 +110,24 @@ fn h31_each_guest_has_its_own_policy_and_quota() {
         let mut open = |world: &mut World, byte| {
             let open = Message::open([byte; 16], &[]);
             let (w0, result, _) = outcome(client.call(world, &open));
-            assert_eq!(w0, ret::OK);
+            assert_eq!(w0, ReturnCode::OK);
             result
         };
-        assert_eq!(open(&mut world, other), tee::ACCESS_DENIED);
+        assert_eq!(open(&mut world, other), TeeResult::ACCESS_DENIED);
         // OP-TEE asks for an application and for the RPMB, on behalf of what is opened.
         let half = u64::from_le_bytes([other; 8]);
-        let load = Act::Rpc(Rpc::of(rpc::LOAD_TA, Param::value(1, half, half, 0)));
-        let frames = Act::Rpc(Rpc::of(rpc::RPMB, Param::value(1, 0, 0, 0)));
+        let load = Act::Rpc(Rpc::of(RpcCommand::LOAD_TA, Param::value(1, half, half, 0)));
+        let frames = Act::Rpc(Rpc::of(RpcCommand::RPMB, Param::value(1, 0, 0, 0)));
         world.optee.plans.push_back(vec![load, frames]);
-        assert_eq!(open(&mut world, own), tee::SUCCESS);
-        assert_eq!(open(&mut world, own), tee::OUT_OF_MEMORY);
+        assert_eq!(open(&mut world, own), TeeResult::SUCCESS);
+        assert_eq!(open(&mut world, own), TeeResult::OUT_OF_MEMORY);
         let results = [world.optee.served[0][0], world.optee.served[1][0]];
         let rpmb = if own == 0x11 {
-            0
+            TeeResult::SUCCESS
         } else {
-            tee::STORAGE_NOT_AVAILABLE
+            TeeResult::STORAGE_NOT_AVAILABLE
         };
-        assert_eq!(results, [tee::ACCESS_DENIED.into(), rpmb.into()]);
+        assert_eq!(results, [TeeResult::ACCESS_DENIED.into(), rpmb.into()]);
         world.optee.served.clear();
         world.switch();
     }
@@ -145,12 +151,12 @@ fn h30_first_calls_on_two_vcpus_both_come_to_their_end() {
         for _ in 0..5 {
             for vcpu in [1, 0] {
                 let answer = &mut waits[usize::from(vcpu)];
-                assert_eq!(answer[0], ret::RPC_FOREIGN_INTR.into());
+                assert_eq!(answer[0], ReturnCode::RPC_FOREIGN_INTR.into());
                 *answer = world.resume(vcpu, *answer);
             }
         }
-        assert_eq!(waits[0][0], ret::OK.into());
-        assert_eq!(world.resume(1, waits[1])[0], ret::OK.into());
+        assert_eq!(waits[0][0], ReturnCode::OK.into());
+        assert_eq!(world.resume(1, waits[1])[0], ReturnCode::OK.into());
         assert_eq!(world.optee.sessions(CLIENT), 2);
         assert_eq!(world.usage(), Usage::default());
     }

@@ -2,64 +2,68 @@
 
 //! Finding OP-TEE, and what is said when it cannot be shared.
 
-use mediator::abi::{cap, func, ret};
+use mediator::abi::{Command, Function, ReturnCode, RpcCommand, TeeResult, cap};
 use mediator::{Config, Event, EventKind, ProbeError, Results, probe};
 use mediator_model::{Act, Client, Message, Param, Rpc, Way, World};
 
 const NEEDED: u32 = cap::DYNAMIC_SHM | cap::RPC_ARG | cap::VIRTUALIZATION;
 
 /// An OP-TEE that answers well but for one function.
-fn with(odd: u32, answer: Results) -> Result<mediator::Optee, ProbeError> {
+fn with(odd: Function, answer: Results) -> Result<mediator::Optee, ProbeError> {
     probe(|regs| {
         assert_eq!(regs[1..], [0; 7], "w7 = 0 is the hypervisor");
-        match regs[0] as u32 {
+        match Function::of(regs[0]) {
             id if id == odd => answer,
-            func::CALLS_UID => [0x384f_b3e0, 0xe7f8_11e3, 0xaf63_0002, 0xa5d5_c51b],
-            func::CALLS_REVISION => [2, 0, 0, 0],
-            func::GET_OS_REVISION => [4, 10, 0x1234, 0],
-            func::EXCHANGE_CAPABILITIES => [0, 0xdd, 0, 4],
-            func::GET_THREAD_COUNT => [0, 2, 0, 0],
-            func::CALLS_COUNT | func::GET_OS_UUID => [12, 0, 0, 0],
-            id => panic!("{id:#x} is not for the hypervisor itself"),
+            Function::CALLS_UID => [0x384f_b3e0, 0xe7f8_11e3, 0xaf63_0002, 0xa5d5_c51b],
+            Function::CALLS_REVISION => [2, 0, 0, 0],
+            Function::GET_OS_REVISION => [4, 10, 0x1234, 0],
+            Function::EXCHANGE_CAPABILITIES => [0, 0xdd, 0, 4],
+            Function::GET_THREAD_COUNT => [0, 2, 0, 0],
+            Function::CALLS_COUNT | Function::GET_OS_UUID => [12, 0, 0, 0],
+            id => panic!("{id} is not for the hypervisor itself"),
         }
     })
 }
 
 #[test]
 fn an_optee_that_can_be_shared_is_found() {
-    let optee = with(0, [0; 4]).unwrap();
+    let optee = with(Function(0), [0; 4]).unwrap();
     assert_eq!(optee.os_revision(), [4, 10, 0x1234]);
     assert_eq!((optee.threads(), optee.capabilities()), (Some(2), 0xdd));
     // Upper halves of registers do not count.
     let upper = 0xFFFF_0000_0000_0000;
-    assert!(with(func::CALLS_REVISION, [upper | 2, upper, upper, upper]).is_ok());
+    assert!(with(Function::CALLS_REVISION, [upper | 2, upper, upper, upper]).is_ok());
 }
 
 #[test]
 fn an_old_optee_without_thread_count_is_found_too() {
-    let optee = with(func::GET_THREAD_COUNT, [ret::UNKNOWN.into(), 0, 0, 0]).unwrap();
+    let optee = with(
+        Function::GET_THREAD_COUNT,
+        [ReturnCode::UNKNOWN.into(), 0, 0, 0],
+    )
+    .unwrap();
     assert_eq!(optee.threads(), None);
 }
 
 #[test]
 fn what_cannot_be_shared_is_said() {
-    let lacks = |caps: u32| with(func::EXCHANGE_CAPABILITIES, [0, caps.into(), 0, 4]);
-    let unknown = [ret::UNKNOWN.into(), 0, 0, 0];
+    let lacks = |caps: u32| with(Function::EXCHANGE_CAPABILITIES, [0, caps.into(), 0, 4]);
+    let unknown = [ReturnCode::UNKNOWN.into(), 0, 0, 0];
     for (found, error, text) in [
         (
-            with(func::CALLS_UID, unknown),
+            with(Function::CALLS_UID, unknown),
             ProbeError::NotOptee,
             "the firmware does not answer as OP-TEE",
         ),
         (
-            with(func::CALLS_REVISION, [3, 0, 0, 0]),
+            with(Function::CALLS_REVISION, [3, 0, 0, 0]),
             ProbeError::Revision(3),
             "OP-TEE's API has revision 3, not 2",
         ),
         (
-            with(func::EXCHANGE_CAPABILITIES, [7, 0, 0, 0]),
-            ProbeError::Exchange(7),
-            "OP-TEE answers 0x7 about its capabilities",
+            with(Function::EXCHANGE_CAPABILITIES, [7, 0, 0, 0]),
+            ProbeError::Exchange(ReturnCode::ENOTAVAIL),
+            "OP-TEE answers ENOTAVAIL (0x7) about its capabilities",
         ),
         (
             lacks(NEEDED & !cap::VIRTUALIZATION),
@@ -73,12 +77,12 @@ fn what_cannot_be_shared_is_said() {
              RPC arguments from the caller",
         ),
         (
-            with(func::EXCHANGE_CAPABILITIES, [0, NEEDED.into(), 0, 5]),
+            with(Function::EXCHANGE_CAPABILITIES, [0, NEEDED.into(), 0, 5]),
             ProbeError::RpcParams(5),
             "OP-TEE's RPC argument has 5 parameters",
         ),
         (
-            with(func::EXCHANGE_CAPABILITIES, [0, NEEDED.into(), 0, 0]),
+            with(Function::EXCHANGE_CAPABILITIES, [0, NEEDED.into(), 0, 0]),
             ProbeError::RpcParams(0),
             "OP-TEE's RPC argument has 0 parameters",
         ),
@@ -99,13 +103,16 @@ fn every_transition_is_traced() {
     );
     let mut client = Client::new(&world, 3, Way::Classic);
     let opened = world.guest.trace.0.len();
-    world.call(3, [func::ENABLE_ASYNC_NOTIF.into(), 0, 0, 0, 0, 0, 0, 0]);
+    world.call(
+        3,
+        [Function::ENABLE_ASYNC_NOTIF.into(), 0, 0, 0, 0, 0, 0, 0],
+    );
     let bench = Rpc {
-        command: 20,
+        command: RpcCommand::BENCH_REG,
         params: vec![],
     };
     let time = Rpc {
-        command: 3,
+        command: RpcCommand::GET_TIME,
         params: vec![Param::value(2, 0, 0, 0)],
     };
     world
@@ -120,24 +127,24 @@ fn every_transition_is_traced() {
     assert!(events.iter().all(|event| event.vcpu.0 == 3));
     let what: Vec<EventKind> = events.iter().map(|event| event.what).collect();
     let expected = [
-        EventKind::Fast(func::ENABLE_ASYNC_NOTIF),
-        EventKind::Taken(1),
+        EventKind::Fast(Function::ENABLE_ASYNC_NOTIF),
+        EventKind::Taken(Command::INVOKE),
         EventKind::Chunk,
         EventKind::Chunk,
         EventKind::Secure,
         EventKind::Interrupted,
         EventKind::Secure,
         EventKind::RpcPage,
-        EventKind::Rpc(3),
+        EventKind::Rpc(RpcCommand::GET_TIME),
         EventKind::Secure,
-        EventKind::RpcAnswered(0xFFFF_000A),
+        EventKind::RpcAnswered(TeeResult::NOT_SUPPORTED),
         EventKind::Interrupted,
         EventKind::Secure,
         EventKind::RpcPage,
-        EventKind::Ended(0),
-        EventKind::Taken(1),
-        EventKind::Refused(0xFFFF_0006),
-        EventKind::Ended(0),
+        EventKind::Ended(ReturnCode::OK),
+        EventKind::Taken(Command::INVOKE),
+        EventKind::Refused(TeeResult::BAD_PARAMETERS),
+        EventKind::Ended(ReturnCode::OK),
     ];
     assert_eq!(what, expected);
     let calls: Vec<u32> = events.iter().map(|Event { call, .. }| *call).collect();

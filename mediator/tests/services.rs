@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use mediator::abi::{cap, cmd, func, ret, rpc, tee};
+use mediator::abi::{Command, Function, ReturnCode, RpcCommand, TeeResult, cap};
 use mediator::{Config, Dialect};
 use mediator_model::{Act, Client, Entered, FakeOptee, Message, Param, Rpc, Way, World};
 
@@ -64,11 +64,11 @@ fn compare(heading: &str, radix: u32, found: &BTreeMap<u32, String>, default: &s
     );
 }
 
-fn refusal(w0: u32) -> String {
+fn refusal(w0: ReturnCode) -> String {
     match w0 {
-        ret::UNKNOWN => "refused 0xffffffff".into(),
-        ret::ENOTAVAIL => "refused ENOTAVAIL".into(),
-        ret::EBADCMD => "refused EBADCMD".into(),
+        ReturnCode::UNKNOWN => "refused 0xffffffff".into(),
+        ReturnCode::ENOTAVAIL => "refused ENOTAVAIL".into(),
+        ReturnCode::EBADCMD => "refused EBADCMD".into(),
         _ => "emulated".into(),
     }
 }
@@ -79,7 +79,7 @@ fn functions_are_handled_as_the_page_says() {
     let starts = [0x3200_0000, 0xB200_0000, 0xBF00_0000, 0xBF00_FF00];
     let ranges = starts.map(|start: u32| start..start + 0x40);
     let mut found = BTreeMap::new();
-    for id in ranges.into_iter().flatten() {
+    for id in ranges.into_iter().flatten().map(Function) {
         let mut world = world(Dialect::Modern, true);
         let mut client = Client::new(&world, 0, Way::RpcArg);
         client.register(&mut world, client.lists, 1);
@@ -91,27 +91,30 @@ fn functions_are_handled_as_the_page_says() {
         let mut regs = client.regs(client.arg);
         regs[0] = id.into();
         match id {
-            func::GET_ASYNC_NOTIF_VALUE => {
-                world.call(0, [func::ENABLE_ASYNC_NOTIF.into(), 0, 0, 0, 0, 0, 0, 0]);
+            Function::GET_ASYNC_NOTIF_VALUE => {
+                world.call(
+                    0,
+                    [Function::ENABLE_ASYNC_NOTIF.into(), 0, 0, 0, 0, 0, 0, 0],
+                );
             }
-            func::CALL_WITH_REGD_ARG => {
+            Function::CALL_WITH_REGD_ARG => {
                 regs[1..4].copy_from_slice(&[cookie >> 32, cookie & 0xFFFF_FFFF, 0])
             }
-            func::CALL_RETURN_FROM_RPC => {
+            Function::CALL_RETURN_FROM_RPC => {
                 world.optee.plans.push_back(vec![Act::Interrupt]);
                 let answer = world.call(0, client.regs(client.arg));
                 regs[1..4].copy_from_slice(&answer[1..]);
             }
-            func::EXCHANGE_CAPABILITIES => regs[1] = 1,
+            Function::EXCHANGE_CAPABILITIES => regs[1] = 1,
             _ => {}
         }
         world.optee.calls.clear();
         let handling = match world.enter(0, regs) {
             Entered::Secure => {
                 world.smc(0);
-                let yielding = id < 0x8000_0000;
-                let sent = match yielding && id != func::CALL_RETURN_FROM_RPC {
-                    true => func::CALL_WITH_RPC_ARG,
+                let yielding = id.0 < 0x8000_0000;
+                let sent = match yielding && id != Function::CALL_RETURN_FROM_RPC {
+                    true => Function::CALL_WITH_RPC_ARG,
                     false => id,
                 };
                 assert_eq!(world.optee.calls, [sent]);
@@ -122,9 +125,9 @@ fn functions_are_handled_as_the_page_says() {
                     "forwarded".into()
                 }
             }
-            Entered::Reply(answer) => refusal(answer[0] as u32),
+            Entered::Reply(answer) => refusal(ReturnCode::of(answer[0])),
         };
-        found.insert(id, handling);
+        found.insert(id.0, handling);
     }
     compare("Functions", 16, &found, "refused 0xffffffff");
 }
@@ -132,7 +135,10 @@ fn functions_are_handled_as_the_page_says() {
 #[test]
 fn capabilities_are_offered_as_the_page_says() {
     let offered = |mut world: World| {
-        world.call(0, [func::EXCHANGE_CAPABILITIES.into(), 1, 0, 0, 0, 0, 0, 0])[1] as u32
+        world.call(
+            0,
+            [Function::EXCHANGE_CAPABILITIES.into(), 1, 0, 0, 0, 0, 0, 0],
+        )[1] as u32
     };
     let all = offered(world(Dialect::Modern, true));
     let classic = offered(world(Dialect::Classic, true));
@@ -164,24 +170,27 @@ fn capabilities_are_offered_as_the_page_says() {
     };
     let mut world = World::unborn(config, optee, 64, 1);
     world.create().unwrap();
-    let answer = world.call(0, [func::EXCHANGE_CAPABILITIES.into(), 0, 0, 0, 0, 0, 0, 0]);
+    let answer = world.call(
+        0,
+        [Function::EXCHANGE_CAPABILITIES.into(), 0, 0, 0, 0, 0, 0, 0],
+    );
     assert_eq!(answer, [0, (cap::DYNAMIC_SHM | cap::RPC_ARG).into(), 0, 4]);
 }
 
 #[test]
 fn commands_are_handled_as_the_page_says() {
     let mut found = BTreeMap::new();
-    for command in (0..64).chain([0x100, 0x8000_0000, u32::MAX]) {
+    for command in (0..64).chain([0x100, 0x8000_0000, u32::MAX]).map(Command) {
         let handling = [true, false].map(|wired| {
             let mut world = world(Dialect::Modern, wired);
             let mut client = Client::new(&world, 0, Way::RpcArg);
             let cookie = client.register(&mut world, client.lists, 1);
             let message = match command {
-                cmd::OPEN_SESSION => Message::open([1; 16], &[]),
-                cmd::REGISTER_SHM => {
+                Command::OPEN_SESSION => Message::open([1; 16], &[]),
+                Command::REGISTER_SHM => {
                     Message::new(command, &[Param::list(0xa, client.lists, 4096, 9)])
                 }
-                cmd::UNREGISTER_SHM => Message::new(command, &[Param::shm(5, cookie, 0, 0)]),
+                Command::UNREGISTER_SHM => Message::new(command, &[Param::shm(5, cookie, 0, 0)]),
                 _ => Message {
                     session: 1,
                     ..Message::new(command, &[])
@@ -201,7 +210,7 @@ fn commands_are_handled_as_the_page_says() {
                 "if wired".into()
             }
         };
-        found.insert(command, handling);
+        found.insert(command.0, handling);
     }
     compare("Messages", 10, &found, "refused EBADCMD");
 }
@@ -209,7 +218,7 @@ fn commands_are_handled_as_the_page_says() {
 #[test]
 fn rpcs_are_handled_as_the_page_says() {
     let mut found = BTreeMap::new();
-    for command in (0..64).chain([0x100, u32::MAX]) {
+    for command in (0..64).chain([0x100, u32::MAX]).map(RpcCommand) {
         let own = rpc_handling(world(Dialect::Modern, false), command);
         let poor = rpc_handling(world_of(Config::default()), command);
         let handling = match (own, poor) {
@@ -217,12 +226,12 @@ fn rpcs_are_handled_as_the_page_says() {
             ("passed", "refused STORAGE_NOT_AVAILABLE") => "if its own",
             other => panic!("RPC {command}: {other:?}"),
         };
-        found.insert(command, handling.to_string());
+        found.insert(command.0, handling.to_string());
     }
     compare("RPC", 10, &found, "refused NOT_SUPPORTED");
 }
 
-fn rpc_handling(mut world: World, command: u32) -> &'static str {
+fn rpc_handling(mut world: World, command: RpcCommand) -> &'static str {
     let mut client = Client::new(&world, 0, Way::RpcArg);
     world.optee.plans.push_back(vec![Act::Alloc(64, 0)]);
     client.call(&mut world, &Message::invoke(&[]));
@@ -230,18 +239,18 @@ fn rpc_handling(mut world: World, command: u32) -> &'static str {
     client.served.clear();
     world.optee.served.clear();
     let params = match command {
-        rpc::SHM_ALLOC => vec![Param::value(1, 0, 64, 8)],
-        rpc::SHM_FREE => vec![Param::value(1, 0, cookie, 0)],
+        RpcCommand::SHM_ALLOC => vec![Param::value(1, 0, 64, 8)],
+        RpcCommand::SHM_FREE => vec![Param::value(1, 0, cookie, 0)],
         _ => vec![Param::value(2, 0, 0, 0)],
     };
     let ask = Act::Rpc(Rpc { command, params });
     world.optee.plans.push_back(vec![ask]);
     client.call(&mut world, &Message::invoke(&[]));
-    match (client.served.len(), world.optee.served[0][0] as u32) {
-        (0, tee::NOT_SUPPORTED) => "refused NOT_SUPPORTED",
-        (0, tee::STORAGE_NOT_AVAILABLE) => "refused STORAGE_NOT_AVAILABLE",
-        (1, tee::SUCCESS) if world.usage().buffers == 1 => "passed",
-        (1, tee::SUCCESS) => "translated",
+    match (client.served.len(), TeeResult::of(world.optee.served[0][0])) {
+        (0, TeeResult::NOT_SUPPORTED) => "refused NOT_SUPPORTED",
+        (0, TeeResult::STORAGE_NOT_AVAILABLE) => "refused STORAGE_NOT_AVAILABLE",
+        (1, TeeResult::SUCCESS) if world.usage().buffers == 1 => "passed",
+        (1, TeeResult::SUCCESS) => "translated",
         other => panic!("RPC {command}: {other:?}"),
     }
 }

@@ -18,7 +18,7 @@ mod vm;
 mod windows;
 mod world;
 
-pub use linux::{Client, Message, Param, Way};
+pub use linux::{Client, Message, Param, Way, header, result};
 pub use ops::Op;
 pub use optee::{Act, FakeOptee, Rpc, Shm, output};
 pub use play::{Played, play, play_bytes};

@@ -2,7 +2,7 @@
 
 //! A guest's driver that does what Linux does: builds messages, serves RPCs, resumes.
 
-use mediator::abi::{attr, cmd, func, ret, rpc, tee};
+use mediator::abi::{Command, Function, Header, ReturnCode, RpcCommand, TeeResult, attr};
 use mediator::{Regs, Results};
 
 use crate::world::World;
@@ -11,7 +11,7 @@ use crate::world::World;
 #[derive(Clone, Debug, Default)]
 pub struct Message {
     /// Command.
-    pub command: u32,
+    pub command: Command,
     /// Function of the application.
     pub func: u32,
     /// Session.
@@ -24,7 +24,7 @@ pub struct Message {
 
 impl Message {
     /// A message with this command and these parameters.
-    pub fn new(command: u32, params: &[[u64; 4]]) -> Self {
+    pub fn new(command: Command, params: &[[u64; 4]]) -> Self {
         Self {
             command,
             params: params.to_vec(),
@@ -37,7 +37,7 @@ impl Message {
         Self {
             session: 1,
             func: 7,
-            ..Self::new(cmd::INVOKE, params)
+            ..Self::new(Command::INVOKE, params)
         }
     }
 
@@ -47,18 +47,20 @@ impl Message {
         let meta = attr::VALUE_IN | attr::META;
         let mut all = vec![[meta, half(0), half(8), 0], [meta, 0, 0, 0]];
         all.extend(params);
-        Self::new(cmd::OPEN_SESSION, &all)
+        Self::new(Command::OPEN_SESSION, &all)
     }
 
     /// The words in memory. `ret` is 0, as Linux leaves it.
     pub fn words(&self) -> Vec<u64> {
-        let pack = |low: u32, high: u32| u64::from(high) << 32 | u64::from(low);
-        let mut words = vec![
-            pack(self.command, self.func),
-            pack(self.session, self.cancel),
-            0,
-            pack(0, self.params.len() as u32),
-        ];
+        let header = Header {
+            command: self.command,
+            function: self.func,
+            session: self.session,
+            cancel: self.cancel,
+            params: self.params.len() as u32,
+            ..Header::default()
+        };
+        let mut words = header.words().to_vec();
         words.extend(self.params.iter().flatten());
         words
     }
@@ -113,7 +115,7 @@ pub struct Client {
     /// Cookies it gives, counting up.
     pub next_cookie: u64,
     /// RPC commands it served, with their parameters as it saw them.
-    pub served: Vec<(u32, Vec<[u64; 4]>)>,
+    pub served: Vec<(RpcCommand, Vec<[u64; 4]>)>,
     /// Cookies of buffers and pages it was told to free.
     pub freed: Vec<u64>,
     /// Times it was asked for the page of an RPC argument.
@@ -165,14 +167,14 @@ impl Client {
     /// Registers of a call with the message at `at`.
     pub fn regs(&self, at: u64) -> Regs {
         let id = match self.way {
-            Way::RpcArg => func::CALL_WITH_RPC_ARG,
-            Way::Classic => func::CALL_WITH_ARG,
+            Way::RpcArg => Function::CALL_WITH_RPC_ARG,
+            Way::Classic => Function::CALL_WITH_ARG,
         };
         [id.into(), at >> 32, at & 0xFFFF_FFFF, 1, 0, 0, 0, 0x7777]
     }
 
     /// One call from beginning to end. Gives w0 and the message afterwards.
-    pub fn call(&mut self, world: &mut World, message: &Message) -> (u32, Vec<u64>) {
+    pub fn call(&mut self, world: &mut World, message: &Message) -> (ReturnCode, Vec<u64>) {
         let (w0, words) = self.call_at(world, message, self.arg, self.regs(self.arg));
         (w0, words)
     }
@@ -184,7 +186,7 @@ impl Client {
         message: &Message,
         at: u64,
         regs: Regs,
-    ) -> (u32, Vec<u64>) {
+    ) -> (ReturnCode, Vec<u64>) {
         let words = message.words();
         world.ram.put(at, &words);
         let first = world.call(self.vcpu, regs);
@@ -200,27 +202,37 @@ impl Client {
         let cookie = self.cookie();
         Self::lay_list(world, list, pages);
         let param = Param::list(0xa, list, pages * 4096, cookie);
-        let (w0, words) = self.call(world, &Message::new(cmd::REGISTER_SHM, &[param]));
-        assert_eq!((w0, words[2] >> 32), (ret::OK, 0), "REGISTER_SHM");
+        let (w0, words) = self.call(world, &Message::new(Command::REGISTER_SHM, &[param]));
+        let done = (ReturnCode::OK, TeeResult::SUCCESS);
+        assert_eq!((w0, result(&words)), done, "REGISTER_SHM");
         cookie
     }
 
     /// Unregisters a buffer. Gives w0 and the TEE result.
-    pub fn unregister(&mut self, world: &mut World, cookie: u64) -> (u32, u32) {
-        let message = Message::new(cmd::UNREGISTER_SHM, &[Param::shm(5, cookie, 0, 0)]);
+    pub fn unregister(&mut self, world: &mut World, cookie: u64) -> (ReturnCode, TeeResult) {
+        let message = Message::new(Command::UNREGISTER_SHM, &[Param::shm(5, cookie, 0, 0)]);
         let (w0, words) = self.call(world, &message);
-        (w0, (words[2] >> 32) as u32)
+        (w0, result(&words))
     }
 
     /// Serves RPCs until the call ends. `beside` is where the RPC argument is when the caller
     /// supplies it.
-    pub fn serve(&mut self, world: &mut World, mut answer: Results, beside: u64) -> u32 {
+    pub fn serve(&mut self, world: &mut World, mut answer: Results, beside: u64) -> ReturnCode {
         loop {
             let [w0, w1, w2, w3] = answer;
-            let mut regs = [func::CALL_RETURN_FROM_RPC.into(), w1, w2, w3, 0, 0, 0, 0];
-            match w0 as u32 {
-                ret::RPC_FOREIGN_INTR => self.interrupts += 1,
-                ret::RPC_CMD => {
+            let mut regs = [
+                Function::CALL_RETURN_FROM_RPC.into(),
+                w1,
+                w2,
+                w3,
+                0,
+                0,
+                0,
+                0,
+            ];
+            match ReturnCode::of(w0) {
+                ReturnCode::RPC_FOREIGN_INTR => self.interrupts += 1,
+                ReturnCode::RPC_CMD => {
                     let at = if self.way == Way::Classic {
                         self.rpc_page
                     } else {
@@ -228,14 +240,14 @@ impl Client {
                     };
                     self.serve_command(world, at);
                 }
-                ret::RPC_ALLOC => {
+                ReturnCode::RPC_ALLOC => {
                     self.asked += 1;
                     let cookie = self.cookie();
                     assert_eq!(w1, 160, "size of an RPC argument");
                     regs[1..3].copy_from_slice(&[self.rpc_page >> 32, self.rpc_page & 0xFFFF_FFFF]);
                     regs[4..6].copy_from_slice(&[cookie >> 32, cookie & 0xFFFF_FFFF]);
                 }
-                ret::RPC_FREE => self.freed.push(w1 << 32 | w2),
+                ReturnCode::RPC_FREE => self.freed.push(w1 << 32 | w2),
                 w0 => return w0,
             }
             answer = world.call(self.vcpu, regs);
@@ -244,8 +256,13 @@ impl Client {
 
     /// Serves the command in the RPC argument at `at`.
     pub fn serve_command(&mut self, world: &World, at: u64) {
-        let command = world.ram.get(at) as u32;
-        let count = world.ram.get(at + 24) >> 32;
+        let header = [0, 8, 16, 24].map(|byte| world.ram.get(at + byte));
+        let Header {
+            command,
+            params: count,
+            ..
+        } = Header::of(&header);
+        let count = u64::from(count);
         assert!(count <= 4, "{count} parameters in an RPC");
         let word = |n: u64| world.ram.get(at + n * 8);
         let params: Vec<[u64; 4]> = (0..count)
@@ -253,7 +270,7 @@ impl Client {
             .collect();
         self.served.push((command, params.clone()));
         match command {
-            rpc::SHM_ALLOC => {
+            RpcCommand::SHM_ALLOC => {
                 let size = params[0][2];
                 Self::lay_list(world, self.lists, size.div_ceil(4096));
                 let cookie = self.cookie();
@@ -261,7 +278,7 @@ impl Client {
                     .ram
                     .put(at + 32, &Param::list(0xa, self.lists, size, cookie));
             }
-            rpc::SHM_FREE => self.freed.push(params[0][2]),
+            RpcCommand::SHM_FREE => self.freed.push(params[0][2]),
             _ => {
                 for (n, param) in (0_u64..).zip(&params) {
                     match param[0] {
@@ -272,6 +289,16 @@ impl Client {
                 }
             }
         }
-        world.ram.put(at + 16, &[u64::from(tee::SUCCESS) << 32]);
+        world.ram.put(at + 16, &[TeeResult::SUCCESS.word()]);
     }
+}
+
+/// The result in the words of a message.
+pub fn result(words: &[u64]) -> TeeResult {
+    header(words).result
+}
+
+/// The fields in front of the parameters in the words of a message.
+pub fn header(words: &[u64]) -> Header {
+    Header::of(words.first_chunk().expect("a header"))
 }

@@ -6,7 +6,7 @@
 //! a plain list of operations, and one that is left out does not change the others. Values come
 //! from small sets: a random 64-bit number is refused by the first check and teaches nothing.
 
-use mediator::abi::{attr, ret, rpc};
+use mediator::abi::{ReturnCode, RpcCommand, TeeResult, attr};
 
 use crate::optee::{Act, Rpc};
 use crate::world::World;
@@ -190,33 +190,36 @@ pub(crate) fn act(world: &World, kind: u8, which: u8, much: u8) -> Act {
         2 | 3 => Act::Alloc(size(much).min(1 << 40), u64::from(which % 3)),
         4 | 5 => Act::Free(cookie(which)),
         // A success that is none would be a lie about OP-TEE's own buffers.
-        6 => Act::Result((noise(much) as u32).max(1)),
-        7 => Act::Code(u32::from(which % 9)),
-        8 => Act::Raw([
-            [0, 6, ret::UNKNOWN, 0x8000_0000][usize::from(which % 4)],
-            1,
-            2,
-            3,
-        ]),
+        6 => Act::Result(TeeResult((noise(much) as u32).max(1))),
+        7 => Act::Code(ReturnCode(u32::from(which % 9))),
+        8 => {
+            let w0 = [0, 6, ReturnCode::UNKNOWN.0, 0x8000_0000][usize::from(which % 4)];
+            Act::Raw(ReturnCode(w0), [1, 2, 3])
+        }
         9 => {
-            let rpc = [ret::RPC_ALLOC, ret::RPC_FREE, ret::RPC_CMD, 0xFFFF_1234];
+            let rpc = [
+                ReturnCode::RPC_ALLOC,
+                ReturnCode::RPC_FREE,
+                ReturnCode::RPC_CMD,
+                ReturnCode(0xFFFF_1234),
+            ];
             let [high, low] = [RAM_PA >> 32, RAM_PA].map(|half| half as u32);
-            Act::Raw([rpc[usize::from(which % 4)], high, low, 0])
+            Act::Raw(rpc[usize::from(which % 4)], [high, low, 0])
         }
         10 => Act::Scrawl(u64::from(which).max(3), noise(much)),
         11 => {
             // A host address where none may be.
             let address = HOST << 24 | u64::from(much) << 12;
             Act::Rpc(Rpc {
-                command: 2,
+                command: RpcCommand::FS,
                 params: vec![[9 + u64::from(which % 3), address, 16, 1]],
             })
         }
         _ => {
             let commands = [0, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 20, 21, 24, 1, 99];
-            let command = commands[usize::from(which % 16)];
+            let command = RpcCommand(commands[usize::from(which % 16)]);
             let params = (0..which / 16 % 6).map(|n| match (command, n) {
-                (rpc::LOAD_TA, 0) if much >= 128 => {
+                (RpcCommand::LOAD_TA, 0) if much >= 128 => {
                     let half = application(much);
                     [attr::VALUE_IN, half, half, 0]
                 }

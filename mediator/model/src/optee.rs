@@ -12,7 +12,7 @@ mod threads;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use mediator::abi::{cap, func, ret};
+use mediator::abi::{Function, ReturnCode, RpcCommand, TeeResult, cap};
 use mediator::{Config, Regs, Results};
 
 use crate::ram::Pool;
@@ -23,14 +23,14 @@ pub use partition::Shm;
 #[derive(Clone, Debug)]
 pub struct Rpc {
     /// Command of the RPC argument.
-    pub command: u32,
+    pub command: RpcCommand,
     /// Its parameters as words.
     pub params: Vec<[u64; 4]>,
 }
 
 impl Rpc {
     /// A request with one parameter.
-    pub fn of(command: u32, param: [u64; 4]) -> Self {
+    pub fn of(command: RpcCommand, param: [u64; 4]) -> Self {
         let params = vec![param];
         Self { command, params }
     }
@@ -47,14 +47,14 @@ pub enum Act {
     Alloc(u64, u64),
     /// SHM_FREE of this cookie.
     Free(u64),
-    /// These registers, with the thread's id in w3 unless that is set.
-    Raw([u32; 4]),
+    /// These registers w0 and w1 to w3, with the thread's id in w3 unless that is set.
+    Raw(ReturnCode, [u32; 3]),
     /// Writes a word of its message's page, then goes on.
     Scrawl(u64, u64),
     /// The call ends with this code in w0 and nothing done.
-    Code(u32),
+    Code(ReturnCode),
     /// The call ends with this TEE result and nothing done.
-    Result(u32),
+    Result(TeeResult),
 }
 
 /// The model.
@@ -73,7 +73,7 @@ pub struct FakeOptee {
     /// What each RPC brought: its result, then the words of its parameters.
     pub served: Vec<Vec<u64>>,
     /// Physical calls so far, by function id.
-    pub calls: Vec<u32>,
+    pub calls: Vec<Function>,
     /// Messages with a cookie or range that is not that of a registered buffer.
     pub bad_cookies: u32,
     /// Times that a call went on whose session was not open.
@@ -200,16 +200,17 @@ impl FakeOptee {
             "SMC32 with upper bits: {regs:x?}"
         );
         let w = regs.map(|x| x as u32);
-        self.calls.push(w[0]);
+        let id = Function(w[0]);
+        self.calls.push(id);
         if w[7] != 0 && !self.guests.contains_key(&w[7]) {
-            return results([ret::ENOTAVAIL, 0, 0, 0]);
+            return results([ReturnCode::ENOTAVAIL.0, 0, 0, 0]);
         }
-        match w[0] {
-            func::CALL_WITH_RPC_ARG => {
+        match id {
+            Function::CALL_WITH_RPC_ARG => {
                 assert_ne!(w[7], 0, "a yielding call of the hypervisor's");
                 self.start(w[7], u64::from(w[1]) << 32 | u64::from(w[2]), pool)
             }
-            func::CALL_RETURN_FROM_RPC => {
+            Function::CALL_RETURN_FROM_RPC => {
                 assert_eq!(
                     [w[1], w[2], w[4], w[5], w[6]],
                     [0; 5],
@@ -222,58 +223,57 @@ impl FakeOptee {
     }
 
     fn fast(&mut self, w: [u32; 8]) -> [u32; 4] {
-        match (w[0], w[7]) {
-            (func::CALLS_COUNT, _) => [12, 0, 0, 0],
-            (func::CALLS_UID, _) => [0x384f_b3e0, 0xe7f8_11e3, 0xaf63_0002, 0xa5d5_c51b],
-            (func::CALLS_REVISION, _) => [2, 0, 0, 0],
-            (func::GET_OS_UUID, _) => [0x4861_78e0, 0xe7f8_11e3, 0xbc5e_0002, 0xa5d5_c51b],
-            (func::GET_OS_REVISION, _) => [4, 5, 0x1234_5678, 0],
-            (func::GET_THREAD_COUNT, _) => [ret::OK, self.threads, 0, 0],
-            (func::EXCHANGE_CAPABILITIES, _) if w[1] & !1 != 0 => [ret::ENOTAVAIL, 0, 0, 0],
-            (func::EXCHANGE_CAPABILITIES, _) => [ret::OK, self.capabilities, 63, 4],
-            (func::VM_CREATED, 0) => {
+        match (Function(w[0]), w[7]) {
+            (Function::CALLS_COUNT, _) => [12, 0, 0, 0],
+            (Function::CALLS_UID, _) => [0x384f_b3e0, 0xe7f8_11e3, 0xaf63_0002, 0xa5d5_c51b],
+            (Function::CALLS_REVISION, _) => [2, 0, 0, 0],
+            (Function::GET_OS_UUID, _) => [0x4861_78e0, 0xe7f8_11e3, 0xbc5e_0002, 0xa5d5_c51b],
+            (Function::GET_OS_REVISION, _) => [4, 5, 0x1234_5678, 0],
+            (Function::GET_THREAD_COUNT, _) => [ReturnCode::OK.0, self.threads, 0, 0],
+            (Function::EXCHANGE_CAPABILITIES, _) if w[1] & !1 != 0 => {
+                [ReturnCode::ENOTAVAIL.0, 0, 0, 0]
+            }
+            (Function::EXCHANGE_CAPABILITIES, _) => [ReturnCode::OK.0, self.capabilities, 63, 4],
+            (Function::VM_CREATED, 0) => {
                 assert!(
                     !self.guests.contains_key(&w[1]),
                     "VM_CREATED twice for {}",
                     w[1]
                 );
                 if self.guests.len() >= self.max_guests {
-                    return [ret::ENOTAVAIL, 0, 0, 0];
+                    return [ReturnCode::ENOTAVAIL.0, 0, 0, 0];
                 }
                 self.guests.insert(w[1], Partition::new(self.slow_start));
-                [ret::OK, 0, 0, 0]
+                [ReturnCode::OK.0, 0, 0, 0]
             }
-            (func::VM_DESTROYED, 0) => {
+            (Function::VM_DESTROYED, 0) => {
                 self.guests.remove(&w[1]);
-                [ret::OK, 0, 0, 0]
+                [ReturnCode::OK.0, 0, 0, 0]
             }
-            (func::ENABLE_ASYNC_NOTIF, client) => {
+            (Function::ENABLE_ASYNC_NOTIF, client) => {
                 let guest = self
                     .guests
                     .get_mut(&client)
                     .expect("notifications with w7 = 0");
                 guest.notified = true;
-                [ret::OK, 0, 0, 0]
+                [ReturnCode::OK.0, 0, 0, 0]
             }
-            (func::GET_ASYNC_NOTIF_VALUE, client) => {
+            (Function::GET_ASYNC_NOTIF_VALUE, client) => {
                 let guest = self
                     .guests
                     .get_mut(&client)
                     .expect("notifications with w7 = 0");
                 match guest.pending.pop_front() {
                     Some(value) => [
-                        ret::OK,
+                        ReturnCode::OK.0,
                         value,
                         0x8000_0001 | u32::from(!guest.pending.is_empty()) << 1,
                         0,
                     ],
-                    None => [ret::OK, 0, 0, 0],
+                    None => [ReturnCode::OK.0, 0, 0, 0],
                 }
             }
-            other => panic!(
-                "function {:#x} of client {} reached OP-TEE",
-                other.0, other.1
-            ),
+            other => panic!("function {} of client {} reached OP-TEE", other.0, other.1),
         }
     }
 }

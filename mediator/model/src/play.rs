@@ -7,7 +7,7 @@
 
 mod moves;
 
-use mediator::abi::func;
+use mediator::abi::Function;
 use mediator::{Config, Counters, Dialect, Limits, Regs, Results, TaPolicy, Usage, Uuid};
 
 use crate::linux::Client;
@@ -144,7 +144,7 @@ impl Player {
                 let answer = self.answer(b[2]);
                 let stray = u64::from(b[4]) << (b[5] % 24);
                 let w3 = answer[3] ^ if b[3].is_multiple_of(8) { stray } else { 0 };
-                let id = func::CALL_RETURN_FROM_RPC.into();
+                let id = Function::CALL_RETURN_FROM_RPC.into();
                 self.enter(b[1], [id, answer[1], answer[2], w3, 0, 0, 0, 0]);
             }
             Op::Serve(b) => self.serve(b),

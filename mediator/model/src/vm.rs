@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 
-use mediator::abi::{cmd, func, ret};
+use mediator::abi::{Command, Function, ReturnCode};
 use mediator::{
     Config, Counters, Event, Guest, Optee, Regs, Results, Step, TaPolicy, Token, Trace, Usage, Uuid,
 };
@@ -114,8 +114,8 @@ impl Vm {
     /// The guest's vCPU makes a call.
     pub(crate) fn enter(&mut self, vcpu: u8, regs: Regs, optee: &FakeOptee) -> Entered {
         assert!(!self.is_inside(vcpu), "vCPU {vcpu} is in the secure world");
-        let resumed = match regs[0] as u32 {
-            func::CALL_RETURN_FROM_RPC => self.waits.remove(&(regs[3] as u32)),
+        let resumed = match Function::of(regs[0]) {
+            Function::CALL_RETURN_FROM_RPC => self.waits.remove(&(regs[3] as u32)),
             _ => None,
         };
         let mut windows = match resumed {
@@ -160,10 +160,10 @@ impl Vm {
         match step {
             Step::Reply(answer) => {
                 check_reply(answer);
-                if answer[0] == ret::RPC_FREE.into() {
+                if answer[0] == ReturnCode::RPC_FREE.into() {
                     windows.free_page();
                 }
-                if answer[0] == ret::RPC_CMD.into() {
+                if answer[0] == ReturnCode::RPC_CMD.into() {
                     self.check_request(&windows);
                 }
                 if is_request(answer) {
@@ -189,12 +189,12 @@ impl Vm {
     /// beyond the quota: so many were `known` before.
     fn check_entry(&self, regs: &Regs, known: Option<u32>) {
         assert_eq!(regs[7], self.client.into(), "another guest's call");
-        if let (Some(known), func::CALL_WITH_RPC_ARG) = (known, regs[0] as u32) {
+        if let (Some(known), Function::CALL_WITH_RPC_ARG) = (known, Function::of(regs[0])) {
             let message = regs[1] << 32 | regs[2];
-            let command = self.pool.peek(message).expect("a message of its own") as u32;
+            let word = self.pool.peek(message).expect("a message of its own");
             let fits = known < self.config.limits.sessions.into();
             assert!(
-                fits || command != cmd::OPEN_SESSION,
+                fits || Command::of(word) != Command::OPEN_SESSION,
                 "beyond {known} sessions"
             );
         }
@@ -251,8 +251,7 @@ impl Vm {
 
 /// Whether an answer asks the guest for something and wants to be resumed.
 pub(crate) fn is_request(answer: Results) -> bool {
-    let w0 = answer[0] as u32;
-    w0 >= ret::RPC_ALLOC && w0 != ret::UNKNOWN
+    ReturnCode::of(answer[0]).is_rpc()
 }
 
 /// Registers for the guest: 32 bits each, known codes, no host address.
@@ -268,14 +267,14 @@ fn check_reply(results: Results) {
         "a leak in {results:x?}"
     );
     let requests = [
-        ret::RPC_ALLOC,
-        ret::RPC_FREE,
-        ret::RPC_FOREIGN_INTR,
-        ret::RPC_CMD,
+        ReturnCode::RPC_ALLOC,
+        ReturnCode::RPC_FREE,
+        ReturnCode::RPC_FOREIGN_INTR,
+        ReturnCode::RPC_CMD,
     ];
-    let w0 = results[0] as u32;
+    let w0 = ReturnCode::of(results[0]);
     assert!(
         !is_request(results) || requests.contains(&w0),
-        "{w0:#x} for the guest"
+        "{w0} for the guest"
     );
 }

@@ -3,7 +3,7 @@
 //! Where the mediator may write in a guest's RAM: in the message of a call, while it lasts, and
 //! in what belongs to it.
 
-use mediator::abi::{RPC_ARG_BYTES, func};
+use mediator::abi::{Function, RPC_ARG_BYTES, ReturnCode};
 use mediator::{Regs, Results};
 
 use crate::optee::FakeOptee;
@@ -38,10 +38,10 @@ impl Windows {
     /// Those of the call that the guest makes with these registers.
     pub fn of(regs: &Regs, ram: &Ram, optee: &FakeOptee, client: u32) -> Self {
         let at = pair(regs[1], regs[2]);
-        let message = match regs[0] as u32 {
-            func::CALL_WITH_ARG => page(at, ram, 0),
-            func::CALL_WITH_RPC_ARG => page(at, ram, RPC_ARG_BYTES),
-            func::CALL_WITH_REGD_ARG => {
+        let message = match Function::of(regs[0]) {
+            Function::CALL_WITH_ARG => page(at, ram, 0),
+            Function::CALL_WITH_RPC_ARG => page(at, ram, RPC_ARG_BYTES),
+            Function::CALL_WITH_REGD_ARG => {
                 let offset = regs[3] & 0xFFFF_FFFF;
                 in_buffer(at, offset, ram, optee, client).unwrap_or_default()
             }
@@ -55,7 +55,7 @@ impl Windows {
 
     /// The guest answers `asked` with these registers.
     pub fn answer(&mut self, asked: &Results, regs: &Regs) {
-        if asked[0] == mediator::abi::ret::RPC_ALLOC.into() {
+        if ReturnCode::of(asked[0]) == ReturnCode::RPC_ALLOC {
             self.page = Range {
                 at: pair(regs[1], regs[2]),
                 len: RPC_ARG_BYTES,

@@ -4,11 +4,11 @@
 
 use std::ops::{Deref, DerefMut};
 
-use mediator::abi::{func, ret, rpc, tee};
+use mediator::abi::{Function, ReturnCode, RpcCommand, TeeResult};
 use mediator::{Config, CreateError, Ending, Optee, Regs, Results, Step, Usage};
 use platform::VcpuId;
 
-use crate::linux::{Client, Message, Way};
+use crate::linux::{Client, Message, Way, result};
 use crate::optee::FakeOptee;
 use crate::vm::{Vm, Wait};
 
@@ -70,7 +70,8 @@ impl World {
         client.arg = self.ram.page(1);
         let open = Message::open(self.vm.application().0, &[]);
         let (w0, words) = client.call(self, &open);
-        assert_eq!((w0, words[2] >> 32), (ret::OK, 0), "OPEN_SESSION");
+        let done = (ReturnCode::OK, TeeResult::SUCCESS);
+        assert_eq!((w0, result(&words)), done, "OPEN_SESSION");
         self.ram.put(client.arg, &[0; 512]);
         self.forget();
     }
@@ -218,21 +219,21 @@ impl World {
     /// The guest answers as a driver without much to give would.
     fn answer(&mut self, wait: &Wait) {
         let mut regs = resuming(wait.answer);
-        match wait.answer[0] as u32 {
-            ret::RPC_ALLOC => {
+        match ReturnCode::of(wait.answer[0]) {
+            ReturnCode::RPC_ALLOC => {
                 // A cookie of no buffer: there is one such page for each call.
                 let (page, cookie) = (self.ram.page(1), regs[3] | 1 << 40);
                 (regs[1], regs[2]) = (page >> 32, page & 0xFFFF_FFFF);
                 (regs[4], regs[5]) = (cookie >> 32, cookie & 0xFFFF_FFFF);
             }
-            ret::RPC_CMD => {
+            ReturnCode::RPC_CMD => {
                 let at = wait.windows.rpc_arg();
-                let command = self.ram.get(at[0]) as u32;
+                let command = RpcCommand::of(self.ram.get(at[0]));
                 let result = match command {
-                    rpc::SHM_ALLOC => tee::OUT_OF_MEMORY,
-                    _ => tee::SUCCESS,
+                    RpcCommand::SHM_ALLOC => TeeResult::OUT_OF_MEMORY,
+                    _ => TeeResult::SUCCESS,
                 };
-                self.ram.put(at[2], &[u64::from(result) << 32]);
+                self.ram.put(at[2], &[result.word()]);
             }
             _ => {}
         }
@@ -284,5 +285,14 @@ impl World {
 /// Registers of a resume.
 fn resuming(answer: Results) -> Regs {
     let [_, w1, w2, w3] = answer;
-    [func::CALL_RETURN_FROM_RPC.into(), w1, w2, w3, 0, 0, 0, 0]
+    [
+        Function::CALL_RETURN_FROM_RPC.into(),
+        w1,
+        w2,
+        w3,
+        0,
+        0,
+        0,
+        0,
+    ]
 }

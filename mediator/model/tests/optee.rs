@@ -3,7 +3,7 @@
 //! The model itself, without a mediator: it does what OP-TEE does, and notices what must not reach
 //! OP-TEE.
 
-use mediator::abi::{attr, cmd, func, ret, tee};
+use mediator::abi::{Command, Function, ReturnCode, RpcCommand, TeeResult, attr};
 use mediator::{Config, TaPolicy, Uuid};
 use mediator_model::{Act, CLIENT, FakeOptee, POOL_PA, Pool, RAM_PA, Rpc};
 
@@ -26,13 +26,13 @@ impl Bench {
         optee.slow_start = slow_start;
         let mut pool = Pool::new(4, CLIENT);
         pool.poke(LIST, RAM_PA + 0x5000);
-        let created = [func::VM_CREATED, CLIENT, 0, 0, 0, 0, 0, 0];
+        let created = [Function::VM_CREATED.0, CLIENT, 0, 0, 0, 0, 0, 0];
         assert_eq!(optee.smc(created.map(u64::from), &mut pool), [0; 4]);
         Self { optee, pool }
     }
 
-    fn smc(&mut self, [w0, w1, w2, w3]: [u32; 4]) -> [u32; 4] {
-        let regs = [w0, w1, w2, w3, 0, 0, 0, CLIENT].map(u64::from);
+    fn smc(&mut self, id: Function, [w1, w2, w3]: [u32; 3]) -> [u32; 4] {
+        let regs = [id.0, w1, w2, w3, 0, 0, 0, CLIENT].map(u64::from);
         self.optee.smc(regs, &mut self.pool).map(|x| x as u32)
     }
 
@@ -44,7 +44,7 @@ impl Bench {
     fn call(
         &mut self,
         page: u64,
-        command: u32,
+        command: Command,
         session: u64,
         params: &[[u64; 4]],
         acts: &[Act],
@@ -54,7 +54,7 @@ impl Bench {
         let header = [
             command.into(),
             session,
-            u64::from(tee::COMMUNICATION) << 32,
+            TeeResult::COMMUNICATION.word(),
             count,
         ];
         let words = header.iter().chain(params.iter().flatten());
@@ -62,37 +62,40 @@ impl Bench {
             self.pool.poke(at + n * 8, word);
         }
         self.optee.plans.push_back(acts.to_vec());
-        self.smc([func::CALL_WITH_RPC_ARG, (at >> 32) as u32, at as u32, 1])
+        self.smc(
+            Function::CALL_WITH_RPC_ARG,
+            [(at >> 32) as u32, at as u32, 1],
+        )
     }
 
     /// The result of the message in this page.
-    fn result(&self, page: u64) -> u32 {
+    fn result(&self, page: u64) -> TeeResult {
         let word = self.pool.peek(self.message(page) + 16).expect("a page");
-        (word >> 32) as u32
+        TeeResult((word >> 32) as u32)
     }
 
     fn resume(&mut self, [_, _, _, thread]: [u32; 4]) -> [u32; 4] {
-        self.smc([func::CALL_RETURN_FROM_RPC, 0, 0, thread])
+        self.smc(Function::CALL_RETURN_FROM_RPC, [0, 0, thread])
     }
 
     fn open(&mut self, byte: u8) {
         let half = u64::from_le_bytes([byte; 8]);
         let meta = attr::VALUE_IN | attr::META;
         let params = [[meta, half, half, 0], [meta, 0, 0, 0]];
-        assert_eq!(self.call(0, cmd::OPEN_SESSION, 0, &params, &[]), [0; 4]);
-        assert_eq!(self.result(0), tee::SUCCESS);
+        assert_eq!(self.call(0, Command::OPEN_SESSION, 0, &params, &[]), [0; 4]);
+        assert_eq!(self.result(0), TeeResult::SUCCESS);
     }
 
     fn register(&mut self) {
         let list = [attr::TMEM_OUT | attr::NONCONTIG, LIST, 4096, COOKIE];
-        assert_eq!(self.call(0, cmd::REGISTER_SHM, 0, &[list], &[]), [0; 4]);
-        assert_eq!(self.result(0), tee::SUCCESS);
+        assert_eq!(self.call(0, Command::REGISTER_SHM, 0, &[list], &[]), [0; 4]);
+        assert_eq!(self.result(0), TeeResult::SUCCESS);
     }
 
     fn unregister(&mut self, page: u64, acts: &[Act]) -> [u32; 4] {
         self.call(
             page,
-            cmd::UNREGISTER_SHM,
+            Command::UNREGISTER_SHM,
             0,
             &[[attr::RMEM_IN, 0, 0, COOKIE]],
             acts,
@@ -101,7 +104,7 @@ impl Bench {
 
     fn invoke(&mut self, page: u64, acts: &[Act]) -> [u32; 4] {
         let named = [attr::RMEM_IN, 0, 16, COOKIE];
-        self.call(page, cmd::INVOKE, 1, &[named], acts)
+        self.call(page, Command::INVOKE, 1, &[named], acts)
     }
 }
 
@@ -118,7 +121,7 @@ fn ready() -> Bench {
 fn a_buffer_amid_its_unregistering_must_not_be_named() {
     let mut bench = ready();
     let waits = bench.unregister(0, &[Act::Interrupt]);
-    assert_eq!(waits[0], ret::RPC_FOREIGN_INTR);
+    assert_eq!(ReturnCode(waits[0]), ReturnCode::RPC_FOREIGN_INTR);
     bench.invoke(1, &[]);
 }
 
@@ -134,18 +137,22 @@ fn nor_by_a_call_that_was_interrupted_before_it_took_its_message_over() {
 #[test]
 fn unregistering_waits_for_calls_that_hold_the_buffer() {
     let mut bench = ready();
-    let sleep = Act::Rpc(Rpc::of(5, [attr::VALUE_IN, 0, 0, 0]));
+    let sleep = Act::Rpc(Rpc::of(RpcCommand::SUSPEND, [attr::VALUE_IN, 0, 0, 0]));
     let call = bench.invoke(1, &[sleep]);
     assert_eq!(
         bench.optee.buffer(CLIENT, COOKIE).map(|shm| shm.refs),
         Some(2)
     );
     let waits = bench.unregister(0, &[]);
-    assert_eq!(waits[0], ret::RPC_CMD);
-    assert_eq!(bench.resume(waits)[0], ret::RPC_CMD, "it sleeps on");
+    assert_eq!(ReturnCode(waits[0]), ReturnCode::RPC_CMD);
+    assert_eq!(
+        ReturnCode(bench.resume(waits)[0]),
+        ReturnCode::RPC_CMD,
+        "it sleeps on"
+    );
     assert_eq!(bench.resume(call), [0; 4]);
     assert_eq!(bench.resume(waits), [0; 4]);
-    assert_eq!(bench.result(0), tee::SUCCESS);
+    assert_eq!(bench.result(0), TeeResult::SUCCESS);
     assert_eq!(bench.optee.shm_count(CLIENT), 0);
     assert_eq!(bench.optee.bad_cookies, 0);
 }
@@ -157,14 +164,14 @@ fn what_is_not_there_is_counted_and_refused() {
     bench.unregister(0, &[]);
     assert_eq!(
         (bench.result(0), bench.optee.bad_cookies),
-        (tee::BAD_PARAMETERS, 1)
+        (TeeResult::BAD_PARAMETERS, 1)
     );
     bench.invoke(0, &[]);
     assert_eq!(bench.optee.bad_cookies, 2);
-    bench.call(0, cmd::INVOKE, 7, &[], &[]);
+    bench.call(0, Command::INVOKE, 7, &[], &[]);
     assert_eq!(
         (bench.result(0), bench.optee.bad_sessions),
-        (tee::BAD_PARAMETERS, 1)
+        (TeeResult::BAD_PARAMETERS, 1)
     );
 }
 
@@ -172,10 +179,10 @@ fn what_is_not_there_is_counted_and_refused() {
 #[test]
 fn some_commands_answer_by_w0_alone() {
     let mut bench = Bench::new();
-    bench.smc([func::ENABLE_ASYNC_NOTIF, 0, 0, 0]);
-    for command in [cmd::DO_BOTTOM_HALF, cmd::STOP_ASYNC_NOTIF] {
+    bench.smc(Function::ENABLE_ASYNC_NOTIF, [0, 0, 0]);
+    for command in [Command::DO_BOTTOM_HALF, Command::STOP_ASYNC_NOTIF] {
         assert_eq!(bench.call(0, command, 0, &[], &[]), [0; 4]);
-        assert_eq!(bench.result(0), tee::COMMUNICATION, "as it was");
+        assert_eq!(bench.result(0), TeeResult::COMMUNICATION, "as it was");
     }
     assert!(!bench.optee.is_notified(CLIENT));
 }
@@ -185,15 +192,18 @@ fn a_second_first_call_asks_for_a_page_until_the_partition_is_set_up() {
     let mut bench = Bench::slow(2);
     let meta = [attr::VALUE_IN | attr::META, 0, 0, 0];
     let open = [meta, meta];
-    let first = bench.call(0, cmd::OPEN_SESSION, 0, &open, &[]);
-    let second = bench.call(1, cmd::OPEN_SESSION, 0, &open, &[]);
+    let first = bench.call(0, Command::OPEN_SESSION, 0, &open, &[]);
+    let second = bench.call(1, Command::OPEN_SESSION, 0, &open, &[]);
     assert_eq!(
-        (first[0], second[0]),
-        (ret::RPC_FOREIGN_INTR, ret::RPC_ALLOC)
+        [first, second].map(|answer| ReturnCode(answer[0])),
+        [ReturnCode::RPC_FOREIGN_INTR, ReturnCode::RPC_ALLOC]
     );
-    assert_eq!(bench.resume(second)[0], ret::RPC_ALLOC);
-    assert_eq!(bench.resume(first)[0], ret::RPC_FOREIGN_INTR);
-    assert_eq!(bench.resume(second)[0], ret::RPC_ALLOC);
+    assert_eq!(ReturnCode(bench.resume(second)[0]), ReturnCode::RPC_ALLOC);
+    assert_eq!(
+        ReturnCode(bench.resume(first)[0]),
+        ReturnCode::RPC_FOREIGN_INTR
+    );
+    assert_eq!(ReturnCode(bench.resume(second)[0]), ReturnCode::RPC_ALLOC);
     assert_eq!(bench.resume(first), [0; 4]);
     assert_eq!(bench.resume(second), [0; 4]);
 }

@@ -3,9 +3,9 @@
 //! What the hazard tests share.
 #![allow(dead_code)]
 
-use mediator::abi::{func, ret, rpc, tee};
+use mediator::abi::{Function, Origin, ReturnCode, RpcCommand, TeeResult};
 use mediator::{Config, Limits, Results};
-use mediator_model::{Act, Client, Param, Rpc, Way, World};
+use mediator_model::{Act, Client, Param, Rpc, Way, World, header};
 
 /// Both ways to call.
 pub const BOTH: [Way; 2] = [Way::RpcArg, Way::Classic];
@@ -31,20 +31,24 @@ pub fn start(way: Way) -> (World, Client) {
     (world, client)
 }
 
+/// What came of a call: w0, and the message's result and origin.
+pub type Outcome = (ReturnCode, TeeResult, Origin);
+
 /// A message's w0, TEE result and origin.
-pub fn outcome((w0, words): (u32, Vec<u64>)) -> (u32, u32, u32) {
-    (w0, (words[2] >> 32) as u32, words[3] as u32)
+pub fn outcome((w0, words): (ReturnCode, Vec<u64>)) -> Outcome {
+    let header = header(&words);
+    (w0, header.result, header.origin)
 }
 
 /// Refused by the mediator.
-pub const REFUSED: (u32, u32, u32) = (ret::OK, tee::BAD_PARAMETERS, tee::ORIGIN_COMMS);
+pub const REFUSED: Outcome = (ReturnCode::OK, TeeResult::BAD_PARAMETERS, Origin::COMMS);
 
 /// Done by OP-TEE.
-pub const DONE: (u32, u32, u32) = (ret::OK, tee::SUCCESS, 4);
+pub const DONE: Outcome = (ReturnCode::OK, TeeResult::SUCCESS, Origin::TRUSTED_APP);
 
 pub fn get_time() -> Act {
     Act::Rpc(Rpc {
-        command: rpc::GET_TIME,
+        command: RpcCommand::GET_TIME,
         params: vec![Param::value(2, 0, 0, 0)],
     })
 }
@@ -52,7 +56,7 @@ pub fn get_time() -> Act {
 /// Registers of a resume of `answer`.
 pub fn resume(answer: Results) -> mediator::Regs {
     [
-        func::CALL_RETURN_FROM_RPC.into(),
+        Function::CALL_RETURN_FROM_RPC.into(),
         answer[1],
         answer[2],
         answer[3],
@@ -63,6 +67,6 @@ pub fn resume(answer: Results) -> mediator::Regs {
     ]
 }
 
-pub fn code(w0: u32) -> Results {
+pub fn code(w0: ReturnCode) -> Results {
     [w0.into(), 0, 0, 0]
 }

@@ -2,7 +2,7 @@
 
 //! What a guest's configuration keeps from OP-TEE must not come through.
 
-use mediator::abi::{attr, cmd, rpc};
+use mediator::abi::{Command, RpcCommand, attr};
 use mediator::{TaPolicy, Uuid};
 
 use super::partition::Thread;
@@ -14,15 +14,16 @@ impl FakeOptee {
     pub(super) fn judge_call(&self, client: u32, thread: &Thread) {
         let count = (thread.words.len() - 4) / 4;
         let fits = match thread.command() {
-            cmd::OPEN_SESSION => (2..=6).contains(&count),
-            cmd::INVOKE => count <= 6,
-            cmd::REGISTER_SHM => count == 1,
+            Command::OPEN_SESSION => (2..=6).contains(&count),
+            Command::INVOKE => count <= 6,
+            Command::REGISTER_SHM => count == 1,
             // Its offset and size say nothing.
-            cmd::UNREGISTER_SHM => count == 1 && thread.param(0)[1..3] == [0, 0],
+            Command::UNREGISTER_SHM => count == 1 && thread.param(0)[1..3] == [0, 0],
             _ => count == 0,
         };
         assert!(fits, "{count} parameters in {:x?}", thread.words);
-        if let (cmd::OPEN_SESSION, Some(config)) = (thread.command(), self.allowed.get(&client)) {
+        if let (Command::OPEN_SESSION, Some(config)) = (thread.command(), self.allowed.get(&client))
+        {
             let uuid = uuid(&thread.param(0));
             let allowed = config.policy.allows(uuid);
             assert!(allowed, "guest {client} opens {uuid:x?}");
@@ -35,20 +36,31 @@ impl FakeOptee {
             return;
         };
         match request.command {
-            rpc::RPMB | rpc::RPMB_PROBE_RESET..=rpc::RPMB_FRAMES => {
+            RpcCommand::RPMB
+            | RpcCommand::RPMB_PROBE_RESET
+            | RpcCommand::RPMB_PROBE_NEXT
+            | RpcCommand::RPMB_FRAMES => {
                 assert!(config.rpmb, "guest {client} answers for the RPMB");
             }
-            rpc::LOAD_TA if config.policy != TaPolicy::Any => {
+            RpcCommand::LOAD_TA if config.policy != TaPolicy::Any => {
                 let param = request.params.first();
                 let param = param.filter(|param| param[0] == attr::VALUE_IN);
                 let allowed = param.is_some_and(|param| config.policy.allows(uuid(param)));
                 assert!(allowed, "guest {client} loads {param:x?}");
             }
-            rpc::SHM_ALLOC | rpc::SHM_FREE => {}
-            command => assert!(
-                matches!(command, rpc::LOAD_TA..=rpc::SUSPEND | rpc::GPROF..=rpc::PLUGIN | rpc::I2C),
-                "guest {client} answers request {command}"
-            ),
+            RpcCommand::SHM_ALLOC
+            | RpcCommand::SHM_FREE
+            | RpcCommand::LOAD_TA
+            | RpcCommand::FS
+            | RpcCommand::GET_TIME
+            | RpcCommand::NOTIFICATION
+            | RpcCommand::SUSPEND
+            | RpcCommand::GPROF
+            | RpcCommand::SOCKET
+            | RpcCommand::FTRACE
+            | RpcCommand::PLUGIN
+            | RpcCommand::I2C => {}
+            command => panic!("guest {client} answers request {command}"),
         }
     }
 }

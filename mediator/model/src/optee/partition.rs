@@ -4,9 +4,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use mediator::abi::{attr, cmd, ret};
+use mediator::abi::{Command, Header, ReturnCode, attr};
 
 use super::{Act, Rpc};
+use crate::linux::header;
 use crate::ram::Pool;
 
 /// A buffer OP-TEE knows.
@@ -46,8 +47,8 @@ pub(super) struct Thread {
 }
 
 impl Thread {
-    pub fn command(&self) -> u32 {
-        self.words[0] as u32
+    pub fn command(&self) -> Command {
+        header(&self.words).command
     }
 
     /// Parameter `n` of its message.
@@ -77,7 +78,7 @@ impl Thread {
     fn gives_up(&self) -> bool {
         self.acts.iter().any(|act| match act {
             Act::Code(_) | Act::Result(_) => true,
-            Act::Raw([w0, ..]) => *w0 < ret::RPC_ALLOC || *w0 == ret::UNKNOWN,
+            Act::Raw(w0, _) => !w0.is_rpc(),
             _ => false,
         })
     }
@@ -116,31 +117,34 @@ impl Partition {
 
     /// What a thread comes back with before the partition is set up. One that comes while another
     /// sets it up asks for the page of an RPC argument, again and again.
-    pub fn set_up(&mut self, id: u32) -> Option<u32> {
+    pub fn set_up(&mut self, id: u32) -> Option<ReturnCode> {
         let Setup::Under(by, left) = &mut self.setup else {
             return None;
         };
         if *by.get_or_insert(id) != id {
-            return Some(ret::RPC_ALLOC);
+            return Some(ReturnCode::RPC_ALLOC);
         }
         let Some(fewer) = left.checked_sub(1) else {
             self.setup = Setup::Done;
             return None;
         };
         *left = fewer;
-        Some(ret::RPC_FOREIGN_INTR)
+        Some(ReturnCode::RPC_FOREIGN_INTR)
     }
 
     /// The session of a new thread. They count up from the last one.
     pub fn session(&mut self, words: &[u64]) -> u32 {
-        match words[0] as u32 {
-            cmd::OPEN_SESSION => {
+        let Header {
+            command, session, ..
+        } = header(words);
+        match command {
+            Command::OPEN_SESSION => {
                 let last = self.sessions.last_key_value();
                 let next = last.map_or(1, |(last, _)| last + 1);
                 self.sessions.insert(next, false);
                 next
             }
-            cmd::INVOKE | cmd::CLOSE_SESSION | cmd::CANCEL => words[1] as u32,
+            Command::INVOKE | Command::CLOSE_SESSION | Command::CANCEL => session,
             _ => 0,
         }
     }
@@ -152,7 +156,7 @@ impl Partition {
         let Self { threads, shm, .. } = self;
         let thread = threads.get_mut(&id).expect("known");
         thread.taken = true;
-        let ends = thread.command() == cmd::UNREGISTER_SHM;
+        let ends = thread.command() == Command::UNREGISTER_SHM;
         if ends && thread.gives_up() {
             return true;
         }
@@ -186,7 +190,7 @@ impl Partition {
     /// back.
     pub fn end(&mut self, id: u32) -> Thread {
         let thread = self.threads.remove(&id).expect("known");
-        if thread.command() == cmd::OPEN_SESSION && !self.sessions[&thread.session] {
+        if thread.command() == Command::OPEN_SESSION && !self.sessions[&thread.session] {
             self.sessions.remove(&thread.session);
         }
         for cookie in &thread.holds {

@@ -2,7 +2,7 @@
 
 //! What a hostile guest does: calls with messages and without, answers to OP-TEE, scribbling.
 
-use mediator::abi::{func, ret};
+use mediator::abi::{Function, ReturnCode};
 
 use super::Player;
 use crate::ops::{GOOD, KINDS, LISTS, cookie, param, word};
@@ -10,21 +10,21 @@ use crate::ops::{GOOD, KINDS, LISTS, cookie, param, word};
 impl Player {
     /// A call of any function.
     pub(super) fn registers(&mut self, b: [u8; 16]) {
-        const IDS: [u32; 10] = [
-            func::CALLS_UID,
-            func::EXCHANGE_CAPABILITIES,
-            func::ENABLE_ASYNC_NOTIF,
-            func::GET_ASYNC_NOTIF_VALUE,
-            func::CALL_WITH_ARG,
-            func::CALL_WITH_REGD_ARG,
-            func::CALL_RETURN_FROM_RPC,
-            func::DISABLE_SHM_CACHE,
-            func::VM_DESTROYED,
-            func::VM_CREATED,
+        const IDS: [Function; 10] = [
+            Function::CALLS_UID,
+            Function::EXCHANGE_CAPABILITIES,
+            Function::ENABLE_ASYNC_NOTIF,
+            Function::GET_ASYNC_NOTIF_VALUE,
+            Function::CALL_WITH_ARG,
+            Function::CALL_WITH_REGD_ARG,
+            Function::CALL_RETURN_FROM_RPC,
+            Function::DISABLE_SHM_CACHE,
+            Function::VM_DESTROYED,
+            Function::VM_CREATED,
         ];
         let id = IDS
             .get(usize::from(b[2] % 12))
-            .unwrap_or(&func::GET_OS_UUID);
+            .unwrap_or(&Function::GET_OS_UUID);
         let pick = |n: usize| word(&self.world, b[n]);
         let [w1, w2, w3, w4, w5, w7] = [3, 4, 5, 6, 7, 8].map(pick);
         self.enter(b[1], [u64::from(*id), w1, w2, w3, w4, w5, 0, w7]);
@@ -48,13 +48,13 @@ impl Player {
         let at = self.world.ram.page(u64::from(b[4] % 12));
         let offset = u64::from(b[3] % 4) * 1024;
         let (id, w1_3, at) = match b[2] % 4 {
-            0 => (func::CALL_WITH_ARG, [at >> 32, at, 1], at),
-            1 | 2 => (func::CALL_WITH_RPC_ARG, [at >> 32, at, 1], at),
+            0 => (Function::CALL_WITH_ARG, [at >> 32, at, 1], at),
+            1 | 2 => (Function::CALL_WITH_RPC_ARG, [at >> 32, at, 1], at),
             _ => {
                 let cookie = cookie(b[4]);
                 let regs = [cookie >> 32, cookie & 0xFFFF_FFFF, offset];
                 (
-                    func::CALL_WITH_REGD_ARG,
+                    Function::CALL_WITH_REGD_ARG,
                     regs,
                     self.world.ram.page(16) + offset,
                 )
@@ -94,7 +94,7 @@ impl Player {
         let answer = self.answer(b[2]);
         let home = self.world.ram.page(12 + u64::from(b[3] % 3));
         let mut regs = [
-            func::CALL_RETURN_FROM_RPC.into(),
+            Function::CALL_RETURN_FROM_RPC.into(),
             answer[1],
             answer[2],
             answer[3],
@@ -103,8 +103,8 @@ impl Player {
             0,
             0,
         ];
-        match answer[0] as u32 {
-            ret::RPC_ALLOC => {
+        match ReturnCode::of(answer[0]) {
+            ReturnCode::RPC_ALLOC => {
                 let cookie = cookie(b[4]);
                 regs[1] = home >> 32;
                 regs[2] = if b[5].is_multiple_of(8) {
@@ -114,7 +114,7 @@ impl Player {
                 };
                 (regs[4], regs[5]) = (cookie >> 32, cookie & 0xFFFF_FFFF);
             }
-            ret::RPC_CMD => {
+            ReturnCode::RPC_CMD => {
                 let result = if b[4].is_multiple_of(8) {
                     0xFFFF_0000_u64 << 32
                 } else {

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The fields in front of a message's parameters.
+
+use super::{Command, HEADER_WORDS, Origin, TeeResult};
+
+/// The fields of `struct optee_msg_arg` (`optee_msg.h`) in front of its parameters. In memory they are four words
+/// of 64 bits:
+///
+/// ```text
+/// word 0  cmd         func
+/// word 1  session     cancel_id
+/// word 2  pad         ret
+/// word 3  ret_origin  num_params
+/// ```
+/// The first field of a word is its low half.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Header<C = Command> {
+    /// What is to be done.
+    pub command: C,
+    /// The function of the application.
+    pub function: u32,
+    /// The session.
+    pub session: u32,
+    /// By which the call is cancelled.
+    pub cancel: u32,
+    /// The result.
+    pub result: TeeResult,
+    /// Who made the result.
+    pub origin: Origin,
+    /// Parameters that follow.
+    pub params: u32,
+}
+
+/// Number of the word that holds the result.
+pub const RESULT_WORD: usize = 2;
+
+impl TeeResult {
+    /// Gives the word of a message that holds it.
+    #[inline]
+    pub const fn word(self) -> u64 {
+        pack(0, self.0)
+    }
+}
+
+impl<C: From<u32> + Into<u32>> Header<C> {
+    /// Reads the fields out of the words.
+    #[inline]
+    pub fn of(&[commands, session, result, end]: &[u64; HEADER_WORDS]) -> Self {
+        Self {
+            command: low(commands).into(),
+            function: high(commands),
+            session: low(session),
+            cancel: high(session),
+            result: TeeResult(high(result)),
+            origin: Origin(low(end)),
+            params: high(end),
+        }
+    }
+
+    /// Gives the words that hold the fields.
+    #[inline]
+    pub fn words(self) -> [u64; HEADER_WORDS] {
+        let [result, end] = outcome(self.result, self.origin, self.params);
+        let commands = pack(self.command.into(), self.function);
+        [commands, pack(self.session, self.cancel), result, end]
+    }
+}
+
+/// Gives the words from [`RESULT_WORD`] on.
+#[inline]
+pub const fn outcome(result: TeeResult, origin: Origin, params: u32) -> [u64; 2] {
+    [result.word(), pack(origin.0, params)]
+}
+
+pub(crate) const fn low(word: u64) -> u32 {
+    word as u32
+}
+
+pub(crate) const fn high(word: u64) -> u32 {
+    (word >> 32) as u32
+}
+
+pub(crate) const fn pack(low: u32, high: u32) -> u64 {
+    (high as u64) << 32 | low as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_lie_where_optee_has_them() {
+        let words = [0x2_0000_0001, 0x4_0000_0003, 5 << 32, 0x7_0000_0006];
+        let header: Header = Header::of(&words);
+        let expected = Header {
+            command: Command::INVOKE,
+            function: 2,
+            session: 3,
+            cancel: 4,
+            result: TeeResult(5),
+            origin: Origin(6),
+            params: 7,
+        };
+        assert_eq!(header, expected);
+        assert_eq!(header.words(), words);
+    }
+}
