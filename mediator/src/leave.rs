@@ -113,7 +113,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
             Command::CLOSE_SESSION => !success && call.state == State::Secure,
             _ => false,
         };
-        if let (true, Err(at)) = (open, self.guest.sessions.binary_search(&session)) {
+        if open && let Err(at) = self.guest.sessions.binary_search(&session) {
             self.guest.sessions.insert(at, session);
         }
         let keep = match call.command {
