@@ -127,8 +127,9 @@ impl Call {
         self.reply_chain = Chain::default();
     }
 
-    pub fn made(&self) -> ([BufferId; MAX_PARAMS], usize) {
-        (self.made, usize::from(self.made_count))
+    pub fn made(&self) -> impl Iterator<Item = BufferId> {
+        let count = usize::from(self.made_count);
+        self.made.iter().copied().take(count)
     }
 
     pub fn name(&mut self, id: BufferId) {

@@ -7,6 +7,7 @@ use crate::abi::{
 };
 use crate::buffers::Kind;
 use crate::call::State;
+use crate::guest::Guest;
 use crate::host::{EventKind, Memory, ShadowPages, Trace};
 use crate::message::words;
 use crate::transaction::Transaction;
@@ -101,32 +102,37 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
 
     /// Brings the records in line with what OP-TEE did.
     fn settle(&mut self, success: bool) {
-        let call = &mut self.guest.calls[self.slot];
-        let (made, count) = call.made();
-        if call.command == Command::STOP_ASYNC_NOTIF && success {
-            self.guest.notified = false;
-        }
-        let session = call.session();
-        let open = match call.command {
-            Command::OPEN_SESSION => success,
-            // Refused here, it was not taken off the list.
-            Command::CLOSE_SESSION => !success && call.state == State::Secure,
-            _ => false,
-        };
-        if open && let Err(at) = self.guest.sessions.binary_search(&session) {
-            self.guest.sessions.insert(at, session);
-        }
+        let call = self.call();
         let keep = match call.command {
             Command::REGISTER_SHM => success,
             Command::UNREGISTER_SHM => !success,
             _ => false,
         };
-        for &id in made.iter().take(count) {
-            if keep {
-                self.guest.buffers.set_kind(id, Kind::Registered);
-            } else {
-                self.guest.buffers.remove(id);
+        match call.command {
+            Command::STOP_ASYNC_NOTIF if success => self.guest.notified = false,
+            Command::OPEN_SESSION if success => self.list_session(),
+            // Refused here, it was not taken off the list.
+            Command::CLOSE_SESSION if !success && call.state == State::Secure => {
+                self.list_session();
             }
+            _ => {}
+        }
+        let Guest { calls, buffers, .. } = &mut *self.guest;
+        for id in calls[self.slot].made() {
+            if keep {
+                buffers.set_kind(id, Kind::Registered);
+            } else {
+                buffers.remove(id);
+            }
+        }
+    }
+
+    /// The call's session is open. Few calls open one, so the others bear none of its cost.
+    #[cold]
+    fn list_session(&mut self) {
+        let session = self.call().session();
+        if let Err(at) = self.guest.sessions.binary_search(&session) {
+            self.guest.sessions.insert(at, session);
         }
     }
 
