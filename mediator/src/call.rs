@@ -128,8 +128,7 @@ impl Call {
     }
 
     pub fn made(&self) -> impl Iterator<Item = BufferId> {
-        let count = usize::from(self.made_count);
-        self.made.iter().copied().take(count)
+        self.made.iter().copied().take(self.made_count.into())
     }
 
     pub fn name(&mut self, id: BufferId) {

@@ -103,6 +103,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     /// Brings the records in line with what OP-TEE did.
     fn settle(&mut self, success: bool) {
         let call = self.call();
+        let was_secure = call.state == State::Secure;
         let keep = match call.command {
             Command::REGISTER_SHM => success,
             Command::UNREGISTER_SHM => !success,
@@ -112,9 +113,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
             Command::STOP_ASYNC_NOTIF if success => self.guest.notified = false,
             Command::OPEN_SESSION if success => self.list_session(),
             // Refused here, it was not taken off the list.
-            Command::CLOSE_SESSION if !success && call.state == State::Secure => {
-                self.list_session();
-            }
+            Command::CLOSE_SESSION if !success && was_secure => self.list_session(),
             _ => {}
         }
         let Guest { calls, buffers, .. } = &mut *self.guest;

@@ -69,13 +69,9 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         let word = self.call().rpc_word();
         let [header, params @ ..] = message;
         self.frames.read(self.slot, word, header);
-        let Header {
-            command,
-            params: given,
-            ..
-        } = Header::of(header);
+        let asked = Header::of(header);
+        let (command, count) = (asked.command, asked.params as usize);
         self.permit(command)?;
-        let count = given as usize;
         let params = params.get_mut(..count).ok_or(TeeResult::BAD_PARAMETERS)?;
         let word = word + HEADER_WORDS;
         self.frames.read(self.slot, word, params.as_flattened_mut());
@@ -102,7 +98,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
             _ => return Err(TeeResult::NOT_SUPPORTED),
         }
         self.call().request = request;
-        *header = request_header(command, given);
+        *header = request_header(command, asked.params);
         Ok(count)
     }
 
