@@ -27,13 +27,13 @@ pub enum ConsoleKind {
 pub struct Console {
     /// How it is driven.
     pub kind: ConsoleKind,
-    /// Its registers.
+    /// Registers of the UART.
     pub registers: PaRange,
-    /// Its interrupt, unless the tree names none of the GIC's.
+    /// Interrupt of the UART, unless the tree names none of the GIC's.
     pub interrupt: Option<Interrupt>,
 }
 
-/// The console of a tree of which not even the rest need be sound.
+/// Returns the console of a tree of which not even the rest need be sound.
 ///
 /// For a console before [`crate::Board::from_tree`] had a chance to fail.
 pub fn console(blob: &[u8]) -> Option<Console> {
@@ -42,7 +42,8 @@ pub fn console(blob: &[u8]) -> Option<Console> {
     find(&tree, gic.as_ref().map(Controller::of))
 }
 
-/// /chosen's `stdout-path` if it names a UART that we know, else the first in the tree.
+/// Returns the console: /chosen's `stdout-path` if it names a UART that we know, else the first in
+/// the tree.
 pub(crate) fn find(tree: &Tree, gic: Option<Controller>) -> Option<Console> {
     let chosen = stdout(tree).filter(|place| place.is_enabled());
     chosen
@@ -50,7 +51,7 @@ pub(crate) fn find(tree: &Tree, gic: Option<Controller>) -> Option<Console> {
         .or_else(|| first(tree, gic))
 }
 
-/// The node that `stdout-path` names by path or alias; options follow a colon.
+/// Returns the node that `stdout-path` names by path or alias; options follow a colon.
 fn stdout<'a>(tree: &Tree<'a>) -> Option<NodeContext<'a>> {
     let text = tree.find("/chosen")?.string("stdout-path")?;
     tree.named(text.split(':').next()?)

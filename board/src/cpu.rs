@@ -31,7 +31,8 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    /// The page with the word that releases the CPU, if it waits in a spin table: nobody else's.
+    /// Returns the page with the word that releases the CPU, if it waits in a spin table: nobody
+    /// else's.
     pub fn release_page(&self) -> Option<PaRange> {
         match self.enable {
             EnableMethod::SpinTable(at) => PaRange::new(at.page(), PAGE_SIZE),

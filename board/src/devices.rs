@@ -29,12 +29,12 @@ const VIRTIO: &[&str] = &["virtio,mmio"];
 /// A device that a guest may have.
 pub struct Device<'a> {
     place: NodeContext<'a>,
-    /// Its registers, in the order of its `reg`.
+    /// Registers, in the order of the node's `reg`.
     pub registers: ArrayVec<PaRange, MAX_REGISTERS>,
-    /// Its interrupts, all of them SPIs.
+    /// Interrupts, all of them SPIs.
     pub interrupts: ArrayVec<Interrupt, MAX_INTERRUPTS>,
-    /// Its clocks' frequencies in Hz, in the order of its `clocks`; none unless all are fixed, so
-    /// that a guest can be told of them without a way to change them.
+    /// Frequencies of the device's clocks in Hz, in the order of the node's `clocks`; none unless
+    /// all are fixed, so that a guest can be told of them without a way to change them.
     pub clocks: ArrayVec<u32, MAX_CLOCKS>,
     /// The registers of each virtio transport in its pages, whether it is this device or not.
     pub virtio: ArrayVec<Pa, MAX_VIRTIO>,
@@ -47,15 +47,15 @@ pub struct Device<'a> {
 pub enum DeviceError {
     /// No node has this path or alias.
     NoNode,
-    /// Its `status` is not "okay".
+    /// The node's `status` is not "okay".
     Disabled,
     /// The secure world uses it.
     Secure,
-    /// It is a bus: what is on it are the devices.
+    /// The node is a bus: what is on it are the devices.
     Bus,
-    /// It has no registers.
+    /// The node has no registers.
     NoRegisters,
-    /// Its `reg` is damaged, has too many entries, or one that the CPUs cannot reach.
+    /// The node's `reg` is damaged, has too many entries, or one that the CPUs cannot reach.
     Registers,
     /// The tree breaks off, so that what else is in its pages cannot be known.
     Damaged,
@@ -63,7 +63,7 @@ pub enum DeviceError {
     Interrupts,
     /// This of the hypervisor's is the device, or is in the same page.
     Hypervisor(&'static str),
-    /// Its registers are in RAM or in reserved memory.
+    /// The device's registers are in RAM or in reserved memory.
     Memory,
     /// The secure world uses this device, which is in the same page.
     SecureNeighbour(NodeName),
@@ -130,8 +130,8 @@ impl fmt::Display for DeviceError {
 impl core::error::Error for DeviceError {}
 
 impl Board {
-    /// The device called `name`, a path or an alias, in the tree `blob`, which is the one that
-    /// this board was read from.
+    /// Returns the device called `name`, a path or an alias, in the tree `blob`, which is the one
+    /// that this board was read from.
     pub fn device<'a>(&self, blob: &'a [u8], name: &str) -> Result<Device<'a>, DeviceError> {
         let tree = Tree::open(blob).map_err(|_| DeviceError::NoNode)?;
         let place = tree.named(name).ok_or(DeviceError::NoNode)?;
@@ -178,7 +178,7 @@ impl Board {
         Ok(all)
     }
 
-    /// Neither memory nor what the hypervisor drives is in `pages`.
+    /// Checks that neither memory nor what the hypervisor drives is in `pages`.
     fn is_free(&self, pages: &PaRange) -> Result<(), DeviceError> {
         let console = self.console.map(|console| console.registers);
         if self.gic.frames().any(|frame| frame.overlaps(pages)) {
@@ -216,7 +216,7 @@ fn is_bus(place: &NodeContext) -> bool {
     place.property("ranges").is_some() || place.string("device_type") == Some("pci")
 }
 
-/// The frequencies of a node's clocks, if every one is a `fixed-clock` (Linux's binding).
+/// Returns the frequencies of a node's clocks, if every one is a `fixed-clock` (Linux's binding).
 fn fixed_clocks(tree: &Tree, place: &NodeContext) -> Option<ArrayVec<u32, MAX_CLOCKS>> {
     let mut clocks = ArrayVec::new();
     for entry in place.property("clocks")?.chunks(4) {
@@ -255,7 +255,7 @@ fn registers(place: &NodeContext) -> Result<ArrayVec<PaRange, MAX_REGISTERS>, De
     }
 }
 
-/// The whole pages that hold `range`, but for the last page of the address space.
+/// Returns the whole pages that hold `range`, but for the last page of the address space.
 fn pages_of(range: &PaRange) -> PaRange {
     let start = range.start.page();
     let last = Pa(range.end().0 - 1).page();
@@ -264,25 +264,25 @@ fn pages_of(range: &PaRange) -> PaRange {
 }
 
 impl<'a> Device<'a> {
-    /// Its node's name, without the unit address.
+    /// Returns the node's name, without the unit address.
     pub fn name(&self) -> &'a str {
         self.place.name()
     }
 
-    /// The pages that hold its registers: one run for each range of them.
+    /// Returns the pages that hold the registers: one run for each range of them.
     pub fn pages(&self) -> ArrayVec<PaRange, MAX_REGISTERS> {
         self.registers.iter().map(pages_of).collect()
     }
 
-    /// Whether the tree says that the device masters the bus. That it does not say so means
+    /// Tells whether the tree says that the device masters the bus. That it does not say so means
     /// nothing.
     pub fn does_dma(&self) -> bool {
         let says = ["dma-coherent", "dma-noncoherent", "iommus"];
         self.place.is(VIRTIO) || says.iter().any(|name| self.place.property(name).is_some())
     }
 
-    /// The properties that mean the same in another tree: without those about its children and
-    /// those known to refer to other nodes, and without `reg` and `interrupts`, whose form
+    /// Returns the properties that mean the same in another tree: without those about its children
+    /// and those known to refer to other nodes, and without `reg` and `interrupts`, whose form
     /// depends on where the node is. The names of clocks go with [`Device::clocks`].
     pub fn properties(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
         let clocked = !self.clocks.is_empty();
@@ -314,7 +314,8 @@ impl<'a> Device<'a> {
         Ok(())
     }
 
-    /// A node with registers at `range` is in this device's pages, or is the device.
+    /// Lets a node with registers at `range` be in this device's pages if it is the device or a
+    /// part of it.
     fn tolerate(&mut self, place: &NodeContext, range: PaRange) -> Result<(), DeviceError> {
         let has = |name| place.property(name).is_some();
         if place.is_secure() {
@@ -337,7 +338,7 @@ impl<'a> Device<'a> {
     }
 }
 
-/// Whether a property refers to no other node (Linux's bindings, and the Devicetree
+/// Tells whether a property refers to no other node (Linux's bindings, and the Devicetree
 /// Specification 2.3 and 2.4).
 fn stands_alone(name: &str) -> bool {
     const OTHERS: &[&str] = &[

@@ -32,12 +32,12 @@ pub enum BoardError {
 }
 
 impl BoardError {
-    /// [`Self::Property`] of a node by its name.
+    /// Returns [`Self::Property`] of a node by its name.
     pub(crate) fn property(node: &str, property: &'static str) -> Self {
         Self::Property(cut(node), property)
     }
 
-    /// [`Self::Malformed`] at a node by its name.
+    /// Returns [`Self::Malformed`] at a node by its name.
     pub(crate) fn malformed(node: &str) -> Self {
         Self::Malformed(cut(node))
     }

@@ -65,7 +65,7 @@ pub struct GicV3 {
     pub maintenance: u32,
 }
 
-/// The first enabled GIC's node.
+/// Returns the first enabled GIC's node.
 pub(crate) fn find<'a>(tree: &Tree<'a>) -> Result<Option<NodeContext<'a>>, BoardError> {
     let mut found = None;
     tree.each(&mut |place| {
@@ -92,7 +92,7 @@ impl Gic {
 }
 
 impl Gic {
-    /// All of its frames.
+    /// Returns all frames of the GIC.
     pub fn frames(&self) -> impl Iterator<Item = PaRange> {
         let (four, regions) = match self {
             Self::V2(gic) => (Some([gic.gicd, gic.gicc, gic.gich, gic.gicv]), None),
@@ -121,7 +121,8 @@ impl GicV2 {
     }
 }
 
-/// The frame, if it is there and not at address 0: drivers hold pointers to registers, and 0 is none.
+/// Returns the frame, if it is there and not at address 0: drivers hold pointers to registers, and 0
+/// is none.
 fn somewhere(
     place: &NodeContext,
     frame: Option<Result<PaRange, BoardError>>,
@@ -133,9 +134,9 @@ fn somewhere(
     }
 }
 
-/// Where a CPU interface's two pages lie one behind the other. In a frame of 128 KiB each of them
-/// fills 64 KiB by aliases, so that a kernel with pages of 64 KiB can map them apart (SBSA
-/// DEN0029, "GICv2m"): the last alias of the first and the first of the second are neighbours.
+/// Returns where a CPU interface's two pages lie one behind the other. In a frame of 128 KiB each
+/// of them fills 64 KiB by aliases, so that a kernel with pages of 64 KiB can map them apart (SBSA
+/// DEN0029, "GICv2m"): the last alias of the first and the first of the second are neighbors.
 fn two_pages(frame: PaRange) -> PaRange {
     const ALIASES: u64 = 64 << 10;
     if frame.size < 2 * ALIASES {

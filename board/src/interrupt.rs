@@ -23,7 +23,7 @@ pub(crate) struct Controller {
 }
 
 impl Controller {
-    /// What the controller's own node says of its specifiers.
+    /// Reads what the controller's own node says of its specifiers.
     pub fn of(gic: &NodeContext) -> Self {
         let cells = gic
             .cell("#interrupt-cells")
@@ -34,7 +34,7 @@ impl Controller {
         }
     }
 
-    /// The `index`th interrupt of a node, if it goes to this controller.
+    /// Returns the `index`th interrupt of a node, if it goes to this controller.
     pub fn interrupt(&self, place: &NodeContext, index: usize) -> Option<Interrupt> {
         if let Some(extended) = place.property("interrupts-extended") {
             return self.extended(extended, index);
@@ -47,8 +47,8 @@ impl Controller {
             .and_then(decode)
     }
 
-    /// All interrupts of a node; `None` if one does not go to this controller, or if there are
-    /// more than `N`.
+    /// Returns all interrupts of a node; `None` if one does not go to this controller, or if there
+    /// are more than `N`.
     pub fn all<const N: usize>(&self, place: &NodeContext) -> Option<ArrayVec<Interrupt, N>> {
         let specifier = self.bytes()?;
         let (list, entry) = match place.property("interrupts-extended") {
@@ -61,7 +61,7 @@ impl Controller {
         (found.len() * entry == list.len()).then_some(found)
     }
 
-    /// The interrupt called `name` by `interrupt-names`, or else the `index`th.
+    /// Returns the interrupt called `name` by `interrupt-names`, or else the `index`th.
     pub fn named(&self, place: &NodeContext, name: &str, index: usize) -> Option<Interrupt> {
         if place.property("interrupt-names").is_none() {
             return self.interrupt(place, index);
@@ -85,7 +85,7 @@ impl Controller {
     }
 }
 
-/// Type, number, flags: type 0 is an SPI, 1 a PPI.
+/// Decodes a specifier: type, number, flags: type 0 is an SPI, 1 a PPI.
 fn decode(specifier: &[u8]) -> Option<Interrupt> {
     let mut cells = Cells(specifier);
     let (kind, number, flags) = (cells.next()?, cells.next()?, cells.next()?);

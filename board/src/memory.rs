@@ -14,7 +14,7 @@ pub const MAX_RESERVED: usize = 48;
 
 type Reserved = ArrayVec<PaRange, MAX_RESERVED>;
 
-/// RAM of the normal world: specification 3.4.
+/// Returns RAM of the normal world: specification 3.4.
 pub(crate) fn memory(tree: &Tree) -> Result<ArrayVec<PaRange, MAX_MEMORY>, BoardError> {
     let mut memory = ArrayVec::new();
     for place in tree.root().children() {
@@ -32,9 +32,9 @@ pub(crate) fn memory(tree: &Tree) -> Result<ArrayVec<PaRange, MAX_MEMORY>, Board
     }
 }
 
-/// Everything in RAM that is somebody's: `own` of ours, the memory reservation block (5.3),
-/// /reserved-memory (3.5), and memory of the secure world alone, should it lie inside other
-/// memory. A reservation that is disabled for the normal world is respected all the same.
+/// Returns everything in RAM that is somebody's: `own` of ours, the memory reservation block (5.3),
+/// /reserved-memory (3.5), and memory of the secure world alone, should it lie inside other memory.
+/// A reservation that is disabled for the normal world is respected all the same.
 pub(crate) fn reserved(tree: &Tree, own: [Option<PaRange>; 2]) -> Result<Reserved, BoardError> {
     let mut reserved = Reserved::new();
     for range in own.into_iter().flatten().chain(tree.reservations()) {
@@ -65,7 +65,7 @@ fn is_memory(place: &NodeContext) -> bool {
     place.string("device_type") == Some("memory")
 }
 
-/// /chosen's `linux,initrd-start` up to `linux,initrd-end`: none, if it has neither.
+/// Returns /chosen's `linux,initrd-start` up to `linux,initrd-end`: none, if it has neither.
 pub(crate) fn bundle(tree: &Tree) -> Result<Option<PaRange>, BoardError> {
     let Some(chosen) = tree.find("/chosen") else {
         return Ok(None);

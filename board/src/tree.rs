@@ -42,12 +42,12 @@ impl<'a> Tree<'a> {
         })
     }
 
-    /// Bytes of the tree.
+    /// Returns the bytes of the tree.
     pub fn size(&self) -> usize {
         self.blob.len()
     }
 
-    /// The root node.
+    /// Returns the root node.
     pub fn root(&self) -> NodeContext<'a> {
         let mut place = NodeContext {
             node: self.root,
@@ -59,7 +59,7 @@ impl<'a> Tree<'a> {
         place
     }
 
-    /// The memory reservation block (specification 5.3): what lies in it is not free.
+    /// Returns the memory reservation block (specification 5.3): what lies in it is not free.
     pub fn reservations(&self) -> impl Iterator<Item = PaRange> + use<'a> {
         let start = flattened::reservations(self.blob).unwrap_or(usize::MAX);
         let mut block = Cells(self.blob.get(start..).unwrap_or_default());
@@ -68,7 +68,7 @@ impl<'a> Tree<'a> {
             .filter_map(|(start, size)| PaRange::new(Pa(start), size))
     }
 
-    /// The node at `path`, in which unit addresses may be left out.
+    /// Returns the node at `path`, in which unit addresses may be left out.
     pub fn find(&self, path: &str) -> Option<NodeContext<'a>> {
         let names = path.split('/').filter(|name| !name.is_empty());
         names
@@ -76,7 +76,7 @@ impl<'a> Tree<'a> {
             .try_fold(self.root(), |place, name| place.child(name))
     }
 
-    /// The node that `name` is the path or the alias of (specification 3.3).
+    /// Returns the node that `name` is the path or the alias of (specification 3.3).
     pub fn named(&self, name: &str) -> Option<NodeContext<'a>> {
         if name.starts_with('/') {
             return self.find(name);
@@ -106,7 +106,7 @@ impl<'a> Tree<'a> {
 pub(crate) struct Cells<'a>(pub &'a [u8]);
 
 impl Cells<'_> {
-    /// The number in the next `count` cells, at most two.
+    /// Takes the number in the next `count` cells, at most two.
     pub fn take(&mut self, count: usize) -> Option<u64> {
         let (value, rest) = self.0.split_at_checked(count.checked_mul(4)?)?;
         self.0 = rest;
@@ -117,7 +117,7 @@ impl Cells<'_> {
         })
     }
 
-    /// The next cell.
+    /// Takes the next cell.
     pub fn next(&mut self) -> Option<u32> {
         self.take(1).and_then(|cell| u32::try_from(cell).ok())
     }
@@ -133,7 +133,7 @@ struct Bus<'a> {
 }
 
 impl Bus<'_> {
-    /// The address in the parent's space, which has `parent_cells` to an address.
+    /// Returns the address in the parent's space, which has `parent_cells` to an address.
     fn to_parent(self, address: u64, size: u64, parent_cells: usize) -> Option<u64> {
         let mut ranges = Cells(self.ranges?);
         if ranges.0.is_empty() {
@@ -165,17 +165,17 @@ pub(crate) struct NodeContext<'a> {
 }
 
 impl<'a> NodeContext<'a> {
-    /// The node's name, unit address left out.
+    /// Returns the node's name, unit address left out.
     pub fn name(&self) -> &'a str {
         self.node.name().map_or("?", |name| name.name)
     }
 
-    /// The node's unit address: what its name has behind the `@`.
+    /// Returns the node's unit address: what its name has behind the `@`.
     pub fn unit_address(&self) -> Option<&'a str> {
         self.node.name().ok()?.unit_address
     }
 
-    /// All properties, up to one that is damaged.
+    /// Returns all properties, up to one that is damaged.
     pub fn properties(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
         let properties = self.node.properties().ok();
         let each = properties.map(|properties| properties.iter());
@@ -183,23 +183,23 @@ impl<'a> NodeContext<'a> {
         intact.map(|property| (property.name, property.value))
     }
 
-    /// The bytes of a property.
+    /// Returns the bytes of a property.
     pub fn property(&self, name: &str) -> Option<&'a [u8]> {
         Some(self.node.raw_property(name).ok()??.value)
     }
 
-    /// A property of at least one cell: its first.
+    /// Returns the first cell of a property that has at least one.
     pub fn cell(&self, name: &str) -> Option<u32> {
         Cells(self.property(name)?).next()
     }
 
-    /// A property that is a number of one or two cells.
+    /// Returns a property that is a number of one or two cells.
     pub fn number(&self, name: &str) -> Option<u64> {
         let bytes = self.property(name)?;
         matches!(bytes.len(), 4 | 8).then(|| Cells(bytes).take(bytes.len() / 4))?
     }
 
-    /// The strings of a property.
+    /// Returns the strings of a property.
     pub fn strings(&self, name: &str) -> impl Iterator<Item = &'a str> + use<'a> {
         let bytes = self.property(name).unwrap_or_default();
         bytes
@@ -207,36 +207,36 @@ impl<'a> NodeContext<'a> {
             .filter_map(|text| core::str::from_utf8(text).ok())
     }
 
-    /// A property's only or first string.
+    /// Returns a property's only or first string.
     pub fn string(&self, name: &str) -> Option<&'a str> {
         self.strings(name).next().filter(|text| !text.is_empty())
     }
 
-    /// Whether `compatible` has one of `names`.
+    /// Tells whether `compatible` has one of `names`.
     pub fn is(&self, names: &[&str]) -> bool {
         self.strings("compatible").any(|name| names.contains(&name))
     }
 
-    /// Whether the normal world may use the node: `status` is absent or okay, here and above.
+    /// Tells whether the normal world may use the node: `status` is absent or okay, here and above.
     pub fn is_enabled(&self) -> bool {
         let status = self.string("status");
         self.reachable && status.is_none_or(|status| matches!(status, "okay" | "ok"))
     }
 
-    /// Whether the secure world uses the node (Linux's arm/secure binding).
+    /// Tells whether the secure world uses the node (Linux's arm/secure binding).
     pub fn is_secure(&self) -> bool {
         self.string("secure-status")
             .is_some_and(|status| matches!(status, "okay" | "ok"))
     }
 
-    /// `reg` as physical addresses. `Err` if it breaks off; what cannot be reached from the
+    /// Returns `reg` as physical addresses. `Err` if it breaks off; what cannot be reached from the
     /// root or is empty is left out.
     pub fn reg(&self) -> impl Iterator<Item = Result<PaRange, BoardError>> + use<'a, '_> {
         self.entries()
             .filter_map(|entry| entry.map(|(at, size)| self.to_pa(at, size)).transpose())
     }
 
-    /// `reg` untranslated, as memory has it: its numbers are physical addresses already.
+    /// Returns `reg` untranslated, as memory has it: its numbers are physical addresses already.
     pub fn memory(&self) -> impl Iterator<Item = Result<PaRange, BoardError>> + use<'a, '_> {
         self.entries().filter_map(|entry| {
             entry
@@ -245,7 +245,7 @@ impl<'a> NodeContext<'a> {
         })
     }
 
-    /// The entries of `reg` as they are: address and bytes.
+    /// Returns the entries of `reg` as they are: address and bytes.
     pub fn entries(&self) -> impl Iterator<Item = Result<(u64, u64), BoardError>> + use<'a, '_> {
         let mut reg = Cells(self.property("reg").unwrap_or_default());
         core::iter::from_fn(move || {
@@ -264,7 +264,7 @@ impl<'a> NodeContext<'a> {
         Some((reg.take(bus.address_cells)?, reg.take(bus.size_cells)?))
     }
 
-    /// The physical range of a bus address of this node.
+    /// Returns the physical range of a bus address of this node.
     fn to_pa(&self, address: u64, size: u64) -> Option<PaRange> {
         let mut address = address;
         for pair in self.buses.windows(2).rev() {
@@ -273,12 +273,12 @@ impl<'a> NodeContext<'a> {
         PaRange::new(Pa(address), size)
     }
 
-    /// The first cells of `reg` as a number that is no address, as CPUs have.
+    /// Returns the first cells of `reg` as a number that is no address, as CPUs have.
     pub fn unit(&self) -> Option<u64> {
         Cells(self.property("reg")?).take(self.buses.last()?.address_cells)
     }
 
-    /// The phandle of the node's interrupt controller, its own or inherited.
+    /// Returns the phandle of the node's interrupt controller, its own or inherited.
     pub fn interrupt_parent(&self) -> Option<u32> {
         self.interrupt_parent
     }
@@ -292,7 +292,7 @@ impl<'a> NodeContext<'a> {
         }
     }
 
-    /// All children, disabled ones too; none below the deepest level looked into.
+    /// Returns all children, disabled ones too; none below the deepest level looked into.
     ///
     /// The iterator ends after the first `Err`.
     pub fn children(&self) -> impl Iterator<Item = Result<Self, BoardError>> + use<'a> {
@@ -324,7 +324,7 @@ impl<'a> NodeContext<'a> {
         })
     }
 
-    /// The child called `name`, with its unit address or without.
+    /// Returns the child called `name`, with its unit address or without.
     pub fn child(&self, name: &str) -> Option<Self> {
         let (base, unit) = name.split_once('@').unzip();
         let wanted = |place: &Self| {

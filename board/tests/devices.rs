@@ -15,7 +15,7 @@ fn range(start: u64, size: u64) -> PaRange {
     PaRange::new(Pa(start), size).unwrap()
 }
 
-/// QEMU's transports 24 to 31: one page.
+/// Builds QEMU's transports 24 to 31: one page.
 fn with_virtio() -> Node {
     (24..32).fold(qemu_virt(), |tree, n| {
         let at = 0x0a00_0000 + 0x200 * n;
@@ -29,7 +29,7 @@ fn with_virtio() -> Node {
     })
 }
 
-/// `change` made to the disk's node.
+/// Makes `change` to the disk's node.
 fn changed(change: impl FnOnce(Node) -> Node) -> Node {
     with_virtio().with("virtio_mmio@a003e00", change)
 }
@@ -243,7 +243,7 @@ fn what_cannot_be_understood_is_refused() {
     assert_eq!(refused(&raspberry_pi_4(), "/soc"), DeviceError::Bus);
 }
 
-/// What is given of the devices of `tree`, each to the guest of a number.
+/// Returns what is given of the devices of `tree`, each to the guest of a number.
 fn given(tree: &Node, wanted: &[(usize, &str)]) -> Result<Vec<PaRange>, DeviceError> {
     let blob = tree.blob();
     let board = Board::from_tree(&blob, AT).unwrap();

@@ -19,7 +19,7 @@ fn read(tree: &Node) -> Board {
     Board::from_tree(&tree.blob(), AT).unwrap()
 }
 
-/// A board with a plain device, and what `change` makes of its node.
+/// Returns a board with a plain device, and what `change` makes of its node.
 fn with_device(change: impl FnOnce(Node) -> Node) -> Node {
     let device = node("timer@b000000")
         .text("compatible", "vendor,timer")

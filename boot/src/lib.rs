@@ -120,7 +120,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The layout of this image.
+    /// Returns the layout of this image.
     pub fn get() -> Self {
         Self {
             start: &raw const __image_start as u64,
@@ -132,19 +132,20 @@ impl Layout {
         }
     }
 
-    /// The mapped part of the stack of core number `core` (< [`MAX_CORES`]), lowest address and top.
+    /// Returns the mapped part of the stack of core number `core` (< [`MAX_CORES`]), lowest address
+    /// and top.
     pub fn stack(&self, core: usize) -> (u64, u64) {
         let top = self.stacks_start + ((core + 1) * STACK_STRIDE) as u64;
         (top - STACK_SIZE as u64, top)
     }
 }
 
-/// Where a secondary core must enter, with x0 = the address of its [`SecondaryStart`].
+/// Returns where a secondary core must enter, with x0 = the address of its [`SecondaryStart`].
 pub fn secondary_entry_address() -> u64 {
     secondary_entry as *const () as u64
 }
 
-/// Where a secondary core that is released from a spin table must enter.
+/// Returns where a secondary core that is released from a spin table must enter.
 pub fn spin_table_entry_address() -> u64 {
     spin_table_entry as *const () as u64
 }
