@@ -20,7 +20,7 @@ macro_rules! address {
         pub struct $name(pub u64);
 
         impl $name {
-            /// `self + bytes`, or `None` if that wraps.
+            /// Returns `self + bytes`, or `None` if that wraps.
             pub const fn checked_add(self, bytes: u64) -> Option<Self> {
                 match self.0.checked_add(bytes) {
                     Some(sum) => Some(Self(sum)),
@@ -28,17 +28,17 @@ macro_rules! address {
                 }
             }
 
-            /// The start of the 4 KiB page that holds this address.
+            /// Returns the start of the 4 KiB page that holds this address.
             pub const fn page(self) -> Self {
                 Self(self.0 & !(PAGE_SIZE - 1))
             }
 
-            /// Bytes between the start of the page and this address.
+            /// Returns the bytes between the start of the page and this address.
             pub const fn page_offset(self) -> u64 {
                 self.0 & (PAGE_SIZE - 1)
             }
 
-            /// Whether this address is a multiple of `align`, which is a power of two.
+            /// Tells whether this address is a multiple of `align`, which is a power of two.
             pub const fn is_aligned(self, align: u64) -> bool {
                 self.0 & (align - 1) == 0
             }
@@ -79,7 +79,7 @@ pub struct PaRange {
 }
 
 impl PaRange {
-    /// The run of `size` bytes from `start`, or `None` if it is empty or wraps.
+    /// Makes the run of `size` bytes from `start`, or `None` if it is empty or wraps.
     pub const fn new(start: Pa, size: u64) -> Option<Self> {
         match start.checked_add(size) {
             Some(_) if size > 0 => Some(Self { start, size }),
@@ -87,17 +87,17 @@ impl PaRange {
         }
     }
 
-    /// One past the last byte.
+    /// Returns one past the last byte.
     pub const fn end(&self) -> Pa {
         Pa(self.start.0 + self.size)
     }
 
-    /// Whether the two runs share a byte.
+    /// Tells whether the two runs share a byte.
     pub const fn overlaps(&self, other: &Self) -> bool {
         self.start.0 < other.end().0 && other.start.0 < self.end().0
     }
 
-    /// Whether `other` lies wholly inside this run.
+    /// Tells whether `other` lies wholly inside this run.
     pub const fn contains(&self, other: &Self) -> bool {
         self.start.0 <= other.start.0 && other.end().0 <= self.end().0
     }

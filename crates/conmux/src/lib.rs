@@ -88,7 +88,7 @@ pub enum Fed {
 struct Guest {
     name: ArrayString<NAME>,
     filter: Filter,
-    /// Its line was ended for another's: what comes next goes on with it.
+    /// The guest's line was ended for another's: what comes next goes on with it.
     broken: bool,
 }
 
@@ -128,7 +128,7 @@ impl Default for Mux {
 }
 
 impl Mux {
-    /// A console without guests, at the start of a line, that shows all.
+    /// Makes a console without guests, at the start of a line, that shows all.
     pub const fn new() -> Self {
         Self {
             guests: ArrayVec::new_const(),
@@ -194,7 +194,7 @@ impl Mux {
         }
     }
 
-    /// The prompt and what was typed behind it, in place of an older one.
+    /// Shows the prompt and what was typed behind it, in place of an older one.
     pub fn prompt(&mut self, text: fmt::Arguments<'_>) {
         self.prompt.clear();
         // What is longer than a line is not shown.
@@ -202,7 +202,8 @@ impl Mux {
         self.prompts = true;
     }
 
-    /// A byte was typed behind the prompt: `text` is all of it, if it must be shown again.
+    /// Shows a byte that was typed behind the prompt: `text` is all of it, if it must be shown
+    /// again.
     pub fn echo(&mut self, byte: u8, text: fmt::Arguments<'_>) {
         let there = self.line == Line::Prompt && !self.prompts && !self.ends;
         if there && self.wire.has_room() {
@@ -212,7 +213,7 @@ impl Mux {
         }
     }
 
-    /// The prompt's line has ended. What of it is not shown yet comes before the lines that follow.
+    /// Ends the prompt's line. What of it is not shown yet comes before the lines that follow.
     pub fn end_prompt(&mut self, log: &Mutex<Log>) {
         if core::mem::take(&mut self.prompts) {
             log.lock().push(&[&self.prompt]);
@@ -221,7 +222,8 @@ impl Mux {
         }
     }
 
-    /// A key goes to this guest: its prompt is shown and its echo will be, whoever's line it is.
+    /// Shows the prompt of this guest, to which a key goes, and soon the echo, whoever's line it
+    /// is.
     pub fn attend(&mut self, guest: usize) {
         self.attended = Some(guest).filter(|&guest| self.shows(guest));
     }
@@ -305,8 +307,8 @@ impl Mux {
         self.at_left = false;
     }
 
-    /// Whose turn it is: who is typed to, then who writes the line, then in turn who has enough
-    /// to break it.
+    /// Chooses whose turn it is: who is typed to, then who writes the line, then in turn who has
+    /// enough to break it.
     fn choose(&mut self, rings: &[Mutex<Ring>]) -> Option<usize> {
         let current = match self.line {
             Line::Guest(guest) if self.shows(guest) => Some(guest),
@@ -324,7 +326,7 @@ impl Mux {
         self.next(rings).or(current)
     }
 
-    /// The next guest after the last that may begin a line now.
+    /// Returns the next guest after the last that may begin a line now.
     fn next(&self, rings: &[Mutex<Ring>]) -> Option<usize> {
         let count = self.guests.len();
         let free = self.line == Line::Empty;

@@ -21,7 +21,7 @@ impl Default for Log {
 }
 
 impl Log {
-    /// A log without lines.
+    /// Makes a log without lines.
     pub const fn new() -> Self {
         Self {
             bytes: [0; ROOM],
@@ -42,7 +42,7 @@ impl Log {
         self.append("\n");
     }
 
-    /// Whether a line of `size` bytes would not be dropped.
+    /// Tells whether a line of `size` bytes would not be dropped.
     pub fn has_room(&self, size: usize) -> bool {
         self.dropped == 0 && size < ROOM - self.len
     }

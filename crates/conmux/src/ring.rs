@@ -25,7 +25,7 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// A ring without room, which drops everything.
+    /// Makes a ring without room, which drops everything.
     pub const fn new() -> Self {
         Self {
             bytes: VecDeque::new(),
@@ -89,12 +89,12 @@ impl Ring {
         late.saturating_add(core::mem::take(&mut self.early))
     }
 
-    /// Whether there is something to write.
+    /// Tells whether there is something to write.
     pub(crate) fn has_output(&self) -> bool {
         !self.bytes.is_empty() || self.late > 0
     }
 
-    /// Whether there is enough to break another's line for.
+    /// Tells whether there is enough to break another's line for.
     pub(crate) fn is_pressing(&self) -> bool {
         self.lines > 0 || self.bytes.len() >= LINE || self.late > 0
     }

@@ -204,7 +204,7 @@ fn a_stalled_wire_costs_bytes_that_are_counted_and_no_core() {
     assert!(console.text().ends_with("a| back\n"));
 }
 
-/// What a flooding guest prints does not hold up its neighbour's lines, nor the hypervisor's.
+/// What a flooding guest prints does not hold up its neighbor's lines, nor the hypervisor's.
 #[test]
 fn a_flood_leaves_others_their_share_of_the_wire() {
     let mut console = Console::new(&["a", "b"], View::All);
@@ -390,7 +390,7 @@ proptest! {
     }
 }
 
-/// Each guest has eight letters of its own; a newline is everybody's.
+/// Returns a letter: each guest has eight letters of its own; a newline is everybody's.
 fn letter(guest: usize, c: char) -> char {
     if c == '\n' {
         c
@@ -404,7 +404,7 @@ fn sent_by(guest: usize, writes: &[(usize, &str)]) -> String {
     own.map(|(_, text)| *text).collect()
 }
 
-/// What a guest wrote, from lines that start with its name.
+/// Returns what a guest wrote, from lines that start with its name.
 fn of_guest(guest: usize, shown: &str) -> String {
     let (new, on) = (std::format!("{guest}| "), std::format!("{guest}+ "));
     let mut text = String::new();

@@ -26,7 +26,7 @@ impl Wire {
         }
     }
 
-    /// The next byte to send.
+    /// Returns the next byte to send.
     pub(crate) fn front(&self) -> Option<u8> {
         self.bytes.get(self.sent).copied()
     }
@@ -44,7 +44,7 @@ impl Wire {
         self.bytes.len()
     }
 
-    /// Whether there is room for a byte that no step puts here.
+    /// Tells whether there is room for a byte that no step puts here.
     pub(crate) fn has_room(&self) -> bool {
         self.bytes.len() < ROOM / 2
     }

@@ -56,15 +56,15 @@ pub struct Tee {
 /// A device of the board.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Device<'a> {
-    /// Its node's name, without the unit address.
+    /// Name of the node, without the unit address.
     pub name: &'a str,
-    /// Its registers as (start, bytes), at least one.
+    /// Registers as (start, bytes), at least one.
     pub registers: &'a [(Ipa, u64)],
-    /// Its interrupts as (INTID of an SPI, whether it is edge-triggered).
+    /// Interrupts as (INTID of an SPI, whether it is edge-triggered).
     pub interrupts: &'a [(u32, bool)],
     /// Frequencies in Hz of its clocks, all of them fixed.
     pub clocks: &'a [u32],
-    /// Its other properties as (name, value), to be copied as they are.
+    /// Other properties as (name, value), to be copied as they are.
     pub properties: &'a [(&'a str, &'a [u8])],
 }
 

@@ -64,7 +64,7 @@ impl Nodes {
         self.node("chosen", |nodes| {
             nodes.text("stdout-path", &format!("/{uart}"))?;
             nodes.text("bootargs", guest.bootargs)?;
-            // Each start has its own seeds. Without, a Linux guest initialises its random number
+            // Each start has its own seeds. Without, a Linux guest initializes its random number
             // generator over and over on every system call, and lies where it always does.
             nodes.0.property("rng-seed", &[0; 64])?;
             nodes.0.property_u64("kaslr-seed", 0)?;
@@ -187,7 +187,7 @@ impl Nodes {
         })
     }
 
-    /// The board's devices, behind the clocks that they have.
+    /// Writes the board's devices, behind the clocks that they have.
     pub fn devices(&mut self, devices: &[Device]) -> Result {
         let mut clocks = Vec::new();
         for device in devices {
@@ -200,7 +200,7 @@ impl Nodes {
         Ok(())
     }
 
-    /// The phandle of a clock at `hz`, which is among the `clocks` or joins them.
+    /// Returns the phandle of a clock at `hz`, which is among the `clocks` or joins them.
     fn clock_at(&mut self, hz: u32, clocks: &mut Vec<u32>) -> Result<u32> {
         let known = clocks.iter().position(|other| *other == hz);
         let phandle = CLOCK_PHANDLES + known.unwrap_or(clocks.len()) as u32;
@@ -220,7 +220,7 @@ impl Nodes {
         })
     }
 
-    /// The device is checked to have registers and no interrupt but SPIs.
+    /// Writes a device, which is checked to have registers and no interrupt but SPIs.
     fn device(&mut self, device: &Device, clocks: &[u32]) -> Result {
         let at = device.registers.first().map_or(0, |(start, _)| start.0);
         self.node(&format!("{}@{at:x}", device.name), |nodes| {

@@ -41,13 +41,14 @@ impl Template {
         })
     }
 
-    /// The tree.
+    /// Returns the tree.
     pub fn bytes(&self) -> &[u8] {
         &self.blob
     }
 
-    /// What a start writes over the tree, as (offset, bytes): 64 bytes of entropy for the guest's random numbers, the
-    /// last eight of which place a Linux kernel in virtual memory, and no OP-TEE unless there is one this time.
+    /// Returns what a start writes over the tree, as (offset, bytes): 64 bytes of entropy for the guest's random
+    /// numbers, the last eight of which place a Linux kernel in virtual memory, and no OP-TEE unless there is one
+    /// this time.
     pub fn patches<'a>(
         &self,
         seed: &'a [u8; 64],
@@ -72,7 +73,8 @@ enum Token<'a> {
     Property(&'a str, Range<usize>),
 }
 
-/// The tokens of a tree that is well-formed, each with its place; up to the first that is not.
+/// Returns the tokens of a tree that is well-formed, each with its place; up to the first that is
+/// not.
 fn tokens(blob: &[u8]) -> impl Iterator<Item = (Range<usize>, Token<'_>)> {
     let word = |at: usize| {
         let bytes = blob.get(at..)?.first_chunk()?;
@@ -104,7 +106,7 @@ fn tokens(blob: &[u8]) -> impl Iterator<Item = (Range<usize>, Token<'_>)> {
     })
 }
 
-/// Where the value of the first property of that name is.
+/// Tells where the value of the first property of that name is.
 fn property(blob: &[u8], wanted: &str) -> Option<Range<usize>> {
     tokens(blob).find_map(|(_, token)| match token {
         Token::Property(name, value) if name == wanted => Some(value),
@@ -112,7 +114,7 @@ fn property(blob: &[u8], wanted: &str) -> Option<Range<usize>> {
     })
 }
 
-/// Where the first node of that name is, from its first token to its last.
+/// Tells where the first node of that name is, from its first token to its last.
 fn node(blob: &[u8], wanted: &str) -> Option<Range<usize>> {
     let mut tokens = tokens(blob);
     let start = tokens.find_map(|(place, token)| match token {

@@ -34,7 +34,7 @@ fn guest() -> GuestTree<'static> {
     }
 }
 
-/// The bytes of a property of the tree built for `guest`.
+/// Returns the bytes of a property of the tree built for `guest`.
 fn property(guest: &GuestTree, path: &str, name: &str) -> Option<Vec<u8>> {
     property_of(build(guest).unwrap().bytes(), path, name)
 }
@@ -170,7 +170,7 @@ fn chosen_holds_what_the_guest_starts_with() {
     assert_eq!(property(&plain, "/chosen", "linux,initrd-start"), None);
 }
 
-/// The tree as a start lays it.
+/// Returns the tree as a start lays it.
 fn started(guest: &GuestTree, seed: &[u8; 64], has_tee: bool) -> Vec<u8> {
     let template = build(guest).unwrap();
     let mut blob = template.bytes().to_vec();

@@ -15,7 +15,7 @@ pub struct Field {
 }
 
 impl Field {
-    /// The unsigned field at bit `shift`, shown up to `max`.
+    /// Names the unsigned field at bit `shift`, shown up to `max`.
     pub(crate) const fn upto(shift: u8, max: u8) -> Self {
         assert!(shift.is_multiple_of(4) && shift < 64 && max >= 1 && max <= 15);
         Self {
@@ -25,7 +25,7 @@ impl Field {
         }
     }
 
-    /// The signed field at bit `shift`, shown up to `max`.
+    /// Names the signed field at bit `shift`, shown up to `max`.
     pub(crate) const fn signed(shift: u8, max: u8) -> Self {
         assert!(shift.is_multiple_of(4) && shift < 64 && max <= 7);
         Self {
@@ -35,12 +35,12 @@ impl Field {
         }
     }
 
-    /// The field's bits in the register.
+    /// Returns the field's bits in the register.
     pub const fn mask(self) -> u64 {
         0xf << self.shift
     }
 
-    /// The field of `host`, capped, at its place; all other bits clear.
+    /// Returns the field of `host`, capped, at its place; all other bits clear.
     pub(crate) fn cap(self, host: u64) -> u64 {
         let value = host >> self.shift & 0xf;
         let negative = self.signed && value & 8 != 0;

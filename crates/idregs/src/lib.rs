@@ -69,13 +69,13 @@ pub struct Encoding {
 }
 
 impl Encoding {
-    /// Whether HCR_EL2.TID3 traps this register, so that [`guest_value`] answers for it.
+    /// Tells whether HCR_EL2.TID3 traps this register, so that [`guest_value`] answers for it.
     pub const fn is_id_space(self) -> bool {
         self.op1 == 0 && self.crn == 0 && 1 <= self.crm && self.crm <= 7 && self.op2 <= 7
     }
 }
 
-/// What the guest reads from `encoding`, or `None` if that is not in the ID space.
+/// Returns what the guest reads from `encoding`, or `None` if that is not in the ID space.
 ///
 /// `host` reads the register of this core; it is asked only for those that a guest may see a part
 /// of. All other encodings of the ID space are RAZ, the reserved ones too (DDI 0487, D24.2, "access
@@ -102,20 +102,20 @@ pub fn guest_value(
     })
 }
 
-/// The guest's VMPIDR_EL2: uniprocessor and multithreading bits clear, Aff0 the vCPU's number
-/// (DDI 0487, D24.2, MPIDR_EL1: bit 31 is RES1).
+/// Returns the guest's VMPIDR_EL2: uniprocessor and multithreading bits clear, Aff0 the vCPU's
+/// number (DDI 0487, D24.2, MPIDR_EL1: bit 31 is RES1).
 pub const fn vmpidr(vcpu: VcpuId) -> u64 {
     1 << 31 | vcpu.0 as u64
 }
 
-/// `host` with each of `fields` capped and all other bits clear.
+/// Returns `host` with each of `fields` capped and all other bits clear.
 fn filter(fields: &[Field], host: u64) -> u64 {
     fields
         .iter()
         .fold(0, |value, field| value | field.cap(host))
 }
 
-/// Whether EL0 can use AArch32 (ID_AA64PFR0_EL1.EL0 = 2).
+/// Tells whether EL0 can use AArch32 (ID_AA64PFR0_EL1.EL0 = 2).
 fn has_aarch32(pfr0: u64) -> bool {
     pfr0 & 0xf >= 2
 }

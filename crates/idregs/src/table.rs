@@ -24,7 +24,8 @@ macro_rules! registers {
             /// All of them, in the order of their encodings.
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
-            /// The register at op0 = 3, op1 = 0, CRn = 0 and these, if a guest may see any of it.
+            /// Finds the register at op0 = 3, op1 = 0, CRn = 0 and these, if a guest may see any of
+            /// it.
             pub const fn new(crm: u8, op2: u8) -> Option<Self> {
                 match (crm, op2) {
                     $(($crm, $op2) => Some(Self::$name),)*
@@ -32,14 +33,14 @@ macro_rules! registers {
                 }
             }
 
-            /// CRm and op2.
+            /// Returns CRm and op2.
             pub const fn crm_op2(self) -> (u8, u8) {
                 match self {
                     $(Self::$name => ($crm, $op2),)*
                 }
             }
 
-            /// The fields that a guest may see.
+            /// Returns the fields that a guest may see.
             pub const fn fields(self) -> &'static [Field] {
                 match self {
                     $(Self::$name => const { &[$($field),*] },)*
@@ -50,7 +51,7 @@ macro_rules! registers {
 }
 
 impl Reg {
-    /// Whether this register describes AArch32.
+    /// Tells whether this register describes AArch32.
     pub const fn is_aarch32(self) -> bool {
         self.crm_op2().0 <= 3
     }

@@ -16,7 +16,7 @@ const fn encoding((crm, op2): (u8, u8)) -> Encoding {
     }
 }
 
-/// What a guest reads from `reg` if every register of the host is `host`.
+/// Returns what a guest reads from `reg` if every register of the host is `host`.
 fn shown(reg: Reg, host: u64) -> u64 {
     let host = |asked| match asked {
         // Keeps AArch32 in sight whatever `host` is.

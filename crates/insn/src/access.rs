@@ -104,7 +104,7 @@ impl Access {
         }
     }
 
-    /// A base written back that is also moved, or a pair loaded into one register.
+    /// Tells whether a base that is written back is moved too, or a pair loaded into one register.
     fn is_unpredictable(&self) -> bool {
         let moved = |register| self.first == register || self.second == Some(register);
         let overlaps = match self.base {
@@ -115,7 +115,7 @@ impl Access {
     }
 }
 
-/// "Load/store register (immediate post-indexed)" and "(immediate pre-indexed)", C4.1.
+/// Decodes "Load/store register (immediate post-indexed)" and "(immediate pre-indexed)", C4.1.
 fn single(code: u32) -> Option<Access> {
     let size = 1u8 << field(code, 30, 2);
     let direction = match (field(code, 22, 2), size) {
@@ -133,7 +133,7 @@ fn single(code: u32) -> Option<Access> {
     Some(access(code, index, immediate, (size, direction), None))
 }
 
-/// "Load/store register pair", all four kinds, C4.1.
+/// Decodes "Load/store register pair", all four kinds, C4.1.
 fn pair(code: u32) -> Option<Access> {
     let load = field(code, 22, 1) != 0;
     // 0 is the non-temporal kind: LDNP and STNP, which have no LDPSW beside them.

@@ -70,12 +70,13 @@ pub fn condition_holds(esr: u64, spsr: u64) -> bool {
     spsr & AARCH32 == 0 || !has_condition(esr) || is_met(condition(esr, spsr), spsr)
 }
 
-/// WFx, the accesses of coprocessors 10, 11, 14 and 15, and SMC from AArch32.
+/// Tells whether the exception is of a conditional instruction: WFx, the accesses of coprocessors
+/// 10, 11, 14 and 15, and SMC from AArch32.
 fn has_condition(esr: u64) -> bool {
     matches!(esr >> 26 & 0x3f, 0x01 | 0x03..=0x08 | 0x0c | 0x13)
 }
 
-/// The condition: ISS.COND if ISS.CV says that it is there, else that of the IT block.
+/// Returns the condition: ISS.COND if ISS.CV says that it is there, else that of the IT block.
 fn condition(esr: u64, spsr: u64) -> u64 {
     const ALWAYS: u64 = 0xe;
     const CV: u64 = 1 << 24;
@@ -88,7 +89,7 @@ fn condition(esr: u64, spsr: u64) -> u64 {
     }
 }
 
-/// ConditionHolds() of DDI 0487.
+/// Evaluates ConditionHolds() of DDI 0487.
 fn is_met(condition: u64, spsr: u64) -> bool {
     let flag = |bit: u32| spsr & 1 << bit != 0;
     let (n, z, c, v) = (flag(31), flag(30), flag(29), flag(28));
@@ -105,7 +106,7 @@ fn is_met(condition: u64, spsr: u64) -> bool {
     met != (condition & 1 != 0)
 }
 
-/// ITSTATE.
+/// Returns ITSTATE.
 fn it(spsr: u64) -> u64 {
     (spsr >> 10 & 0x3f) << 2 | spsr >> 25 & 3
 }
@@ -114,7 +115,7 @@ fn with_it(spsr: u64, it: u64) -> u64 {
     spsr & !IT | (it >> 2) << 10 | (it & 3) << 25
 }
 
-/// ITAdvance() of DDI 0487.
+/// Evaluates ITAdvance() of DDI 0487.
 fn advanced(it: u64) -> u64 {
     match it & 7 {
         0 => 0,

@@ -191,7 +191,7 @@ fn known_instructions_are_decoded() {
     }
 }
 
-/// The fields of "Load/store register pair" and "Load/store register (immediate post- and
+/// Returns the fields of "Load/store register pair" and "Load/store register (immediate post- and
 /// pre-indexed)", independent of the decoder's masks. `None`: not of these, or unallocated.
 fn by_the_manual(code: u32) -> Option<(u8, bool, Option<usize>, i64, bool, bool)> {
     let bits = |high: u32, low: u32| code >> low & (u32::MAX >> (31 - (high - low)));
@@ -262,7 +262,8 @@ fn agrees(code: u32) {
 }
 
 impl Access {
-    /// A post-indexed access by zero looks like a pre-indexed one.
+    /// Tells whether it is post-indexed: a post-indexed access by zero looks like a pre-indexed
+    /// one.
     fn is_post(&self, code: u32) -> bool {
         self.writeback == Some(0) && by_the_manual(code).is_some_and(|fields| fields.4)
     }

@@ -7,13 +7,13 @@ use core::fmt;
 /// What can be done with a guest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Act {
-    /// Its vCPUs stand still.
+    /// Lets the guest's vCPUs stand still.
     Pause,
     /// They go on.
     Resume,
-    /// It starts again as at boot.
+    /// Starts the guest again as at boot.
     Reset,
-    /// It is off.
+    /// Turns the guest off.
     Stop,
     /// One that is off starts.
     Start,

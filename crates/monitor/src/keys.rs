@@ -84,7 +84,7 @@ pub struct Keyboard {
 }
 
 impl Keyboard {
-    /// Nothing typed, the monitor closed.
+    /// Makes the state in which nothing is typed, the monitor closed.
     pub const fn new() -> Self {
         Self {
             next: Next::Text,
@@ -93,12 +93,12 @@ impl Keyboard {
         }
     }
 
-    /// Whether the monitor is open, so that keys go to it and not to a guest.
+    /// Tells whether the monitor is open, so that keys go to it and not to a guest.
     pub fn is_open(&self) -> bool {
         self.open
     }
 
-    /// What was typed behind the prompt.
+    /// Returns what was typed behind the prompt.
     pub fn line(&self) -> &str {
         &self.line
     }
@@ -139,7 +139,7 @@ impl Keyboard {
         }
     }
 
-    /// A digit for one of the first nine guests, a letter for the next.
+    /// Reads which guest is meant: a digit for one of the first nine guests, a letter for the next.
     fn guest(&mut self, byte: u8) -> Event {
         match byte {
             b'1'..=b'9' => self.expect(Next::For(usize::from(byte - b'1'))),

@@ -7,9 +7,9 @@ use core::fmt;
 /// A guest in `list`.
 #[derive(Clone, Copy, Debug)]
 pub struct GuestLine<'a> {
-    /// Its number, from 1.
+    /// Number of the guest, from 1.
     pub number: usize,
-    /// Its name.
+    /// Name of the guest.
     pub name: &'a str,
     /// What it is doing, in a word.
     pub state: &'a str,
@@ -47,7 +47,7 @@ impl fmt::Display for GuestLine<'_> {
 /// A vCPU in `list`.
 #[derive(Clone, Copy, Debug)]
 pub struct VcpuLine<'a> {
-    /// Its number, from 0.
+    /// Number of the vCPU, from 0.
     pub number: usize,
     /// The core that it runs on.
     pub core: usize,
@@ -101,7 +101,7 @@ impl fmt::Display for TeeUsage {
 /// An application that a guest's policy has refused.
 #[derive(Clone, Copy, Debug)]
 pub struct DeniedLine {
-    /// Its UUID, in the order in which it is written.
+    /// UUID of the application, in the order in which it is written.
     pub uuid: [u8; 16],
     /// Whether a trusted application wanted it loaded; else the guest wanted to open it.
     pub load: bool,

@@ -19,7 +19,7 @@ fn text(line: &str) -> Event {
     Event::Run(Text::from(line).unwrap())
 }
 
-/// What a line of the monitor comes to.
+/// Returns what a line of the monitor comes to.
 fn run(bytes: &[u8]) -> Vec<Event> {
     let opened = [&[ESCAPE, b'm'], bytes].concat();
     events(&opened)

@@ -50,7 +50,7 @@ const MESSAGES: [&str; 12] = [
     "ASSIGN_PROTMEM",
 ];
 
-/// The same of RPCs (OP-TEE `optee_rpc_cmd.h`).
+/// Names of RPCs (OP-TEE `optee_rpc_cmd.h`).
 const RPCS: [(u32, &str); 17] = [
     (0, "LOAD_TA"),
     (1, "RPMB"),

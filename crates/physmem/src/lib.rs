@@ -68,7 +68,7 @@ pub struct FreeMap {
 }
 
 impl FreeMap {
-    /// `memory` less `reserved`.
+    /// Takes `memory` less `reserved`.
     ///
     /// Both may overlap, touch and come in any order. Memory is trimmed inwards and
     /// reservations are widened outwards to whole pages.
@@ -83,12 +83,12 @@ impl FreeMap {
         Ok(map)
     }
 
-    /// The free ranges, in order of address.
+    /// Returns the free ranges, in order of address.
     pub fn ranges(&self) -> &[PaRange] {
         &self.ranges
     }
 
-    /// Free bytes in all.
+    /// Returns how many bytes are free in all.
     pub fn free_bytes(&self) -> u64 {
         self.ranges.iter().map(|range| range.size).sum()
     }
@@ -174,7 +174,7 @@ impl FreeMap {
             .map_err(|_| Error::TooManyRanges)
     }
 
-    /// Where `size` bytes aligned to `align` fit into the smallest free range.
+    /// Finds where `size` bytes aligned to `align` fit into the smallest free range.
     fn smallest_fit(&self, size: u64, align: u64) -> Option<PaRange> {
         let fitting = self.ranges.iter().filter_map(|free| {
             let start = free.start.0.checked_next_multiple_of(align)?;
@@ -213,17 +213,17 @@ impl FreeMap {
     }
 }
 
-/// The range from `start` up to `end`, unless that is empty.
+/// Returns the range from `start` up to `end`, unless that is empty.
 fn span(start: u64, end: u64) -> Option<PaRange> {
     PaRange::new(Pa(start), end.checked_sub(start)?)
 }
 
-/// `end` rounded up to a page, or down at the very top of the address space.
+/// Returns `end` rounded up to a page, or down at the very top of the address space.
 fn page_up(end: u64) -> u64 {
     end.checked_next_multiple_of(PAGE_SIZE).unwrap_or(u64::MAX)
 }
 
-/// The whole pages inside `range`, page 0 left out.
+/// Returns the whole pages inside `range`, page 0 left out.
 fn whole_pages(range: &PaRange) -> Option<PaRange> {
     let start = range
         .start

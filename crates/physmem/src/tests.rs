@@ -133,7 +133,7 @@ fn too_many_pieces_are_an_error() {
     );
 }
 
-/// The pages of a small memory, one number each.
+/// Returns the pages of a small memory, one number each.
 fn pages(ranges: &[PaRange]) -> BTreeSet<u64> {
     ranges
         .iter()

@@ -27,7 +27,7 @@ pub const GICR_STRIDE: u64 = 0x2_0000;
 
 /// Generic Watchdog's control frame, [`WATCHDOG_SIZE`] bytes, if the guest has one.
 pub const WATCHDOG_CONTROL_BASE: Ipa = Ipa(0x0820_0000);
-/// Its refresh frame, in a 64 KiB page of its own.
+/// The watchdog's refresh frame, in a 64 KiB page of its own.
 pub const WATCHDOG_REFRESH_BASE: Ipa = Ipa(0x0821_0000);
 /// Bytes of each frame of the watchdog.
 pub const WATCHDOG_SIZE: u64 = 0x1000;

@@ -21,13 +21,13 @@ pub struct RoundRobin {
 }
 
 impl RoundRobin {
-    /// Nobody has had a turn.
+    /// Makes the state in which nobody has had a turn.
     pub const fn new() -> Self {
         Self { current: 0, end: 0 }
     }
 
-    /// Who runs from `now` on: one of the `count` vCPUs for which `can_run` holds. `None` if there
-    /// is none. A new turn lasts for what `slice` says.
+    /// Chooses who runs from `now` on: one of the `count` vCPUs for which `can_run` holds. `None`
+    /// if there is none. A new turn lasts for what `slice` says.
     pub fn choose(
         &mut self,
         now: u64,
@@ -47,7 +47,7 @@ impl RoundRobin {
         Some(next)
     }
 
-    /// When the current turn ends.
+    /// Returns when the current turn ends.
     pub const fn end(&self) -> u64 {
         self.end
     }

@@ -36,7 +36,7 @@ pub enum PlaceError {
 }
 
 impl Cores {
-    /// The cores for which `runs` holds, all of them free.
+    /// Takes the cores for which `runs` holds, all of them free.
     pub fn new(runs: impl Fn(usize) -> bool) -> Self {
         Self {
             loads: core::array::from_fn(|position| runs(position).then(Load::default)),
@@ -69,7 +69,7 @@ impl Cores {
         }
     }
 
-    /// How many vCPUs the core at `position` has.
+    /// Tells how many vCPUs the core at `position` has.
     pub fn vcpus(&self, position: usize) -> usize {
         self.load(position).map_or(0, |load| load.vcpus)
     }

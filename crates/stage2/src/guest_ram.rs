@@ -30,7 +30,7 @@ pub struct GuestRam {
 }
 
 impl GuestRam {
-    /// No RAM yet.
+    /// Makes a guest's RAM without any yet.
     pub fn new() -> Self {
         Self::default()
     }
@@ -40,22 +40,23 @@ impl GuestRam {
         self.regions.try_push(region).map_err(|_| TooManyRegions)
     }
 
-    /// The regions, in the order they were added.
+    /// Returns the regions, in the order they were added.
     pub fn regions(&self) -> &[RamRegion] {
         &self.regions
     }
 
-    /// Where the guest's first region begins for it; 0 without RAM.
+    /// Returns where the guest's first region begins for it; 0 without RAM.
     pub fn start(&self) -> Ipa {
         self.regions.first().map_or(Ipa(0), |region| region.ipa)
     }
 
-    /// Bytes of RAM in all regions.
+    /// Returns the bytes of RAM in all regions.
     pub fn size(&self) -> u64 {
         self.regions.iter().map(|region| region.size).sum()
     }
 
-    /// The PA of `ipa`, and the bytes from there to the end of its region; `None` if `ipa` is not RAM.
+    /// Returns the PA of `ipa`, and the bytes from there to the end of its region; `None` if `ipa` is
+    /// not RAM.
     #[inline]
     pub fn locate(&self, ipa: Ipa) -> Option<(Pa, u64)> {
         self.regions.iter().find_map(|region| {
@@ -64,7 +65,8 @@ impl GuestRam {
         })
     }
 
-    /// The PA of the page that starts at `ipa`; `None` if `ipa` is not page-aligned or not RAM.
+    /// Returns the PA of the page that starts at `ipa`; `None` if `ipa` is not page-aligned or not
+    /// RAM.
     #[inline]
     pub fn page(&self, ipa: Ipa) -> Option<Pa> {
         if !ipa.is_aligned(PAGE_SIZE) {

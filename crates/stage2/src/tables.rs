@@ -32,7 +32,7 @@ const DEVICE: Attr = Attr::VALID
     .union(Attr::ACCESS_FLAG)
     .union(Attr::XN);
 
-/// VTCR_EL2 for these tables, with the board's `pa_range` (ID_AA64MMFR0_EL1.PARange).
+/// Returns VTCR_EL2 for these tables, with the board's `pa_range` (ID_AA64MMFR0_EL1.PARange).
 pub const fn vtcr(pa_range: u64) -> u64 {
     // Output sizes above 48 bits need FEAT_LPA2 descriptors.
     let ps = if pa_range > 5 { 5 } else { pa_range };
@@ -94,7 +94,7 @@ impl Tables {
         )
     }
 
-    /// Where the hardware finds the tables: VTTBR_EL2.BADDR.
+    /// Returns where the hardware finds the tables: VTTBR_EL2.BADDR.
     pub fn root(&self) -> Pa {
         Pa(self.mapping.root_address().0 as u64)
     }

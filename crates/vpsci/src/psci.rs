@@ -73,7 +73,7 @@ pub struct Vpsci {
 }
 
 impl Vpsci {
-    /// A guest about to boot: vCPU 0 is on, the rest are off. A count beyond
+    /// Makes the state of a guest about to boot: vCPU 0 is on, the rest are off. A count beyond
     /// [`MAX_VCPUS`] is taken for that.
     pub fn new(vcpus: u8) -> Self {
         let mut states = [Power::Off; MAX_VCPUS];
@@ -84,13 +84,13 @@ impl Vpsci {
         }
     }
 
-    /// The state of `vcpu`, or `None` if the guest has no such vCPU.
+    /// Returns the state of `vcpu`, or `None` if the guest has no such vCPU.
     pub fn power(&self, vcpu: VcpuId) -> Option<Power> {
         self.states[..self.vcpus].get(usize::from(vcpu.0)).copied()
     }
 
-    /// How many vCPUs are not off. When the last one turns itself off, nothing inside the guest
-    /// can turn any on again.
+    /// Counts how many vCPUs are not off. When the last one turns itself off, nothing inside the
+    /// guest can turn any on again.
     pub fn powered(&self) -> usize {
         self.states[..self.vcpus]
             .iter()
@@ -98,7 +98,7 @@ impl Vpsci {
             .count()
     }
 
-    /// `vcpu`, which was [`Power::OnPending`], enters the guest.
+    /// Notes that `vcpu`, which was [`Power::OnPending`], enters the guest.
     pub fn on_started(&mut self, vcpu: VcpuId) {
         if self.power(vcpu) == Some(Power::OnPending) {
             self.set(vcpu, Power::On);
@@ -144,13 +144,14 @@ impl Vpsci {
         }
     }
 
-    /// CPU_OFF (DEN0022F.b 5.5). DENIED is for a trusted OS on the core, which is never so here.
+    /// Handles CPU_OFF (DEN0022F.b 5.5). DENIED is for a trusted OS on the core, which is never so
+    /// here.
     fn cpu_off(&mut self, caller: VcpuId) -> Outcome {
         self.set(caller, Power::Off);
         Outcome::CpuOff
     }
 
-    /// CPU_ON (DEN0022F.b 5.6).
+    /// Handles CPU_ON (DEN0022F.b 5.6).
     fn cpu_on(
         &mut self,
         [mpidr, entry, context_id]: [u64; 3],
@@ -172,7 +173,8 @@ impl Vpsci {
         }
     }
 
-    /// AFFINITY_INFO (DEN0022F.b 5.7). Levels above 0 are optional since PSCI 1.0, and not offered.
+    /// Answers AFFINITY_INFO (DEN0022F.b 5.7). Levels above 0 are optional since PSCI 1.0, and not
+    /// offered.
     fn affinity_info(&self, [mpidr, level, _]: [u64; 3]) -> Result<Outcome, ErrorCode> {
         if level != 0 {
             return Err(ErrorCode::InvalidParameters);
@@ -181,7 +183,7 @@ impl Vpsci {
         Ok(Outcome::Return(power as u64))
     }
 
-    /// The vCPU at `mpidr`: affinity fields alone, of which only Aff0 is ever non-zero here.
+    /// Finds the vCPU at `mpidr`: affinity fields alone, of which only Aff0 is ever non-zero here.
     fn target(&self, mpidr: u64) -> Result<(VcpuId, Power), ErrorCode> {
         let vcpu = u8::try_from(mpidr).map(VcpuId).ok();
         vcpu.and_then(|vcpu| Some((vcpu, self.power(vcpu)?)))
@@ -195,8 +197,8 @@ impl Vpsci {
     }
 }
 
-/// CPU_SUSPEND (DEN0022F.b 5.4) of the core alone: the guest's tree describes no idle states, so
-/// every StateID of power level 0 means the same, and there are no deeper levels.
+/// Handles CPU_SUSPEND (DEN0022F.b 5.4) of the core alone: the guest's tree describes no idle
+/// states, so every StateID of power level 0 means the same, and there are no deeper levels.
 fn suspend(
     [state, entry, context_id]: [u64; 3],
     is_ram: impl Fn(Ipa) -> bool,
@@ -211,7 +213,7 @@ fn suspend(
     Ok(Outcome::PowerDownSuspend { entry, context_id })
 }
 
-/// An entry point that the guest can be entered at.
+/// Checks that the guest can be entered at `address`.
 fn entry_point(address: u64, is_ram: impl Fn(Ipa) -> bool) -> Result<Ipa, ErrorCode> {
     let entry = Ipa(address);
     if entry.is_aligned(4) && is_ram(entry) {
@@ -221,8 +223,8 @@ fn entry_point(address: u64, is_ram: impl Fn(Ipa) -> bool) -> Result<Ipa, ErrorC
     }
 }
 
-/// PSCI_FEATURES (DEN0022F.b 5.10): flags are 0 for all of them; for CPU_SUSPEND that says original
-/// power_state format and platform-coordinated mode.
+/// Answers PSCI_FEATURES (DEN0022F.b 5.1.15): flags are 0 for all of them; for CPU_SUSPEND that
+/// says original power_state format and platform-coordinated mode.
 fn features(function: u32) -> Result<Outcome, ErrorCode> {
     if function == ::smccc::arch::SMCCC_VERSION {
         return Ok(Outcome::Return(0));

@@ -36,17 +36,17 @@ pub enum Owner {
 }
 
 impl Function {
-    /// The identifier in x0.
+    /// Takes the identifier in x0.
     pub const fn new(x0: u64) -> Self {
         Self(x0 as u32)
     }
 
-    /// Whether arguments and results are 64 bits wide (bit 30).
+    /// Tells whether arguments and results are 64 bits wide (bit 30).
     pub const fn is_smc64(self) -> bool {
         self.0 & 1 << 30 != 0
     }
 
-    /// Whose call it is.
+    /// Returns whose call it is.
     pub const fn owner(self) -> Owner {
         match self.0 >> 24 & 0x3f {
             0 => Owner::Architecture,
@@ -56,8 +56,8 @@ impl Function {
         }
     }
 
-    /// x0 for the result `code`: 32 bits zero-extended for an SMC32 call, sign-extended to 64 for
-    /// an SMC64 call (DEN0028 3.1, DEN0022F.b 5.2.2).
+    /// Returns x0 for the result `code`: 32 bits zero-extended for an SMC32 call, sign-extended to
+    /// 64 for an SMC64 call (DEN0028 3.1, DEN0022F.b 5.2.2).
     pub const fn result(self, code: i32) -> u64 {
         if self.is_smc64() {
             code as i64 as u64
@@ -66,18 +66,18 @@ impl Function {
         }
     }
 
-    /// x0 for "Unknown Function Identifier" (DEN0028 5.2). It is also the answer to a call whose
-    /// SMC or HVC immediate is not 0, all of which are reserved (DEN0028 2.9).
+    /// Returns x0 for "Unknown Function Identifier" (DEN0028 5.2). It is also the answer to a call
+    /// whose SMC or HVC immediate is not 0, all of which are reserved (DEN0028 2.9).
     pub const fn not_supported(self) -> u64 {
         self.result(NOT_SUPPORTED)
     }
 
-    /// The function's number among its owner's (bits 15:0).
+    /// Returns the function's number among its owner's (bits 15:0).
     pub const fn number(self) -> u16 {
         self.0 as u16
     }
 
-    /// The argument `x` as wide as this function takes it.
+    /// Returns the argument `x` as wide as this function takes it.
     pub(crate) const fn argument(self, x: u64) -> u64 {
         if self.is_smc64() { x } else { x as u32 as u64 }
     }
@@ -103,7 +103,8 @@ impl Workarounds {
         three: NOT_SUPPORTED,
     };
 
-    /// What SMCCC_ARCH_FEATURES tells a guest about `function`, the low half of an argument.
+    /// Returns what SMCCC_ARCH_FEATURES tells a guest about `function`, the low half of an
+    /// argument.
     fn feature(&self, function: u32) -> i32 {
         match function {
             SMCCC_VERSION | SMCCC_ARCH_FEATURES => SUCCESS,
@@ -115,9 +116,9 @@ impl Workarounds {
     }
 }
 
-/// What a guest is told of SMCCC_ARCH_WORKAROUND_2: if the firmware has it, that the mitigation is
-/// always on. The call switches a state of the physical core that other guests and EL2 share, so it
-/// stays as the firmware leaves it, enabled.
+/// Returns what a guest is told of SMCCC_ARCH_WORKAROUND_2: if the firmware has it, that the
+/// mitigation is always on. The call switches a state of the physical core that other guests and
+/// EL2 share, so it stays as the firmware leaves it, enabled.
 const fn permanent(answer: i32) -> i32 {
     if answer < 0 { answer } else { 1 }
 }

@@ -36,7 +36,7 @@ fn call(guest: &mut Vpsci, x: [u64; 4]) -> Outcome {
     guest.call(BOOT, x, is_ram)
 }
 
-/// An architecture call with its first argument.
+/// Makes an architecture call with its first argument.
 fn architecture(firmware: &Workarounds, x0: u64, x1: u64) -> Outcome {
     let function = Function::new(x0);
     assert!(smccc::owns(function));

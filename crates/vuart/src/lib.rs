@@ -61,7 +61,7 @@ impl Default for Uart {
 }
 
 impl Uart {
-    /// A UART as [`reset`](Self::reset) leaves it.
+    /// Makes a UART as [`reset`](Self::reset) leaves it.
     pub const fn new() -> Self {
         Self {
             rx: Fifo::new(),
@@ -79,22 +79,23 @@ impl Uart {
         }
     }
 
-    /// Back to the state a guest starts with; received bytes are forgotten and UARTINTR is low.
+    /// Goes back to the state that a guest starts with; received bytes are forgotten and UARTINTR
+    /// is low.
     pub fn reset(&mut self) {
         *self = Self::new();
     }
 
-    /// The level of UARTINTR: any interrupt raised and not masked (DDI 0183G, "UARTINTR").
+    /// Returns the level of UARTINTR: any interrupt raised and not masked (DDI 0183G, "UARTINTR").
     pub fn level(&self) -> bool {
         self.ris & self.imsc != 0
     }
 
-    /// Whether [`receive`](Self::receive) would refuse a byte.
+    /// Tells whether [`receive`](Self::receive) would refuse a byte.
     pub fn is_full(&self) -> bool {
         self.rx.len() >= self.depth()
     }
 
-    /// A byte arrives on the line. Returns the level of UARTINTR.
+    /// Takes a byte that arrives on the line, and returns the level of UARTINTR.
     ///
     /// A disabled receiver hears nothing: the byte is gone, as on the real line.
     ///
@@ -178,7 +179,7 @@ impl Uart {
         }
     }
 
-    /// Turning the FIFOs on or off empties them.
+    /// Sets UARTLCR_H. Turning the FIFOs on or off empties them.
     fn set_line_control(&mut self, value: u32) {
         if (self.lcr_h ^ value) & LCR_H_FEN != 0 {
             self.rx.clear();
@@ -188,7 +189,7 @@ impl Uart {
         self.lcr_h = value;
     }
 
-    /// The far end is always there and ready, and what is sent is gone at once.
+    /// Returns UARTFR. The far end is always there and ready, and what is sent is gone at once.
     fn flags(&self) -> u32 {
         let rxfe = if self.rx.len() == 0 { FR_RXFE } else { 0 };
         let rxff = if self.is_full() { FR_RXFF } else { 0 };
@@ -208,7 +209,7 @@ impl Uart {
         }
     }
 
-    /// Bytes at which the receive interrupt is raised (DDI 0183G 3.3.9).
+    /// Returns the number of bytes at which the receive interrupt is raised (DDI 0183G 3.3.9).
     fn rx_trigger(&self) -> usize {
         if self.lcr_h & LCR_H_FEN == 0 {
             return 1;
@@ -252,8 +253,8 @@ impl Uart {
         }
     }
 
-    /// The next byte comes after more than the 32 bit periods that the receive timeout waits,
-    /// for the line is as slow as whoever types: so the timeout is raised at once.
+    /// Takes a byte in. The next byte comes after more than the 32 bit periods that the receive
+    /// timeout waits, for the line is as slow as whoever types: so the timeout is raised at once.
     fn push(&mut self, byte: u8) {
         self.rx.push(byte);
         self.ris |= INT_RT;

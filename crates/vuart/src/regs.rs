@@ -52,7 +52,7 @@ pub(crate) const INT_ALL: u32 = 0x7ff;
 /// and UARTPCellID0–3.
 pub(crate) const ID: [u32; 8] = [0x11, 0x10, 0x34, 0x00, 0x0d, 0xf0, 0x05, 0xb1];
 
-/// The register an access touches, the bit it starts at there, and the mask of its width;
+/// Returns the register an access touches, the bit it starts at there, and the mask of its width;
 /// `None` for what the bus would not carry.
 pub(crate) fn lane(offset: u64, size: u8) -> Option<(u64, u32, u32)> {
     let mask = match size {

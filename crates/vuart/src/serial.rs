@@ -20,13 +20,13 @@ pub struct Serial {
 /// What became of a typed byte.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Received {
-    /// It waits for the guest.
+    /// The byte waits for the guest.
     Kept,
-    /// The same, and so many before it were lost.
+    /// The byte waits, and so many before it were lost.
     KeptAfter(u64),
-    /// It is lost, the first since one was kept.
+    /// The byte is lost, the first since one was kept.
     Lost,
-    /// It is lost, as were those before it.
+    /// The byte is lost, as were those before it.
     LostToo,
 }
 
@@ -37,7 +37,7 @@ impl Default for Serial {
 }
 
 impl Serial {
-    /// A UART as after reset. All memory it will ever use is taken now.
+    /// Makes a UART as after reset. All memory it will ever use is taken now.
     pub fn new() -> Self {
         Self {
             uart: Uart::new(),
@@ -53,24 +53,24 @@ impl Serial {
         self.lost = 0;
     }
 
-    /// Whether [`receive`](Self::receive) would lose a byte.
+    /// Tells whether [`receive`](Self::receive) would lose a byte.
     pub fn is_full(&self) -> bool {
         self.backlog.len() >= BACKLOG
     }
 
-    /// The level of its interrupt.
+    /// Returns the level of the UART's interrupt.
     pub fn level(&self) -> bool {
         self.uart.level()
     }
 
-    /// A register write; the byte that it sent, if it sent one.
+    /// Writes a register. Returns the byte that this sent, if it sent one.
     pub fn write(&mut self, offset: u64, size: u8, value: u64) -> Option<u8> {
         let sent = self.uart.write(offset, size, value).tx;
         self.refill();
         sent
     }
 
-    /// A register read.
+    /// Reads a register.
     pub fn read(&mut self, offset: u64, size: u8) -> u32 {
         let (value, _) = self.uart.read(offset, size);
         self.refill();

@@ -42,7 +42,7 @@ fn drain(uart: &mut Uart) -> Vec<u8> {
     bytes
 }
 
-/// What Linux's driver does between probe and the first user: set_termios and startup.
+/// Returns what Linux's driver does between probe and the first user: set_termios and startup.
 fn linux_start(uart: &mut Uart) {
     let _ = put(uart, IMSC, 0);
     let _ = put(uart, ICR, 0x7ff);

@@ -18,8 +18,8 @@ impl Lockup {
     /// else was about to mend it: another vCPU that maps the vector, say.
     pub const LIMIT: u32 = 16;
 
-    /// The instruction at `pc` takes an exception, by which the vCPU goes on at `vector`. Whether
-    /// it is lost: it has come nowhere since [`Self::LIMIT`] exceptions.
+    /// Notes that the instruction at `pc` takes an exception, by which the vCPU goes on at
+    /// `vector`. True if it is lost: it has come nowhere since [`Self::LIMIT`] exceptions.
     pub fn raised(&mut self, pc: u64, vector: u64) -> bool {
         let again = self.vector == Some(pc);
         self.repeats = if again {

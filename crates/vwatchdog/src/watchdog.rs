@@ -57,8 +57,8 @@ pub struct Watchdog {
     first_timeout: Option<u64>,
     enabled: bool,
     stage: Stage,
-    /// It has ended the guest's last run. WS1 says so until the first refresh, as on hardware
-    /// whose watchdog outlives the reset that it causes.
+    /// The watchdog has ended the guest's last run. WS1 says so until the first refresh, as on
+    /// hardware whose watchdog outlives the reset that it causes.
     has_restarted: bool,
     offset: u64,
     compare: u64,
@@ -67,7 +67,7 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    /// The watchdog of a guest that does not run.
+    /// Makes the watchdog of a guest that does not run.
     ///
     /// With `first_timeout`, in ticks, it is enabled at each start as if firmware had done it:
     /// the guest has as long to refresh it for the first time.
@@ -83,7 +83,8 @@ impl Watchdog {
         }
     }
 
-    /// The guest starts; if it `has_restarted` because of its watchdog, it can see that.
+    /// Begins with the guest's start; if it `has_restarted` because of its watchdog, it can see
+    /// that.
     pub fn start(&mut self, now: u64, has_restarted: bool) {
         *self = Self::new(self.first_timeout);
         self.has_restarted = has_restarted;
@@ -95,17 +96,17 @@ impl Watchdog {
         }
     }
 
-    /// The guest has stopped.
+    /// Ends as the guest has stopped.
     pub fn stop(&mut self) {
         *self = Self::new(self.first_timeout);
     }
 
-    /// The guest is held from now on: its time does not count.
+    /// Holds from now on, with the guest: its time does not count.
     pub fn hold(&mut self, now: u64) {
         self.held.get_or_insert(now);
     }
 
-    /// The guest goes on.
+    /// Goes on with the guest.
     pub fn resume(&mut self, now: u64) {
         let held = self
             .held
@@ -114,7 +115,7 @@ impl Watchdog {
         self.compare = self.compare.saturating_add(held);
     }
 
-    /// When [`Self::advance`] is due, if ever.
+    /// Returns when [`Self::advance`] is due, if ever.
     pub fn deadline(&self) -> Option<u64> {
         self.counts().then(|| self.compare.saturating_add(1))
     }
@@ -136,7 +137,7 @@ impl Watchdog {
         expired
     }
 
-    /// WS0: the level of the guest's interrupt.
+    /// Returns WS0, the level of the guest's interrupt.
     pub fn level(&self) -> bool {
         self.stage != Stage::Counting
     }
@@ -201,7 +202,7 @@ impl Watchdog {
         self.compare = now.saturating_add(self.offset);
     }
 
-    /// Whether time can still do something.
+    /// Tells whether time can still do something.
     fn counts(&self) -> bool {
         self.enabled && self.held.is_none() && self.stage != Stage::Expired
     }

@@ -24,7 +24,7 @@ fn refresh(watchdog: &mut Watchdog, now: u64) {
     watchdog.write(Frame::Refresh, 0, 4, 0, now);
 }
 
-/// Enabled at 1000 with an offset of 100.
+/// Makes a watchdog enabled at 1000 with an offset of 100.
 fn enabled() -> Watchdog {
     let mut watchdog = Watchdog::new(None);
     watchdog.start(0, false);
@@ -169,7 +169,7 @@ impl Hardware {
         self.compare = now + self.offset;
     }
 
-    /// Whether WS1 has risen.
+    /// Tells whether WS1 has risen.
     fn tick(&mut self, now: u64) -> bool {
         let before = self.ws1;
         if self.enabled && now > self.compare {
