@@ -27,7 +27,7 @@ pub fn forget(cache: &Cache) -> Result<()> {
 }
 
 impl Apt {
-    /// For arm64: what runs beside the hypervisor.
+    /// Makes apt for arm64: what runs beside the hypervisor.
     pub fn arm64(cache: &Cache, suite: &'static str) -> Self {
         Self {
             state: cache.path("apt"),
@@ -36,7 +36,7 @@ impl Apt {
         }
     }
 
-    /// For this machine.
+    /// Makes apt for this machine.
     pub fn own(cache: &Cache, suite: &'static str) -> Result<Self> {
         let own = command::output(Command::new("dpkg").arg("--print-architecture"))?;
         Ok(Self {
@@ -62,7 +62,7 @@ impl Apt {
         run(self.get().arg("update"), work)
     }
 
-    /// What may be wrong when a package is not to be had.
+    /// Returns what may be wrong when a package is not to be had.
     fn missing(&self) -> String {
         format!(
             "a package of Debian {} could not be fetched (the lines above name it); mirrors drop \
@@ -72,12 +72,12 @@ impl Apt {
         )
     }
 
-    /// apt-get.
+    /// Returns the command of apt-get.
     pub fn get(&self) -> Command {
         self.tool("apt-get")
     }
 
-    /// A program of apt.
+    /// Returns the command of a program of apt.
     pub fn tool(&self, program: &str) -> Command {
         let state = self.state.display();
         let mut command = Command::new(program);

@@ -35,7 +35,7 @@ pub struct Changes {
     pub command: Option<String>,
 }
 
-/// The manifest of `run-qemu` when none is given.
+/// Returns the manifest of `run-qemu` when none is given.
 pub fn default_manifest() -> PathBuf {
     cache::workspace().join("qemu/profiles/linux.toml")
 }
@@ -52,13 +52,13 @@ pub fn write(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// The names of a manifest's guests, in their order.
+/// Returns the names of a manifest's guests, in their order.
 pub fn guest_names(manifest: &Path) -> Result<Vec<String>> {
     let text = fs::read_to_string(manifest);
     names_in(&text.with_context(|| format!("cannot read {}", manifest.display()))?)
 }
 
-/// The names of the guests in a manifest's text, in their order.
+/// Returns the names of the guests in a manifest's text, in their order.
 pub fn names_in(text: &str) -> Result<Vec<String>> {
     let root: Table = text.parse()?;
     let guests = root.get("guest").and_then(Value::as_array);
@@ -66,7 +66,7 @@ pub fn names_in(text: &str) -> Result<Vec<String>> {
     Ok(guests.into_iter().flatten().filter_map(name).collect())
 }
 
-/// The bundle of a manifest; its files are looked up beside it, then in `guests`.
+/// Makes the bundle of a manifest; its files are looked up beside it, then in `guests`.
 pub fn pack(manifest: &Path, guests: &Path, changes: &Changes) -> Result<Vec<u8>> {
     let text = fs::read_to_string(manifest);
     let text = text.with_context(|| format!("cannot read {}", manifest.display()))?;
@@ -74,7 +74,7 @@ pub fn pack(manifest: &Path, guests: &Path, changes: &Changes) -> Result<Vec<u8>
     pack_text(&text, &[beside, guests], changes).with_context(|| format!("{}", manifest.display()))
 }
 
-/// The bundle of a manifest's text; its files are looked up in `folders`.
+/// Makes the bundle of a manifest's text; its files are looked up in `folders`.
 pub fn pack_text(text: &str, folders: &[&Path], changes: &Changes) -> Result<Vec<u8>> {
     // The lines that errors name are the user's as long as the user's text is compiled.
     manifest::host::compile(text)?;
@@ -87,7 +87,7 @@ pub fn pack_text(text: &str, folders: &[&Path], changes: &Changes) -> Result<Vec
     Ok(manifest::host::bundle(&text, find, Vec::new())?)
 }
 
-/// A manifest's text with the changes made.
+/// Returns a manifest's text with the changes made.
 pub fn apply(text: &str, changes: &Changes) -> Result<String> {
     let mut root: Table = text.parse()?;
     let guest = root.get_mut("guest").and_then(|guests| guests.get_mut(0));

@@ -35,17 +35,17 @@ impl Cache {
         Ok(Self { root, _lock: lock })
     }
 
-    /// A path inside the cache.
+    /// Returns a path inside the cache.
     pub fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
 
-    /// Where the step's commands write what they print.
+    /// Tells where the step's commands write what they print.
     pub fn log(&self, step: &str) -> PathBuf {
         self.root.join("log").join(format!("{step}.log"))
     }
 
-    /// The folder `name`, made by `build` unless it was made from the same inputs before.
+    /// Returns the folder `name`, made by `build` unless it was made from the same inputs before.
     ///
     /// `build` gets an empty folder and the path of an empty log; the folder is given its name
     /// only when `build` succeeds.
@@ -119,7 +119,7 @@ impl Inputs {
     }
 }
 
-/// The root of the workspace that this program was built in.
+/// Returns the root of the workspace that this program was built in.
 pub fn workspace() -> PathBuf {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     own.parent().unwrap_or(own).to_owned()

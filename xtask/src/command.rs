@@ -20,7 +20,7 @@ pub fn handle_signals() -> Result<()> {
     ctrlc::set_handler(|| STOP.store(true, Ordering::Relaxed)).context("signal handler")
 }
 
-/// Whether the user asked the program to end.
+/// Tells whether the user asked the program to end.
 pub fn stopped() -> bool {
     STOP.load(Ordering::Relaxed)
 }
@@ -52,7 +52,7 @@ impl Guard {
     }
 }
 
-/// The command as one could type it.
+/// Returns the command as one could type it.
 pub fn display(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let quoted = words.map(|word| quote(&word.to_string_lossy()));
@@ -107,7 +107,7 @@ pub fn status(
     })
 }
 
-/// Standard output of a command that must succeed.
+/// Returns standard output of a command that must succeed.
 pub fn output(command: &mut Command) -> Result<String> {
     let out = command
         .stdin(Stdio::null())

@@ -5,7 +5,7 @@
 /// What a guest's init writes when its command has ended, before the status in decimal.
 const REPORT: &str = "guest-exit-status: ";
 
-/// The exit status, if the line is an init's report; the hypervisor may tell in front of it
+/// Returns the exit status, if the line is an init's report; the hypervisor may tell in front of it
 /// which guest wrote it, in brackets or before a colon or bar.
 pub fn status(line: &str) -> Option<i32> {
     let (before, number) = line.split_once(REPORT)?;
@@ -21,7 +21,7 @@ pub fn status(line: &str) -> Option<i32> {
 pub enum Key {
     /// Send it to the guest.
     Send(u8),
-    /// It began an escape.
+    /// The key began an escape.
     Nothing,
     /// End the session.
     Quit,

@@ -33,7 +33,7 @@ impl Archive {
         self.member(path, SYMLINK | 0o777, target.as_bytes());
     }
 
-    /// The archive with its trailer.
+    /// Returns the archive with its trailer.
     pub fn finish(self) -> Vec<u8> {
         self.0.finish().expect("memory can be written")
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What the crates that are used must be like, by deny.toml: their licences, one version of each,
+//! What the crates that are used must be like, by deny.toml: their licenses, one version of each,
 //! no wildcards, all from crates.io.
 //!
 //! Building cargo-deny takes minutes, so what cargo itself tells is judged here; cargo-deny is run
@@ -75,9 +75,9 @@ fn cargo_deny(root: &Path) -> Result<&'static str> {
 
 /// What deny.toml allows.
 struct Rules {
-    /// Licences of every crate.
+    /// Licenses of every crate.
     licences: Vec<String>,
-    /// Licences of single crates.
+    /// Licenses of single crates.
     exceptions: Vec<(String, Vec<String>)>,
     /// Name and beginning of the version of those that may be there beside another version.
     skipped: Vec<(String, String)>,
@@ -113,7 +113,7 @@ impl Rules {
         })
     }
 
-    /// What is wrong with these packages.
+    /// Returns what is wrong with these packages.
     fn faults(&self, packages: &[Value]) -> Vec<String> {
         let mut faults = self.duplicates(packages);
         for package in packages {
@@ -161,7 +161,7 @@ impl Rules {
     }
 }
 
-/// A crate from elsewhere than the workspace and crates.io.
+/// Names a crate from elsewhere than the workspace and crates.io.
 fn source_fault(package: &Value) -> Option<String> {
     let source = package["source"].as_str()?;
     let fault = || {

@@ -72,7 +72,7 @@ fn paths(text: &str) -> Vec<&str> {
     code.filter(is_path).collect()
 }
 
-/// Whether a link of a page in `folder` leads to a file, and to a heading if it names one.
+/// Tells whether a link of a page in `folder` leads to a file, and to a heading if it names one.
 fn leads(page: &Path, folder: &Path, link: &str) -> bool {
     let (file, heading) = link.split_once('#').unwrap_or((link, ""));
     let file = if file.is_empty() {
@@ -88,7 +88,7 @@ fn leads(page: &Path, folder: &Path, link: &str) -> bool {
     file.exists() && (heading.is_empty() || has_heading())
 }
 
-/// The name by which forges let links lead to a heading.
+/// Returns the name by which forges let links lead to a heading.
 fn anchor(line: &str) -> Option<String> {
     let title = line.strip_prefix('#')?.trim_start_matches('#').trim();
     let kept = |c: &char| c.is_alphanumeric() || " -_".contains(*c);

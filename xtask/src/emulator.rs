@@ -26,7 +26,7 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// One that has the machine `wanted`.
+    /// Finds one that has the machine `wanted`.
     pub fn with(cache: &Cache, wanted: &str) -> Result<Self> {
         let own = Self::default();
         if own.has(wanted)? {
@@ -63,13 +63,14 @@ impl Emulator {
             .map_or(PROGRAM.into(), |root| root.join("usr/bin").join(PROGRAM))
     }
 
-    /// Where its files are.
+    /// Tells where its files are.
     fn data(&self) -> Vec<PathBuf> {
         let data = |root: &PathBuf| [PathBuf::from("-L"), root.join("usr/share/qemu")];
         self.root.iter().flat_map(data).collect()
     }
 
-    /// The command that starts it; the kernel of this machine ends it even if xtask is killed.
+    /// Returns the command that starts the emulator; the kernel of this machine ends it even if
+    /// xtask is killed.
     pub fn command(&self) -> Command {
         let mut qemu = Command::new("setpriv");
         qemu.args(["--pdeathsig", "KILL"])
@@ -85,7 +86,7 @@ impl Emulator {
         qemu
     }
 
-    /// The version line of one that is not installed.
+    /// Returns the version line of an emulator that is not installed.
     pub fn fetched(&self) -> Result<Option<String>> {
         if self.root.is_none() {
             return Ok(None);
@@ -95,19 +96,19 @@ impl Emulator {
     }
 }
 
-/// Whether this build of QEMU loads plugins.
+/// Tells whether this build of QEMU loads plugins.
 pub fn has_plugins() -> Result<bool> {
     let help = command::output(Command::new(PROGRAM).arg("--help"))?;
     Ok(help.lines().any(|line| line.starts_with("-plugin ")))
 }
 
-/// QEMU's version line.
+/// Returns QEMU's version line.
 pub fn version() -> Result<String> {
     let text = command::output(Command::new(PROGRAM).arg("--version"))?;
     Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
-/// The option that loads a file into memory at an address.
+/// Returns the option that loads a file into memory at an address.
 pub fn loader(file: &Path, address: u64) -> String {
     format!(
         "loader,file={},addr={address:#x},force-raw=on",
@@ -115,7 +116,7 @@ pub fn loader(file: &Path, address: u64) -> String {
     )
 }
 
-/// A comma ends a value in QEMU's option syntax; two stand for one.
+/// Doubles commas: one ends a value in QEMU's option syntax; two stand for one.
 pub fn escape(path: &Path) -> String {
     path.display().to_string().replace(',', ",,")
 }

@@ -27,7 +27,7 @@ const fn uuid(number: u128) -> Uuid {
     number.to_be_bytes()
 }
 
-/// A package of the given images, in their order. Empty ones are left out: BL2 takes an entry
+/// Makes a package of the given images, in their order. Empty ones are left out: BL2 takes an entry
 /// for an image that it could not load.
 pub fn build(images: &[(Uuid, Vec<u8>)]) -> Vec<u8> {
     let images: Vec<_> = images

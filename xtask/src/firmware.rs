@@ -59,12 +59,12 @@ pub const FLASHES: [(GicVersion, Optee); 4] = [
     (GicVersion::V3, Optee::Virtualized),
 ];
 
-/// Whether OP-TEE for a machine is built here: Debian's is built for a GICv3 and four cores.
+/// Tells whether OP-TEE for a machine is built here: Debian's is built for a GICv3 and four cores.
 pub fn is_built(gic: GicVersion, cores: u32) -> bool {
     gic == GicVersion::V2 || cores > 4
 }
 
-/// The flash image for a machine.
+/// Makes the flash image for a machine.
 pub fn flash(
     cache: &Cache,
     packages: &Packages,
@@ -111,7 +111,7 @@ impl Parts {
     }
 }
 
-/// OP-TEE for a machine.
+/// Makes OP-TEE for a machine.
 fn optee_parts(
     cache: &Cache,
     packages: &Packages,
@@ -170,7 +170,7 @@ fn assemble(tfa: &Path, optee: Option<&Path>) -> Result<Vec<u8>> {
     Ok(flash)
 }
 
-/// TF-A's boot stages bl1.bin, bl2.bin and bl31.bin.
+/// Makes TF-A's boot stages bl1.bin, bl2.bin and bl31.bin.
 fn tfa(cache: &Cache, packages: &Packages, gic: GicVersion, optee: Optee) -> Result<PathBuf> {
     let name = match (gic, optee) {
         (GicVersion::V2, Optee::None) => "gic2-none",

@@ -86,7 +86,7 @@ pub fn search(seconds: u32, seed: u32) -> Result<String> {
     summary(&fs::read_to_string(&log)?)
 }
 
-/// Where the target is built and what it finds is kept.
+/// Tells where the target is built and what it finds is kept.
 fn folder() -> PathBuf {
     cache::workspace().join("target/fuzz")
 }
@@ -114,7 +114,7 @@ fn triple() -> Result<String> {
     Ok(triple.context("rustc -vV names no host")?.to_owned())
 }
 
-/// The numbers in libFuzzer's output: inputs played, and branches that they reached.
+/// Reads the numbers in libFuzzer's output: inputs played, and branches that they reached.
 fn summary(log: &str) -> Result<String> {
     let value = |key: &str| {
         let rest = log.rsplit_once(key)?.1;

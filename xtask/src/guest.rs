@@ -18,7 +18,7 @@ use crate::packages::Packages;
 pub const KERNEL: &str = "linux";
 /// Name of the initial file system in the guests' folder.
 pub const INITRAMFS: &str = "initramfs.cpio";
-/// The same with the kernel once more, and a program that starts it by kexec.
+/// Name of the same file system with the kernel once more, and a program that starts it by kexec.
 const KEXEC_INITRAMFS: &str = "initramfs-kexec.cpio";
 
 const LIBRARIES: &str = "usr/lib/aarch64-linux-gnu";
@@ -104,7 +104,7 @@ const MODULES: [&str; 6] = [
     "drivers/watchdog/sbsa_gwdt",
 ];
 
-/// The folder with [`KERNEL`] and [`INITRAMFS`].
+/// Makes the folder with [`KERNEL`] and [`INITRAMFS`].
 pub fn ensure(cache: &Cache, packages: &Packages) -> Result<PathBuf> {
     let read =
         |path: PathBuf| fs::read_to_string(&path).with_context(|| format!("{}", path.display()));
@@ -135,8 +135,8 @@ fn source(name: &str) -> PathBuf {
     cache::workspace().join("qemu/guest-files").join(name)
 }
 
-/// The folder /kexec as a further archive. The C library is the build machine's, so the guest's
-/// must not be older.
+/// Makes the folder /kexec as a further archive. The C library is the build machine's, so the
+/// guest's must not be older.
 fn kexec_files(work: &Work) -> Result<Vec<u8>> {
     let program = work.dir.join("kexec");
     let mut gcc = Command::new("aarch64-linux-gnu-gcc");
@@ -214,7 +214,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// The kernel arguments by which the guest's init runs `command`.
+/// Returns the kernel arguments by which the guest's init runs `command`.
 pub fn command_argument(command: &str) -> String {
     let plain = |byte: &u8| (0x20..0x7f).contains(byte) && !b"\"%\\".contains(byte);
     let encode = |byte: u8| match plain(&byte) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The line at the start of each source that names its licences.
+//! The line at the start of each source that names its licenses.
 
 use std::fs;
 use std::path::Path;
@@ -38,7 +38,7 @@ pub fn check(root: &Path) -> Result<String> {
     Ok(format!("{} files", files.lines().count()))
 }
 
-/// What git calls the sources below folders.
+/// Returns what git calls the sources below folders.
 fn pathspecs(folders: &[&str]) -> Vec<String> {
     let of = |folder: &&str| SOURCES.map(|source| format!(":(glob){folder}/**/{source}"));
     folders.iter().flat_map(of).collect()

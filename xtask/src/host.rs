@@ -46,7 +46,7 @@ pub fn ensure(cache: &Cache, tools: &[(&str, &'static str)]) -> Result<()> {
     install(cache, &packages)
 }
 
-/// Where a program is, by PATH, or a file by its whole path.
+/// Tells where a program is, by PATH, or a file by its whole path.
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     // A whole path stays what it is when it is joined.
@@ -81,12 +81,12 @@ pub fn install(cache: &Cache, packages: &[&str]) -> Result<()> {
     })
 }
 
-/// Whether apt-get can install packages as it is.
+/// Tells whether apt-get can install packages as it is.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// The version that apt would install of a package, if it knows one.
+/// Returns the version that apt would install of a package, if it knows one.
 pub fn candidate(package: &str) -> Option<String> {
     let mut policy = Command::new("apt-cache");
     policy.args(["policy", package]).env("LC_ALL", "C");

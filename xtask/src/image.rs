@@ -14,16 +14,16 @@ use crate::{cache, command};
 /// How the hypervisor is compiled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Profile {
-    /// Optimised: what is shipped.
+    /// Optimized: what is shipped.
     Release,
     /// With debug assertions.
     Debug,
-    /// Optimised, with a console that takes as long as one of 115,200 baud.
+    /// Optimized, with a console that takes as long as one of 115,200 baud.
     SlowConsole,
 }
 
 impl Profile {
-    /// Cargo's name of it, and of its folder.
+    /// Returns cargo's name of the profile, and of its folder.
     pub fn name(self) -> &'static str {
         match self {
             Self::Release | Self::SlowConsole => "release",
@@ -83,12 +83,13 @@ pub fn test_guests(toolchain: &Toolchain) -> Result<Vec<(String, PathBuf)>> {
     elves.iter().map(guest).collect()
 }
 
-/// Where cargo puts a program for the target.
+/// Tells where cargo puts a program for the target.
 pub fn elf(profile: Profile, name: &str) -> PathBuf {
     target_dir().join(TARGET).join(profile.name()).join(name)
 }
 
-/// Apart from the host's: another compiler may be at work there.
+/// Returns the folder for EL2's builds, apart from the host's: another compiler may be at work
+/// there.
 pub fn target_dir() -> PathBuf {
     cache::workspace().join("target/el2")
 }
@@ -124,7 +125,7 @@ fn build(
     Ok(executables(&String::from_utf8_lossy(&out.stdout)))
 }
 
-/// The programs named in cargo's JSON messages.
+/// Returns the programs named in cargo's JSON messages.
 fn executables(messages: &str) -> Vec<PathBuf> {
     let parsed = messages
         .lines()

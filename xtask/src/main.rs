@@ -87,7 +87,7 @@ enum Task {
     Image(boards::image::Options),
     /// Boot the hypervisor and its guests in QEMU
     RunQemu(Box<run::Options>),
-    /// The same, with every step of the first guest's calls to OP-TEE, and what they took
+    /// Do as `run-qemu`, with every step of the first guest's calls to OP-TEE, and what they took
     Trace(Box<run::Options>),
     /// Check formatting, lints, layering and size budgets
     Check,

@@ -34,7 +34,7 @@ pub struct TfA {
 }
 
 impl TfA {
-    /// The folder with the files.
+    /// Makes the folder with the files.
     pub fn ensure(&self, cache: &Cache, packages: &Packages) -> Result<PathBuf> {
         let options = self.options();
         let inputs = Inputs::default()
@@ -96,7 +96,7 @@ impl OpteeBuild {
         "tee-pageable_v2.bin",
     ];
 
-    /// The folder with [`Self::FILES`].
+    /// Makes the folder with [`Self::FILES`].
     pub fn ensure(&self, cache: &Cache, packages: &Packages) -> Result<PathBuf> {
         let suite = packages.suite();
         let source = cache.step(
@@ -153,7 +153,8 @@ fn ensure_modules(cache: &Cache) -> Result<()> {
     host::install(cache, &MODULE_PACKAGES)
 }
 
-/// make in a source tree, without the flags of an outer make or of the user's shell.
+/// Returns the command of make in a source tree, without the flags of an outer make or of the
+/// user's shell.
 fn make(source: &Path) -> Command {
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
     let mut make = Command::new("make");
@@ -173,7 +174,7 @@ fn keep(build: &Path, files: &[&str], to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The version line of the cross compiler.
+/// Returns the version line of the cross compiler.
 fn compiler() -> Result<String> {
     let text = command::output(Command::new("aarch64-linux-gnu-gcc").arg("--version"))?;
     Ok(text.lines().next().unwrap_or_default().to_owned())

@@ -26,7 +26,7 @@ pub enum Suite {
 }
 
 impl Suite {
-    /// Its name in the archive.
+    /// Returns the suite's name in the archive.
     pub fn name(self) -> &'static str {
         match self {
             Self::Trixie => "trixie",
@@ -34,7 +34,7 @@ impl Suite {
         }
     }
 
-    /// What the names of steps end with that are made from this suite's OP-TEE.
+    /// Returns what the names of steps end with that are made from this suite's OP-TEE.
     pub fn suffix(self) -> String {
         match self {
             RELEASE => String::new(),
@@ -88,7 +88,7 @@ impl Packages {
         Self::with_optee(cache, RELEASE)
     }
 
-    /// The same with the OP-TEE of a suite.
+    /// Fetches the packages with the OP-TEE of a suite.
     pub fn with_optee(cache: &Cache, suite: Suite) -> Result<Self> {
         let apt = |suite: Suite| Apt::arm64(cache, suite.name());
         let inputs = Inputs::default()
@@ -108,12 +108,13 @@ impl Packages {
         Ok(Self { dir, optee, suite })
     }
 
-    /// The suite that OP-TEE is from.
+    /// Returns the suite that OP-TEE is from.
     pub fn suite(&self) -> Suite {
         self.suite
     }
 
-    /// A file by its path in the guest's file system: of OP-TEE's packages, if it is theirs.
+    /// Returns a file by its path in the guest's file system: of OP-TEE's packages, if it is
+    /// theirs.
     pub fn file(&self, name: &str) -> PathBuf {
         let own = self.optee_root().join(name);
         if own.exists() {
@@ -123,7 +124,7 @@ impl Packages {
         }
     }
 
-    /// Where OP-TEE's packages are unpacked.
+    /// Tells where OP-TEE's packages are unpacked.
     pub fn optee_root(&self) -> PathBuf {
         self.optee.join("root")
     }
@@ -137,22 +138,22 @@ impl Packages {
         inputs.stamp(&self.optee)
     }
 
-    /// Where the binary packages of the release are unpacked, as in a root file system.
+    /// Tells where the binary packages of the release are unpacked, as in a root file system.
     pub fn root(&self) -> PathBuf {
         self.dir.join("root")
     }
 
-    /// TF-A's source tree with Debian's patches.
+    /// Returns TF-A's source tree with Debian's patches.
     pub fn tfa(&self) -> PathBuf {
         self.dir.join("tf-a")
     }
 
-    /// The folder, for the digests of what is made from it.
+    /// Returns the folder, for the digests of what is made from it.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// `NAME VERSION` lines of everything fetched.
+    /// Returns `NAME VERSION` lines of everything fetched.
     pub fn versions(&self) -> Result<String> {
         let mut text = fs::read_to_string(self.dir.join("versions"))?;
         if self.optee != self.dir {
@@ -166,7 +167,7 @@ fn optee_step(suite: Suite) -> String {
     format!("packages{}", suite.suffix())
 }
 
-/// The step that fetches OP-TEE's source.
+/// Returns the step that fetches OP-TEE's source.
 pub fn optee_source_step(suite: Suite) -> String {
     format!("optee-source{}", suite.suffix())
 }
@@ -198,7 +199,7 @@ fn fetch_all(apt: &Apt, work: &Work) -> Result<()> {
     apt.binaries(&names, work)
 }
 
-/// The newest kernel package of the flavour that `flavour` depends on.
+/// Returns the newest kernel package of the flavor that `flavour` depends on.
 pub fn kernel(apt: &Apt, flavour: &str) -> Result<String> {
     let mut show = apt.tool("apt-cache");
     show.args(["show", "--no-all-versions", flavour]);
@@ -206,7 +207,7 @@ pub fn kernel(apt: &Apt, flavour: &str) -> Result<String> {
     kernel_package(&text).with_context(|| format!("{flavour} depends on no kernel:\n{text}"))
 }
 
-/// The first `linux-image-…` in the Depends field of a package's record.
+/// Returns the first `linux-image-…` in the Depends field of a package's record.
 fn kernel_package(record: &str) -> Option<String> {
     let depends = record
         .lines()

@@ -93,12 +93,12 @@ pub struct Machine {
 pub struct Plugin {
     /// The shared library.
     pub file: PathBuf,
-    /// Its arguments.
+    /// Arguments of the plugin.
     pub arguments: Vec<(&'static str, String)>,
 }
 
 impl Plugin {
-    /// What QEMU's option says.
+    /// Returns what QEMU's option says.
     pub fn option(&self) -> String {
         let arguments = self
             .arguments
@@ -140,7 +140,7 @@ pub struct Firmware {
 }
 
 impl Firmware {
-    /// The virt machine's flash image.
+    /// Makes the firmware of the virt machine's flash image.
     pub fn flash(image: PathBuf) -> Self {
         Self {
             emulator: Emulator::default(),

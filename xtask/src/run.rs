@@ -52,7 +52,7 @@ pub struct Options {
     /// Boot Linux without the hypervisor, on plain OP-TEE
     #[arg(long, conflicts_with_all = ["manifest", "vcpus", "conduit", "debug"])]
     no_hypervisor: bool,
-    /// Build with optimisation (the default)
+    /// Build with optimization (the default)
     #[arg(long, conflicts_with = "debug")]
     release: bool,
     /// Build with debug assertions
@@ -76,12 +76,12 @@ pub struct Options {
 }
 
 impl Options {
-    /// Whether the guest runs a command instead of a shell.
+    /// Tells whether the guest runs a command instead of a shell.
     pub fn has_command(&self) -> bool {
         self.guest_cmd.is_some()
     }
 
-    /// Whether the hypervisor runs.
+    /// Tells whether the hypervisor runs.
     pub fn has_hypervisor(&self) -> bool {
         !self.no_hypervisor
     }
@@ -92,7 +92,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     Ok(with_script(options, &[])?.1)
 }
 
-/// The same; `script` is typed if no person types. Also gives what the console said.
+/// Performs a run in which `script` is typed if no person types. Also gives what the console said.
 pub fn with_script(options: &Options, script: Script) -> Result<(Vec<String>, ExitCode)> {
     session::remove_stale_runs()?;
     let dir = RunDir::new("run-qemu", options.log.as_deref())?;
@@ -122,7 +122,7 @@ pub fn with_script(options: &Options, script: Script) -> Result<(Vec<String>, Ex
     Ok((outcome.lines, code))
 }
 
-/// The guests' own logs and terminals, if they are wanted.
+/// Opens the guests' own logs and terminals, if they are wanted.
 fn guests(options: &Options) -> Result<Option<Guests>> {
     let logs = options.guest_logs.as_deref();
     if logs.is_none() && !options.guest_terminals {
@@ -211,7 +211,7 @@ fn changes(options: &Options) -> Changes {
     }
 }
 
-/// Linux in the hypervisor's place.
+/// Prepares Linux in the hypervisor's place.
 pub fn baseline(firmware: Firmware, guests: &Path, command: Option<&str>) -> Files {
     let command = command.map(guest::command_argument);
     let words = [Some(BASELINE_ARGUMENTS.to_owned()), command];

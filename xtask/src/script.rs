@@ -18,7 +18,7 @@ pub struct Saying {
     text: &'static str,
 }
 
-/// The guest of this name says `text`.
+/// Waits until the guest of this name says `text`.
 pub const fn guest(name: &'static str, text: &'static str) -> Saying {
     Saying {
         by: Speaker::Guest(name),
@@ -26,7 +26,7 @@ pub const fn guest(name: &'static str, text: &'static str) -> Saying {
     }
 }
 
-/// EL2 or the firmware says `text`.
+/// Waits until EL2 or the firmware says `text`.
 pub const fn hypervisor(text: &'static str) -> Saying {
     Saying {
         by: Speaker::Hypervisor,
@@ -54,7 +54,7 @@ pub struct Step {
     pub delay: u64,
 }
 
-/// Once, and at once.
+/// Makes a step that is done once, and at once.
 pub const fn once(after: Saying, keys: &'static str) -> Step {
     Step {
         after,
@@ -105,7 +105,8 @@ pub struct Typist {
 }
 
 impl Typist {
-    /// A typist before the first step. Fails if the script waits for a guest that nobody knows.
+    /// Makes a typist before the first step. Fails if the script waits for a guest that nobody
+    /// knows.
     pub fn new(script: Script, console: &Transcript) -> Result<Self> {
         let voices = script
             .iter()
@@ -153,7 +154,7 @@ impl Typist {
         type_keys(step.keys, keyboard)
     }
 
-    /// Whether the step's text was said; it is done with, then.
+    /// Tells whether the step's text was said; it is done with, then.
     fn hears(&mut self, step: &Step, console: &Transcript) -> Result<bool> {
         let voice = voice(console, step.after)?;
         let mut since = self.heard[voice];
@@ -178,7 +179,7 @@ impl Typist {
         Ok(())
     }
 
-    /// What is waited for, if the script is not at its end.
+    /// Returns what is waited for, if the script is not at its end.
     pub fn waits_for(&self) -> Option<String> {
         let step = self.script.first()?;
         let Saying { by, text } = step.after;
@@ -189,7 +190,7 @@ impl Typist {
         ))
     }
 
-    /// A pseudo-random time of at most so many milliseconds (xorshift32).
+    /// Returns a pseudo-random time of at most so many milliseconds (xorshift32).
     fn delay(&mut self, most: u64) -> Duration {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 17;
@@ -221,7 +222,7 @@ mod tests {
         Transcript::new(&NAMES.map(str::to_owned))
     }
 
-    /// What is typed when these pieces come, one after another.
+    /// Returns what is typed when these pieces come, one after another.
     fn typed(script: Script, pieces: &[&str]) -> Vec<String> {
         let mut console = console();
         let mut typist = Typist::new(script, &console).unwrap();
@@ -239,7 +240,7 @@ mod tests {
         typed
     }
 
-    /// All orders of these pieces in which each speaker's own keep theirs.
+    /// Returns all orders of these pieces in which each speaker's own keep theirs.
     fn orders<'a>(speakers: &[&[&'a str]]) -> Vec<Vec<&'a str>> {
         if speakers.iter().all(|pieces| pieces.is_empty()) {
             return vec![Vec::new()];

@@ -41,7 +41,7 @@ pub enum Ended {
     Off,
     /// The hypervisor has done all but power the board off, which QEMU's board can't.
     Over,
-    /// Its time was over.
+    /// The session's time was over.
     TimeLimit,
     /// The console said all that was waited for.
     Enough,
@@ -72,7 +72,7 @@ pub struct RunDir {
 }
 
 impl RunDir {
-    /// A folder of the user's choice, which stays; else one that goes with the value.
+    /// Makes a folder of the user's choice, which stays; else one that goes with the value.
     pub fn new(name: &str, kept: Option<&Path>) -> Result<Self> {
         let own = || runs().join(format!("{name}-{}", std::process::id()));
         let path = kept.map_or_else(own, Path::to_owned);
@@ -89,7 +89,7 @@ impl RunDir {
         self.path.clone()
     }
 
-    /// A file in it.
+    /// Returns a file in the folder.
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
@@ -123,11 +123,11 @@ impl Drop for RunDir {
 /// What a run has come to, as far as its console tells.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Progress {
-    /// It may go on.
+    /// The run may go on.
     Open,
     /// The console said all that was waited for.
     Enough,
-    /// It can't succeed any more.
+    /// The run can't succeed any more.
     Failed,
 }
 
@@ -275,7 +275,7 @@ impl Watch<'_> {
         Ok(())
     }
 
-    /// Why the run is over, if it is.
+    /// Tells why the run is over, if it is.
     fn ended(&mut self, console: &mut Transcript) -> Option<Ended> {
         let touched = console.touched();
         let progress = match self.until.judge {

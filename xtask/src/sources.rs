@@ -27,7 +27,7 @@ pub struct Source {
     components: Vec<String>,
 }
 
-/// The mirror of Debian's archive that this machine uses, or the one TEEVISOR_MIRROR names.
+/// Finds the mirror of Debian's archive that this machine uses, or the one TEEVISOR_MIRROR names.
 pub fn mirror() -> Result<String> {
     if let Ok(uri) = std::env::var("TEEVISOR_MIRROR") {
         return Ok(uri);
@@ -116,7 +116,7 @@ fn stanza(lines: &[&str]) -> Vec<Source> {
     field(lines, "uris").into_iter().flat_map(of_uri).collect()
 }
 
-/// The words of the field `name` (in lower case), continuation lines included.
+/// Returns the words of the field `name` (in lower case), continuation lines included.
 fn field(lines: &[&str], name: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut inside = false;

@@ -7,7 +7,7 @@ pub type Owner = Option<usize>;
 
 /// Receives each piece of output, without names, and whose it is.
 pub trait Sink {
-    /// The next bytes of this owner.
+    /// Takes the next bytes of this owner.
     fn give(&mut self, owner: Owner, bytes: &[u8]);
 }
 
@@ -48,7 +48,7 @@ enum Found {
 }
 
 impl Splitter {
-    /// A console before its first byte.
+    /// Makes a console before its first byte.
     pub fn new(names: Vec<String>) -> Self {
         Self {
             held: vec![Vec::new(); names.len()],
@@ -75,7 +75,7 @@ impl Splitter {
         }
     }
 
-    /// A line ends, or its cursor goes to the left, where a name may follow.
+    /// Ends a line, or follows its cursor to the left, where a name may follow.
     fn end(&mut self, byte: u8, start: &[u8], sink: &mut impl Sink) {
         if !start.is_empty() {
             self.give(start, sink);
@@ -100,12 +100,12 @@ impl Splitter {
         }
     }
 
-    /// Whether the line so far started with its owner's name.
+    /// Tells whether the line so far started with its owner's name.
     pub fn is_named(&self) -> bool {
         self.named
     }
 
-    /// Whether the last line of this guest has ended, unless its next one goes on with it.
+    /// Tells whether the last line of this guest has ended, unless its next one goes on with it.
     pub fn holds_line_end(&self, guest: usize) -> bool {
         self.held[guest].ends_with(b"\n")
     }
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// What everybody wrote: EL2 and firmware first.
+    /// Splits what everybody wrote: EL2 and firmware first.
     fn split(names: &[&str], console: &str) -> Vec<String> {
         let names = names
             .iter()

@@ -33,7 +33,7 @@ pub struct Guests {
 }
 
 impl Guests {
-    /// A log for each guest in the folder `logs`, and a terminal if there shall be some.
+    /// Makes a log for each guest in the folder `logs`, and a terminal if there shall be some.
     pub fn new(names: Vec<String>, logs: Option<&Path>, terminals: bool) -> Result<Self> {
         let files = match logs {
             Some(dir) => names.iter().map(|name| log(dir, name)).collect(),
@@ -54,7 +54,7 @@ impl Guests {
         })
     }
 
-    /// Whether the machine gets keys from terminals.
+    /// Tells whether the machine gets keys from terminals.
     pub fn type_keys(&self) -> bool {
         !self.terminals.is_empty()
     }
@@ -134,7 +134,7 @@ impl Terminal {
         })
     }
 
-    /// If nobody reads, the newest output takes the place of the oldest.
+    /// Shows bytes. If nobody reads, the newest output takes the place of the oldest.
     fn show(&mut self, bytes: &[u8]) {
         if self.ours.write_all(bytes).is_err() {
             let _ = termios::tcflush(&self.theirs, QueueSelector::IFlush);

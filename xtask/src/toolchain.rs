@@ -85,7 +85,7 @@ impl Toolchain {
         (complete && new_enough).then(|| Self::BuildStd(prefix.to_owned()))
     }
 
-    /// `cargo SUBCOMMAND` for the EL2 target, with what selects and builds it.
+    /// Returns `cargo SUBCOMMAND` for the EL2 target, with what selects and builds it.
     pub fn cargo(&self, subcommand: &str) -> Command {
         let mut command = match self {
             Self::Active => {
@@ -99,7 +99,7 @@ impl Toolchain {
         command
     }
 
-    /// One line for the log.
+    /// Returns one line for the log.
     pub fn describe(&self) -> String {
         let rustc = match self {
             Self::Active => PathBuf::from("rustc"),
@@ -110,7 +110,7 @@ impl Toolchain {
     }
 }
 
-/// The cargo that runs this program.
+/// Returns the cargo that runs this program.
 pub fn host_cargo() -> PathBuf {
     std::env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from)
 }
@@ -158,7 +158,7 @@ fn version(rustc: &Path) -> Option<(u32, u32)> {
     parse_version(&command::output(Command::new(rustc).arg("--version")).ok()?)
 }
 
-/// `rustc 1.96.0 (…)` or a Debian version `1.96.0+dfsg1-1` → (1, 96).
+/// Reads `rustc 1.96.0 (…)` or a Debian version `1.96.0+dfsg1-1` → (1, 96).
 fn parse_version(text: &str) -> Option<(u32, u32)> {
     let word = text
         .split_whitespace()
@@ -186,8 +186,8 @@ fn install_debian(cache: &Cache) -> Result<()> {
     Ok(())
 }
 
-/// Debian's rust-lld is a link to a versioned lld, in a package of that name that nothing
-/// depends on.
+/// Installs the linker: Debian's rust-lld is a link to a versioned lld, in a package of that name
+/// that nothing depends on.
 fn install_linker(cache: &Cache) -> Result<()> {
     let link = Path::new("/usr/bin/rust-lld");
     let Ok(target) = link.read_link() else {

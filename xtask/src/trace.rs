@@ -42,7 +42,7 @@ struct Step<'a> {
 }
 
 impl<'a> Step<'a> {
-    /// `teevisor: GUEST: SECONDS.MICROSECONDS vCPU N call SLOT.GENERATION: WHAT`.
+    /// Reads `teevisor: GUEST: SECONDS.MICROSECONDS vCPU N call SLOT.GENERATION: WHAT`.
     fn parse(line: &'a str) -> Option<Self> {
         let (_, rest) = line.strip_prefix("teevisor: ")?.split_once(": ")?;
         let (seconds, rest) = rest.split_once(" vCPU ")?;

@@ -47,12 +47,14 @@ struct Voice {
     /// The current line, and what stands before it among the lines.
     line: Vec<u8>,
     prefix: String,
-    /// Its place among the lines, if it has one already: another's line broke it, and it may go on.
+    /// Place of the line among the lines, if it has one already: another's line broke it, and it
+    /// may go on.
     place: Option<usize>,
 }
 
 impl Transcript {
-    /// A console before its first byte. Without `names`, all is the hypervisor's.
+    /// Makes the transcript of a console before its first byte. Without `names`, all is the
+    /// hypervisor's.
     pub fn new(names: &[String]) -> Self {
         Self {
             names: names.to_vec(),
@@ -76,7 +78,7 @@ impl Transcript {
         }
     }
 
-    /// The lines, the last one of each speaker possibly unfinished.
+    /// Returns the lines, the last one of each speaker possibly unfinished.
     pub fn finish(mut self) -> Vec<String> {
         let mut pieces = Vec::new();
         self.splitter
@@ -101,7 +103,8 @@ impl Transcript {
         }
     }
 
-    /// A line has ended on the wire: a guest's that was broken there counts as it is, for now.
+    /// Shows what has ended on the wire: a guest's line that was broken there counts as it is, for
+    /// now.
     fn show_broken(&mut self) {
         for (guest, voice) in self.voices[1..].iter_mut().enumerate() {
             if self.splitter.holds_line_end(guest) {
@@ -110,18 +113,18 @@ impl Transcript {
         }
     }
 
-    /// The lines that have ended, in the order of their starts; each of a guest that shares the
-    /// console starts with its name and `| `. A line that another's broke is put together.
+    /// Returns the lines that have ended, in the order of their starts; each of a guest that shares
+    /// the console starts with its name and `| `. A line that another's broke is put together.
     pub fn lines(&self) -> &[String] {
         &self.lines
     }
 
-    /// The places of the lines that are new or have grown since the last time.
+    /// Returns the places of the lines that are new or have grown since the last time.
     pub fn touched(&mut self) -> Vec<usize> {
         std::mem::take(&mut self.touched)
     }
 
-    /// The number of a speaker, if there is such a one.
+    /// Returns the number of a speaker, if there is such a one.
     pub fn voice(&self, speaker: Speaker) -> Option<VoiceId> {
         match speaker {
             Speaker::Hypervisor => Some(0),
@@ -129,12 +132,12 @@ impl Transcript {
         }
     }
 
-    /// The lengths of all that each speaker has said, in bytes.
+    /// Returns the lengths of all that each speaker has said, in bytes.
     pub fn lengths(&self) -> Vec<usize> {
         self.voices.iter().map(|voice| voice.text.len()).collect()
     }
 
-    /// The end of the first `text` that a speaker has said from byte `since` on.
+    /// Returns the end of the first `text` that a speaker has said from byte `since` on.
     pub fn find(&self, voice: VoiceId, since: usize, text: &str) -> Option<usize> {
         let said = self.voices[voice].text.get(since..)?;
         let mut places = said.windows(text.len().max(1));
@@ -144,7 +147,7 @@ impl Transcript {
         }
     }
 
-    /// The last line of each speaker that has said anything, possibly unfinished.
+    /// Returns the last line of each speaker that has said anything, possibly unfinished.
     pub fn last_lines(&self) -> Vec<(String, String)> {
         let names = ["the hypervisor"].into_iter();
         let names = names.chain(self.names.iter().map(String::as_str));

@@ -20,7 +20,7 @@ pub fn step<T>(name: &str, work: impl FnOnce(&ProgressBar) -> Result<T>) -> Resu
     result
 }
 
-/// One line about what happened, on stderr: stdout is for results.
+/// Prints one line about what happened, on stderr: stdout is for results.
 pub fn note(line: &str) {
     eprintln!("xtask: {line}");
 }

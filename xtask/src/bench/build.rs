@@ -46,7 +46,7 @@ fn in_guest(packages: &Packages, work: &Work) -> Result<()> {
     Ok(fs::write(work.dir.join("archive.cpio"), archive.finish())?)
 }
 
-/// The C library is the build machine's, so the guest's must not be older.
+/// Compiles a program. The C library is the build machine's, so the guest's must not be older.
 fn compile(name: &str, packages: &Packages, work: &Work) -> Result<PathBuf> {
     let program = work.dir.join(name);
     let usr = packages.root().join("usr");
@@ -91,7 +91,7 @@ pub fn plugin(cache: &Cache, name: &str) -> Result<Option<PathBuf>> {
     Ok(Some(dir.join(library)))
 }
 
-/// The version of the plugin interface that a QEMU with this version line has.
+/// Returns the version of the plugin interface that a QEMU with this version line has.
 fn api(version: &str) -> Option<&'static str> {
     let (_, number) = version.split_once("version ")?;
     let major: u32 = number.split('.').next()?.parse().ok()?;

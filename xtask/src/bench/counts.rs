@@ -29,12 +29,12 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// The median of a call.
+    /// Returns the median of a call.
     pub fn median(&self) -> u64 {
         self.rank(1, 2)
     }
 
-    /// What this part of the calls stays below.
+    /// Returns what this part of the calls stays below.
     pub fn rank(&self, part: usize, of: usize) -> u64 {
         let mut sorted: Vec<u64> = self.calls.iter().map(|call| call.instructions).collect();
         sorted.sort_unstable();
@@ -44,12 +44,12 @@ impl Counts {
             .unwrap_or_default()
     }
 
-    /// SMCs in a call, on average.
+    /// Counts SMCs in a call, on average.
     pub fn smcs(&self) -> f64 {
         self.a_call(self.calls.iter().map(|call| call.smcs).sum())
     }
 
-    /// How many cores are behind an SMC at once, on average while there is one.
+    /// Tells how many cores are behind an SMC at once, on average while there is one.
     pub fn at_once(&self) -> f64 {
         // A thousand instructions of two cores together are a time of five hundred.
         let time: f64 = self
@@ -61,19 +61,19 @@ impl Counts {
         instructions as f64 / time.max(1.0)
     }
 
-    /// How often a call on average executes an instruction.
+    /// Tells how often a call on average executes an instruction.
     pub fn a_call(&self, executions: u64) -> f64 {
         executions as f64 / self.calls.len() as f64
     }
 
-    /// The executions of one instruction.
+    /// Counts the executions of one instruction.
     pub fn at(&self, address: u64) -> u64 {
         let found = self.executions.iter().find(|(at, _)| *at == address);
         found.map_or(0, |(_, count)| *count)
     }
 }
 
-/// The plugin's file: the cases in the order in which they ran.
+/// Reads the plugin's file: the cases in the order in which they ran.
 pub fn parse(text: &str) -> Result<Vec<Counts>> {
     let mut cases: Vec<Counts> = Vec::new();
     for line in text.lines() {
@@ -101,7 +101,7 @@ pub fn parse(text: &str) -> Result<Vec<Counts>> {
     bail!("the plugin did not come to its end")
 }
 
-/// Every instruction belongs to a call.
+/// Checks that every instruction belongs to a call.
 fn checked(cases: Vec<Counts>) -> Result<Vec<Counts>> {
     for (index, case) in cases.iter().enumerate() {
         let by_call: u64 = case.calls.iter().map(|call| call.instructions).sum();

@@ -56,7 +56,7 @@ pub struct Options {
     timeout: u64,
 }
 
-/// The guest's shell must not take it for anything else.
+/// Reads a part of a case's name: the guest's shell must not take it for anything else.
 fn case_part(text: &str) -> Result<String, String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._".contains(c);
     match !text.is_empty() && text.chars().all(plain) {
@@ -122,7 +122,7 @@ fn symbol(name: &str) -> Result<u64> {
     address(&text, name).with_context(|| format!("the hypervisor has no symbol {name}"))
 }
 
-/// The address of a symbol in `nm`'s list.
+/// Returns the address of a symbol in `nm`'s list.
 fn address(list: &str, name: &str) -> Option<u64> {
     let mut lines = list.lines().map(|line| line.split_whitespace().collect());
     let line = lines.find(|words: &Vec<&str>| words.get(2) == Some(&name))?;
@@ -216,7 +216,7 @@ impl Setups {
         timings("no hypervisor", &lines)
     }
 
-    /// With EL2's counts, if QEMU can count.
+    /// Measures with EL2's counts, if QEMU can count.
     fn teevisor(&self) -> Result<(Vec<Timing>, Option<Vec<Counts>>)> {
         let text = fs::read_to_string(bundle::default_manifest())?;
         let (lines, counts) =
@@ -224,7 +224,7 @@ impl Setups {
         Ok((timings("teevisor", &lines)?, counts))
     }
 
-    /// The console of a manifest's guests on so many cores, and EL2's counts.
+    /// Returns the console of a manifest's guests on so many cores, and EL2's counts.
     fn guests(
         &self,
         name: &str,
@@ -281,7 +281,7 @@ impl Setups {
     }
 }
 
-/// What teebench wrote to a console.
+/// Returns what teebench wrote to a console.
 fn timings(name: &str, lines: &[String]) -> Result<Vec<Timing>> {
     timings::parse(lines).with_context(|| format!("bench, {name}, ended with:\n{}\n", end(lines)))
 }
@@ -299,7 +299,7 @@ fn machine(optee: Optee) -> Machine {
     }
 }
 
-/// A plugin that counts what EL2 executes, and where it writes that.
+/// Makes a plugin that counts what EL2 executes, and where it writes that.
 pub fn el2_counter(file: PathBuf, out: &Path) -> Plugin {
     let arguments = vec![
         ("out", out.display().to_string()),
@@ -309,7 +309,8 @@ pub fn el2_counter(file: PathBuf, out: &Path) -> Plugin {
     Plugin { file, arguments }
 }
 
-/// Linux unpacks archives that follow each other one after the other.
+/// Makes a folder whose initial file system has the archive behind it: Linux unpacks archives that
+/// follow each other one after the other.
 fn folder(plain: &Path, archive: &Path) -> Result<RunDir> {
     let dir = RunDir::new("bench-guests", None)?;
     let mut initramfs = fs::read(plain.join(guest::INITRAMFS))?;

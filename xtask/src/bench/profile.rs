@@ -49,7 +49,7 @@ fn by_function(counts: &Counts, elf: &Path) -> Result<BTreeMap<String, u64>> {
 /// A function and where it is defined.
 type Frame<'a> = (&'a str, &'a str);
 
-/// addr2line's answer: for each address, its function, then those it is inlined into.
+/// Reads addr2line's answer: for each address, its function, then those it is inlined into.
 fn frames(text: &str) -> Vec<Vec<Frame<'_>>> {
     let mut all: Vec<Vec<Frame>> = Vec::new();
     let mut lines = text.lines();
@@ -63,7 +63,7 @@ fn frames(text: &str) -> Vec<Vec<Frame<'_>>> {
     all
 }
 
-/// The innermost function of this workspace, else the outermost: which of `core`'s helpers
+/// Returns the innermost function of this workspace, else the outermost: which of `core`'s helpers
 /// is at work says little.
 fn own(frames: &[Frame], workspace: impl AsRef<Path>) -> Option<String> {
     let is_own = |(_, place): &&Frame| Path::new(place).starts_with(&workspace);

@@ -43,14 +43,15 @@ fn names() -> Vec<String> {
     alone.chain(beside.map(str::to_owned)).collect()
 }
 
-/// What a call costs that no tick of the guest's timer falls into: on a slow host one falls into
-/// most calls, and then not even the median is free of it.
+/// Returns what a call costs that no tick of the guest's timer falls into: on a slow host one falls
+/// into most calls, and then not even the median is free of it.
 fn undisturbed(counts: &Counts) -> u64 {
     counts.rank(1, 4)
 }
 
-/// While another core of the guest calls, a call keeps the budget that it has alone: with a session
-/// more it may take a few instructions more to find its own. Another guest costs it nothing.
+/// Makes the budgets: while another core of the guest calls, a call keeps the budget that it has
+/// alone: with a session more it may take a few instructions more to find its own. Another guest
+/// costs it nothing.
 fn budgets(counts: &[Counts]) -> Result<Vec<Budget>> {
     let [_, two, .., quiet, loud] = counts else {
         return Ok(Vec::new());
@@ -88,7 +89,7 @@ fn measure(setups: &Setups, name: &str, cores: u32, manifest: &str) -> Result<Ve
     counts.context("it takes a QEMU with plugins")
 }
 
-/// A guest with four vCPUs, which makes the calls one after the other.
+/// Writes the manifest of a guest with four vCPUs, which makes the calls one after the other.
 fn one_guest(calls: u32) -> String {
     let runs = KINDS.iter().flat_map(|kind| {
         let run = move |callers| format!("callers {kind} {callers} {calls}");
@@ -98,7 +99,8 @@ fn one_guest(calls: u32) -> String {
     guest("calls", 4, &format!("sleep 5; {}", runs.join("; ")))
 }
 
-/// A guest that calls twice, and one that floods OP-TEE on two cores the second time.
+/// Writes the manifest of a guest that calls twice, and one that floods OP-TEE on two cores the
+/// second time.
 fn two_guests(calls: u32) -> String {
     let run = format!("callers nop 1 {calls}");
     let calls = guest("calls", 1, &format!("sleep 4; {run}; sleep 12; {run}"));
@@ -107,7 +109,7 @@ fn two_guests(calls: u32) -> String {
     format!("{calls}{floods}")
 }
 
-/// The manifest of one guest.
+/// Writes the manifest of one guest.
 fn guest(name: &str, vcpus: u32, command: &str) -> String {
     format!(
         "version = 1\n[[guest]]\nname = \"{name}\"\nvcpus = {vcpus}\nmemory = \"512MiB\"\n\

@@ -8,7 +8,7 @@ use super::timings::Timing;
 /// One case in the three set-ups: instructions of a call.
 #[derive(Debug, PartialEq)]
 pub struct Row {
-    /// Its name.
+    /// Name of the case.
     pub name: String,
     /// Timed calls.
     pub calls: usize,
@@ -64,13 +64,13 @@ fn key(timing: &Timing) -> (&str, usize) {
     (&timing.name, timing.calls)
 }
 
-/// The rows as a table.
+/// Returns the rows as a table.
 pub fn render(rows: &[Row]) -> String {
     let head = ["case", "calls", "no hypervisor", "teevisor", "EL2", "traps"];
     aligned(head, rows.iter().map(cells))
 }
 
-/// A table of Markdown, aligned: names on the left, numbers on the right.
+/// Writes a table of Markdown, aligned: names on the left, numbers on the right.
 pub fn aligned<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
     let rule = std::array::from_fn(|column| if column == 0 { "---" } else { "--:" });
     let fixed = [head, rule].map(|line| line.map(str::to_owned));
@@ -97,7 +97,7 @@ fn cells(row: &Row) -> [String; 6] {
     ]
 }
 
-/// 1234567 → 1,234,567.
+/// Writes a number in groups: 1234567 → 1,234,567.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -122,7 +122,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Whether it is kept.
+    /// Tells whether it is kept.
     pub fn is_kept(&self) -> bool {
         self.spent <= self.limit
     }
@@ -131,7 +131,7 @@ impl Budget {
 /// Instructions that a call without buffers may cost.
 pub const NOP: f64 = 1_200.0;
 
-/// The budgets that the measured cases tell about.
+/// Returns the budgets that the measured cases tell about.
 pub fn budgets(rows: &[Row]) -> Vec<Budget> {
     let el2 = |name: &str| {
         let row = rows.iter().find(|row| row.name == name)?;

@@ -11,7 +11,7 @@ const INSTRUCTIONS_PER_SECOND: u64 = 1_000_000_000;
 /// One case, as the program measured it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// Its name.
+    /// Name of the case.
     pub name: String,
     /// How many calls were timed.
     pub calls: usize,
@@ -19,7 +19,7 @@ pub struct Timing {
     pub median: u64,
 }
 
-/// The cases on a console, in the order in which they ran.
+/// Reads the cases on a console, in the order in which they ran.
 pub fn parse(console: &[String]) -> Result<Vec<Timing>> {
     let lines = console
         .iter()

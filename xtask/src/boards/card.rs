@@ -53,7 +53,7 @@ pub fn ensure_tools(cache: &Cache) -> Result<()> {
     host::ensure(cache, &TOOLS)
 }
 
-/// A card with the board's own files and what a machine starts from, written beside `tree`.
+/// Makes a card with the board's own files and what a machine starts from, written beside `tree`.
 pub fn with(own: Files, files: &qemu::Files, tree: &Path) -> Result<PathBuf> {
     let folder = tree.with_file_name("card");
     fs::create_dir_all(&folder)?;
@@ -67,7 +67,7 @@ pub fn with(own: Files, files: &qemu::Files, tree: &Path) -> Result<PathBuf> {
     Ok(card)
 }
 
-/// A file of a card, copied to beside the card.
+/// Returns a file of a card, copied to beside the card.
 pub fn read(card: &Path, name: &str) -> Result<PathBuf> {
     let to = card.with_file_name(name);
     let mut copy = mtool("mcopy", &partition(card));
@@ -94,8 +94,8 @@ pub fn lay_out(own: Files, image: &Path, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// U-Boot's commands that load the image and the bundle and start them with the device tree at
-/// `tree`, after `first`.
+/// Writes U-Boot's commands that load the image and the bundle and start them with the device tree
+/// at `tree`, after `first`.
 pub fn script(tree: &str, first: &str) -> String {
     let load = "load ${devtype} ${devnum}:${distro_bootpart}";
     format!(
@@ -142,7 +142,7 @@ pub fn write(folder: &Path, card: &Path) -> Result<()> {
     command::output(copy.args(&files).arg("::")).map(|_| ())
 }
 
-/// The card's partition, as mtools name it.
+/// Returns the card's partition, as mtools name it.
 fn partition(card: &Path) -> String {
     format!("{}@@{}", card.display(), START * SECTOR)
 }
@@ -153,7 +153,7 @@ fn mtool(program: &str, partition: &str) -> Command {
     tool
 }
 
-/// A master boot record with one bootable FAT32 partition of so many sectors.
+/// Makes a master boot record with one bootable FAT32 partition of so many sectors.
 fn partition_table(sectors: u32) -> [u8; 512] {
     const BOOTABLE: u8 = 0x80;
     const FAT32_BY_SECTOR: u8 = 0x0c;

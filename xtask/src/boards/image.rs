@@ -66,7 +66,7 @@ pub fn make(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// An empty folder for the card's files.
+/// Makes an empty folder for the card's files.
 fn folder(options: &Options) -> Result<PathBuf> {
     let name = clap::ValueEnum::to_possible_value(&options.board).context("the board's name")?;
     let usual = || {

@@ -28,7 +28,7 @@ use crate::qemu::{Board, Files, Firmware, Machine, RESIDUE};
 
 use recipe::Recipe;
 
-/// The recipe of a board.
+/// Returns the recipe of a board.
 pub fn recipe(board: Board) -> &'static dyn Recipe {
     match board {
         Board::Virt => &virt::Virt,
@@ -37,13 +37,13 @@ pub fn recipe(board: Board) -> &'static dyn Recipe {
     }
 }
 
-/// What runs in a machine's secure world.
+/// Returns what runs in a machine's secure world.
 pub fn secure_world(machine: &Machine) -> Optee {
     recipe(machine.board).secure_world(machine)
 }
 
-/// The suite that a machine's OP-TEE is from. Where it must be built, that is unstable: the sources
-/// of the stable one are gone from the mirrors, which keep the newest only.
+/// Returns the suite that a machine's OP-TEE is from. Where it must be built, that is unstable: the
+/// sources of the stable one are gone from the mirrors, which keep the newest only.
 pub fn optee_suite(machine: &Machine) -> Suite {
     let recipe = recipe(machine.board);
     let built = recipe.secure_world(machine) != Optee::None && recipe.builds_optee(machine);
@@ -76,9 +76,9 @@ pub fn fetch() -> Result<()> {
     Ok(())
 }
 
-/// The command that starts a machine; the console is on standard input and output, the other UART's
-/// output, on most boards the secure world's, goes to `log`. Writes the device tree to `tree`
-/// unless QEMU makes it.
+/// Returns the command that starts a machine; the console is on standard input and output, the
+/// other UART's output, on most boards the secure world's, goes to `log`. Writes the device tree to
+/// `tree` unless QEMU makes it.
 pub fn command(machine: &Machine, files: &Files, tree: &Path, log: &Path) -> Result<Command> {
     let recipe = recipe(machine.board);
     let mut qemu = recipe.command(machine, files, tree)?;
@@ -112,8 +112,8 @@ fn add_options(qemu: &mut Command, machine: &Machine) {
     }
 }
 
-/// Whether the console says that the board was to be powered off, on a board that QEMU does not
-/// power off.
+/// Tells whether the console says that the board was to be powered off, on a board that QEMU does
+/// not power off.
 pub fn is_over(machine: &Machine, console: &[String]) -> bool {
     let said = |line: &String| line.contains("all guests are off: powering the board off");
     !recipe(machine.board).powers_off(machine.loader) && console.iter().any(said)

@@ -18,15 +18,15 @@ pub trait Recipe {
     /// Refuses what the board can't be.
     fn check(&self, machine: &Machine) -> Result<()>;
 
-    /// What runs in the secure world unless the user chooses.
+    /// Returns what runs in the secure world unless the user chooses.
     fn usual_world(&self, machine: &Machine) -> Optee;
 
-    /// What runs in the secure world.
+    /// Returns what runs in the secure world.
     fn secure_world(&self, machine: &Machine) -> Optee {
         machine.optee.unwrap_or_else(|| self.usual_world(machine))
     }
 
-    /// Whether an OP-TEE for it is built from source, for want of a packaged one.
+    /// Tells whether an OP-TEE for it is built from source, for want of a packaged one.
     fn builds_optee(&self, machine: &Machine) -> bool {
         firmware::is_built(machine.gic, machine.smp)
     }
@@ -34,28 +34,30 @@ pub trait Recipe {
     /// Fetches and builds what it is started from.
     fn firmware(&self, cache: &Cache, packages: &Packages, machine: &Machine) -> Result<Firmware>;
 
-    /// The vCPUs of the default manifest's guest, if the board can't have what the manifest says.
+    /// Returns the vCPUs of the default manifest's guest, if the board can't have what the manifest
+    /// says.
     fn usual_vcpus(&self) -> Option<u32> {
         None
     }
 
-    /// QEMU's command without serial ports. Writes the device tree to `tree` unless QEMU makes it.
+    /// Returns QEMU's command without serial ports. Writes the device tree to `tree` unless QEMU
+    /// makes it.
     fn command(&self, machine: &Machine, files: &Files, tree: &Path) -> Result<Command>;
 
-    /// Which of QEMU's serial ports is the console.
+    /// Tells which of QEMU's serial ports is the console.
     fn console(&self, _loader: Loader) -> usize {
         0
     }
 
-    /// Whether QEMU ends when the hypervisor powers the board off.
+    /// Tells whether QEMU ends when the hypervisor powers the board off.
     fn powers_off(&self, loader: Loader) -> bool;
 
-    /// What starts the hypervisor from a card.
+    /// Returns what starts the hypervisor from a card.
     fn card_loader(&self) -> Loader {
         Loader::TfA
     }
 
-    /// What is on the card beside the image and the bundle.
+    /// Returns what is on the card beside the image and the bundle.
     fn card(&self, firmware: &Firmware) -> Result<card::Files>;
 }
 

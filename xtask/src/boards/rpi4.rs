@@ -69,7 +69,7 @@ impl Recipe for Rpi4 {
         Optee::None
     }
 
-    /// TF-A and the device tree in a folder, and a QEMU that has the board.
+    /// Makes TF-A and the device tree in a folder, and a QEMU that has the board.
     fn firmware(&self, cache: &Cache, packages: &Packages, _: &Machine) -> Result<Firmware> {
         let tfa = TfA {
             name: "rpi4",
@@ -116,8 +116,8 @@ impl Recipe for Rpi4 {
         loader == Loader::TfA
     }
 
-    /// What is on the card beside the image, the bundle and the GPU's own firmware, which is not free
-    /// software.
+    /// Returns what is on the card beside the image, the bundle and the GPU's own firmware, which is
+    /// not free software.
     fn card(&self, firmware: &Firmware) -> Result<card::Files> {
         let folder = firmware.image.as_deref().context("firmware")?;
         let config = format!(
@@ -198,19 +198,19 @@ impl Card {
         Ok(card)
     }
 
-    /// A file of the card, copied out of it.
+    /// Returns a file of the card, copied out of it.
     fn file(&self, name: &str) -> Result<PathBuf> {
         card::read(&self.image, name)
     }
 
-    /// The value of a line `KEY=VALUE` of config.txt.
+    /// Returns the value of a line `KEY=VALUE` of config.txt.
     fn value(&self, key: &str) -> Result<&str> {
         let of = |line| str::strip_prefix(line, key)?.strip_prefix('=');
         let found = self.config.lines().find_map(of);
         found.with_context(|| format!("config.txt has no {key}"))
     }
 
-    /// What the line `initramfs FILE ADDRESS` says.
+    /// Reads what the line `initramfs FILE ADDRESS` says.
     fn initramfs(&self) -> Result<(&str, &str)> {
         let of = |line| str::strip_prefix(line, "initramfs ")?.split_once(' ');
         let found = self.config.lines().find_map(of);
@@ -223,7 +223,8 @@ fn number(text: &str) -> Result<u32> {
     u32::from_str_radix(digits, 16).with_context(|| format!("config.txt: {text} is no address"))
 }
 
-/// The tree as QEMU's board has it, plus the rate at which QEMU counts; the PL011 as console.
+/// Writes the tree as QEMU's board has it, plus the rate at which QEMU counts; the PL011 as
+/// console.
 fn write_tree(files: &Files, from: &Path, tree: &Path) -> Result<()> {
     let mut dump = files.firmware.emulator.command();
     let machine = format!("{MACHINE},dumpdtb={}", escape(tree));
@@ -237,7 +238,7 @@ fn write_tree(files: &Files, from: &Path, tree: &Path) -> Result<()> {
     tree.cells("/timer", "clock-frequency", &[QEMU_COUNTER])
 }
 
-/// The stub as the GPU's firmware leaves it in memory.
+/// Returns the stub as the GPU's firmware leaves it in memory.
 fn patched(mut stub: Vec<u8>, kernel: u32) -> Result<Vec<u8>> {
     for (at, word) in [(STUB_MAGIC, 0), (STUB_DTB, DTB), (STUB_KERNEL, kernel)] {
         let place = stub

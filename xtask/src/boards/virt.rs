@@ -46,7 +46,7 @@ impl Recipe for Virt {
         }
     }
 
-    /// The flash image of TF-A and OP-TEE, or U-Boot's; nothing if QEMU is the loader.
+    /// Returns the flash image of TF-A and OP-TEE, or U-Boot's; nothing if QEMU is the loader.
     fn firmware(&self, cache: &Cache, packages: &Packages, machine: &Machine) -> Result<Firmware> {
         match machine.loader {
             Loader::TfA => {
@@ -83,7 +83,7 @@ impl Recipe for Virt {
         Loader::UBoot
     }
 
-    /// What U-Boot needs on its disk. The tree is the one that QEMU gave to U-Boot.
+    /// Returns what U-Boot needs on its disk. The tree is the one that QEMU gave to U-Boot.
     fn card(&self, _: &Firmware) -> Result<card::Files> {
         let script = card::script("${fdtcontroladdr}", "");
         Ok(vec![("boot.cmd", Content::Script(script))])
@@ -124,7 +124,7 @@ fn by_u_boot(qemu: &mut Command, machine: &Machine, files: &Files, card: &Path) 
     qemu.args(["-drive", &drive, "-device", device]);
 }
 
-/// Debian's U-Boot for this machine.
+/// Fetches Debian's U-Boot for this machine.
 fn u_boot(cache: &Cache) -> Result<PathBuf> {
     const PACKAGE: &str = "u-boot-qemu";
     let suite = packages::RELEASE.name();
@@ -171,8 +171,8 @@ fn arguments(machine: &Machine, option: &str, flash: Option<&Path>) -> Vec<Strin
         .collect()
 }
 
-/// QEMU's own tree plus what a boot loader would add to /chosen. It must be dumped with -bios: the
-/// tree of a machine without firmware names a secure GPIO that faults.
+/// Writes QEMU's own tree plus what a boot loader would add to /chosen. It must be dumped with
+/// -bios: the tree of a machine without firmware names a secure GPIO that faults.
 fn write_tree(machine: &Machine, files: &Files, flash: &Path, tree: &Path) -> Result<()> {
     let dumped = tree.with_extension("dumped");
     let dump = format!(",dumpdtb={}", escape(&dumped));

@@ -42,7 +42,7 @@ const TEE: &str = "tee.bin";
 const DTB_FILE: &str = "zynqmp-zcu102-rev1.0.dtb";
 
 const MACHINE: &str = "xlnx-zcu102";
-/// The rate at which QEMU counts. It has not the register from which TF-A sets CNTFRQ_EL0.
+/// The rate at which QEMU counts. There is no register in it from which TF-A sets CNTFRQ_EL0.
 const QEMU_COUNTER: u32 = 62_500_000;
 
 /// The board's recipe.
@@ -68,7 +68,7 @@ impl Recipe for Zcu102 {
         true
     }
 
-    /// TF-A, OP-TEE and the device tree in a folder, and a QEMU that has the board.
+    /// Makes TF-A, OP-TEE and the device tree in a folder, and a QEMU that has the board.
     fn firmware(&self, cache: &Cache, packages: &Packages, _: &Machine) -> Result<Firmware> {
         let tfa = TfA {
             name: "zynqmp",
@@ -135,12 +135,13 @@ impl Recipe for Zcu102 {
     }
 
     fn powers_off(&self, _: Loader) -> bool {
-        // Power is its PMU's, whose firmware QEMU has not.
+        // Power is its PMU's, whose firmware QEMU does not have.
         false
     }
 
-    /// What is on the card beside the image and the bundle. The first-stage boot loader, the PMU's
-    /// firmware and U-Boot are the vendor's; bootgen packs them with TF-A and OP-TEE as BOOT.BIN.
+    /// Returns what is on the card beside the image and the bundle. The first-stage boot loader,
+    /// the PMU's firmware and U-Boot are the vendor's; bootgen packs them with TF-A and OP-TEE as
+    /// BOOT.BIN.
     fn card(&self, firmware: &Firmware) -> Result<card::Files> {
         let folder = firmware.image.as_deref().context("firmware")?;
         let script = card::script(
@@ -170,7 +171,7 @@ impl Recipe for Zcu102 {
     }
 }
 
-/// What OP-TEE would add to a tree that it is given; the board's TF-A gives it none.
+/// Adds what OP-TEE would add to a tree that it is given; the board's TF-A gives it none.
 fn add_optee(tree: &Tree) -> Result<()> {
     tree.node("/firmware/optee")?;
     tree.text("/firmware/optee", "compatible", "linaro,optee-tz")?;
@@ -187,7 +188,7 @@ fn add_optee(tree: &Tree) -> Result<()> {
 fn write_tree(files: &Files, folder: &Path, to: &Path) -> Result<()> {
     fs::copy(folder.join(DTB_FILE), to)?;
     let tree = Tree(to);
-    // TF-A starts cores with the help of the PMU's firmware, which QEMU has not.
+    // TF-A starts cores with the help of the PMU's firmware, which QEMU does not have.
     for core in 1..4 {
         tree.text(&format!("/cpus/cpu@{core}"), "status", "fail")?;
     }
@@ -198,7 +199,7 @@ fn write_tree(files: &Files, folder: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A64 code that jumps to `image` with x0 = `tree`.
+/// Returns A64 code that jumps to `image` with x0 = `tree`.
 fn jump(image: u64, tree: u64) -> Vec<u8> {
     const CODE: [u32; 4] = [
         0x5800_0080, // ldr x0, [pc, #16]

@@ -12,7 +12,7 @@ use platform::GicVersion;
 
 /// One machine started once, and what its console must say.
 pub struct Case {
-    /// Its name, also of the folder of its logs.
+    /// Name of the run, and of the folder of its logs.
     pub name: &'static str,
     /// The board.
     pub board: Board,
@@ -59,7 +59,7 @@ pub enum Boots {
     Linux(&'static str),
     /// The bare-metal test guest with these arguments.
     TestGuest(&'static str),
-    /// The same in the hypervisor's place.
+    /// The test guest with these arguments in the hypervisor's place.
     Bare(&'static str),
     /// The guests of a manifest.
     Manifest(&'static str),
@@ -74,7 +74,7 @@ pub enum Boots {
 }
 
 impl Boots {
-    /// The arguments of what is in the hypervisor's place.
+    /// Returns the arguments of what is in the hypervisor's place.
     pub fn bare(&self) -> Option<&'static str> {
         match self {
             Self::Bare(bootargs) => Some(bootargs),
@@ -82,7 +82,7 @@ impl Boots {
         }
     }
 
-    /// What Linux runs.
+    /// Returns what Linux runs.
     pub fn command(&self) -> Option<&'static str> {
         match self {
             Self::Linux(command) => Some(command),
@@ -95,7 +95,7 @@ impl Boots {
 pub enum Expect {
     /// A line contains this.
     Line(&'static str),
-    /// The same, and it is shown beside the run's name.
+    /// A line contains this, and it is shown beside the run's name.
     Shown(&'static str),
     /// At least so many lines contain this.
     Times(usize, &'static str),
@@ -115,7 +115,7 @@ pub enum Expect {
 }
 
 impl Case {
-    /// The machine.
+    /// Returns the machine.
     pub fn machine(&self) -> Machine {
         Machine {
             board: self.board,
@@ -131,7 +131,7 @@ impl Case {
         }
     }
 
-    /// Whether the run may end once the lines are there: the machine may go on for ever.
+    /// Tells whether the run may end once the lines are there: the machine may go on for ever.
     pub fn waits_for_lines_only(&self) -> bool {
         let line = |expect: &Expect| {
             matches!(

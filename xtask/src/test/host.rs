@@ -81,7 +81,7 @@ fn count(log: &str) -> Counts {
     }
 }
 
-/// 12 in "… 12 passed, …".
+/// Returns the 12 in "… 12 passed, …".
 fn number_before(line: &str, word: &str) -> Option<usize> {
     let words: Vec<&str> = line
         .split([' ', ',', ';', '.'])

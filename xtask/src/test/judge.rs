@@ -8,7 +8,7 @@ use super::case::{Case, Expect};
 use crate::console::status;
 use crate::session::{Ended, Outcome, Progress};
 
-/// What is said of each expected line that is not there, or not often enough.
+/// Returns what is said of each expected line that is not there, or not often enough.
 fn missing(case: &Case, lines: &[String]) -> Vec<String> {
     let times = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
     let problem = |expect: &Expect| match *expect {
@@ -32,14 +32,14 @@ fn missing(case: &Case, lines: &[String]) -> Vec<String> {
     case.expect.iter().filter_map(problem).collect()
 }
 
-/// The sum of the numbers right before `text`.
+/// Returns the sum of the numbers right before `text`.
 fn sum(lines: &[String], text: &str) -> usize {
     let before = lines.iter().filter_map(|line| line.split_once(text));
     let numbers = before.filter_map(|(before, _)| before.rsplit(' ').next()?.parse::<usize>().ok());
     numbers.sum()
 }
 
-/// Whether at least two lines contain `text`, and are the same.
+/// Tells whether at least two lines contain `text`, and are the same.
 fn is_same(lines: &[String], text: &str) -> bool {
     let mut found = lines.iter().filter(|line| line.contains(text));
     let first = found.next();
@@ -47,7 +47,7 @@ fn is_same(lines: &[String], text: &str) -> bool {
     !more.is_empty() && more.iter().all(|line| Some(*line) == first)
 }
 
-/// What the run has come to, now that the lines at `touched` are new or have grown.
+/// Tells what the run has come to, now that the lines at `touched` are new or have grown.
 pub fn progress(case: &Case, lines: &[String], touched: &[usize]) -> Progress {
     let fatal = |&at: &usize| fatal(case, lines, at).is_some();
     if touched.iter().any(fatal) {
@@ -59,7 +59,7 @@ pub fn progress(case: &Case, lines: &[String], touched: &[usize]) -> Progress {
     }
 }
 
-/// What is said of the line at `at` if it is one after which the run can't pass.
+/// Returns what is said of the line at `at` if it is one after which the run can't pass.
 fn fatal(case: &Case, lines: &[String], at: usize) -> Option<String> {
     let line = &lines[at];
     let forbids = |expect: &Expect| match *expect {
@@ -95,7 +95,7 @@ const ENDS: [&str; 2] = ["teevisor: error: ", "Kernel panic - not syncing"];
 /// The last line of a board that can't be powered off. Its run is ended amid it.
 const STAYS_ON: &str = "teevisor: error: the firmware cannot power the board off";
 
-/// Whether the run waits for this line.
+/// Tells whether the run waits for this line.
 fn is_expected(case: &Case, line: &str) -> bool {
     let expects = |expect: &Expect| match expect {
         Expect::Line(text) | Expect::Shown(text) | Expect::Times(_, text) => line.contains(text),
@@ -104,7 +104,7 @@ fn is_expected(case: &Case, line: &str) -> bool {
     case.expect.iter().any(expects) || STAYS_ON.starts_with(line)
 }
 
-/// What a run is told with, if it has passed.
+/// Returns what a run is told with, if it has passed.
 pub fn verdict(case: &Case, outcome: &Outcome) -> Result<String> {
     let lines = &outcome.lines;
     let mut wrong = missing(case, lines);
@@ -136,7 +136,7 @@ pub fn verdict(case: &Case, outcome: &Outcome) -> Result<String> {
     bail!("{}", wrong.join("; "));
 }
 
-/// The lines that a run's result comes with.
+/// Returns the lines that a run's result comes with.
 fn shown(case: &Case, lines: &[String]) -> String {
     let wanted = case.expect.iter().filter_map(|expect| match expect {
         Expect::Shown(text) => {
@@ -229,7 +229,7 @@ mod tests {
         assert!(verdict(&case, &outcome(&["good"], &[], Ended::TimeLimit)).is_err());
     }
 
-    /// What the first line that ends the run says of it, if one does.
+    /// Returns what the first line that ends the run says of it, if one does.
     fn ends_at(case: &Case, lines: &[&str]) -> Option<usize> {
         let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
         let progress = |at: &usize| progress(case, &lines[..=*at], &[*at]);

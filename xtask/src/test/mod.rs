@@ -101,7 +101,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     Ok(conclude(&tally))
 }
 
-/// The tools, which it names.
+/// Prepares the tools, which it names.
 fn prepare() -> Result<Toolchain> {
     let cache = Cache::open()?;
     crate::host::ensure_tools(&cache)?;
@@ -273,7 +273,7 @@ impl Bench {
     }
 }
 
-/// The names of the guests, in their order.
+/// Returns the names of the guests, in their order.
 fn names(case: &Case) -> Result<Vec<String>> {
     match case.boots {
         Boots::Linux(_) => bundle::guest_names(&bundle::default_manifest()),

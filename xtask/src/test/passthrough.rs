@@ -12,7 +12,7 @@ use crate::session::RunDir;
 const PART: usize = 1 << 20;
 const PARTS: usize = 4;
 
-/// A disk whose first part has text that differs from sector to sector, and the rest nothing.
+/// Makes a disk whose first part has text that differs from sector to sector, and the rest nothing.
 pub fn make(dir: &RunDir) -> Result<PathBuf> {
     let path = dir.file("disk");
     let mut disk = text();
@@ -28,7 +28,7 @@ fn text() -> Vec<u8> {
     text
 }
 
-/// The guest has read the first part and written it in capitals to the second.
+/// Checks that the guest has read the first part and written it in capitals to the second.
 pub fn check(path: &Path) -> Result<()> {
     let disk = fs::read(path).with_context(|| format!("{}", path.display()))?;
     check_bytes(&disk)

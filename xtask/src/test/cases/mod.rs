@@ -24,7 +24,7 @@ macro_rules! manifest {
 }
 use manifest;
 
-/// All runs, the quick ones first.
+/// Returns all runs, the quick ones first.
 pub fn all() -> impl Iterator<Item = &'static Case> {
     [
         refusals::CASES,
@@ -96,7 +96,7 @@ const REFUSED: Case = Case {
     ..BASE
 };
 
-/// The manifest of the bare-metal test guest with arguments.
+/// Writes the manifest of the bare-metal test guest with arguments.
 pub fn test_guest_manifest(bootargs: &str) -> String {
     format!(
         "version = 1\n[[guest]]\nname = \"test\"\nvcpus = 4\nmemory = \"16MiB\"\n\

@@ -24,7 +24,7 @@ const REGRESSION: Case = Case {
     ..BASE
 };
 
-/// The same in two guests at once.
+/// The regression suite in two guests at once.
 const TWO: Case = Case {
     boots: Boots::Manifest(manifest!("two-regressions")),
     expect: &[
@@ -55,7 +55,7 @@ const KILLER: Script = &[
     once(hypervisor("victim: off, 16 MiB"), "quit\rgo\r"),
 ];
 
-/// The victim is restarted so many times, each as soon as it has started.
+/// Restarts the victim so many times, each as soon as it has started.
 const fn restarts(times: usize) -> [Step; 5] {
     [
         once(guest("linux", "ready"), "\x1d2"),

@@ -7,8 +7,8 @@ use super::{PANIC, QUIET};
 use crate::test::case::Expect::{Absent, Off, Times};
 use crate::test::case::{BASE, Boots, Case, Expect};
 
-/// The manifest of so many guests with so many vCPUs each. `FULL` ones have bootargs as long as can be and a watchdog;
-/// the first one has the board's clock then.
+/// Writes the manifest of so many guests with so many vCPUs each. `FULL` ones have bootargs as long as can be and a
+/// watchdog; the first one has the board's clock then.
 fn manifest<const GUESTS: usize, const VCPUS: usize, const FULL: bool>() -> String {
     let guest = |n: usize| {
         let test = match n % 2 {
