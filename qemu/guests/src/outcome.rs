@@ -9,9 +9,9 @@ pub type Outcome = Result<(), Stop>;
 
 /// Why a test did not pass.
 pub enum Stop {
-    /// It failed.
+    /// The test failed.
     Failed(Text),
-    /// It has nothing to test here.
+    /// The test has nothing to test here.
     Skipped(&'static str),
 }
 
@@ -22,7 +22,7 @@ pub struct Text {
 }
 
 impl Text {
-    /// The text that `args` format to.
+    /// Makes the text that `args` format to.
     pub fn new(args: fmt::Arguments<'_>) -> Self {
         let mut text = Self {
             bytes: [0; 104],

@@ -25,7 +25,7 @@ fn el1() -> Outcome {
     Ok(())
 }
 
-/// The boot protocol: x0 the tree, x1–x3 reserved and 0.
+/// Checks the boot protocol: x0 the tree, x1–x3 reserved and 0.
 fn registers() -> Outcome {
     let x = entry::entered().x;
     ensure!(x[0].is_multiple_of(8), "tree at {:#x}", x[0]);
@@ -72,8 +72,8 @@ fn counter() -> Outcome {
     Ok(())
 }
 
-/// One word of its own in every 2 MiB of RAM that nothing occupies: they are all there, and no two
-/// are the same memory.
+/// Writes one word of its own in every 2 MiB of RAM that nothing occupies: they are all there, and
+/// no two are the same memory.
 fn memory() -> Outcome {
     let mut written = 0u64;
     for address in free_blocks() {

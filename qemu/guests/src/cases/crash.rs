@@ -47,13 +47,13 @@ fn crash() -> Outcome {
     Ok(())
 }
 
-/// An abort, while the vectors at `base` can take none.
+/// Causes an abort, while the vectors at `base` can take none.
 fn vector(base: u64) {
     msr!("vbar_el1", base);
     read32(HOLE);
 }
 
-/// Nobody notices but a watchdog.
+/// Hangs so that only a watchdog notices.
 fn hang() -> ! {
     cpu::mask_irqs();
     loop {
@@ -61,7 +61,7 @@ fn hang() -> ! {
     }
 }
 
-/// A vCPU other than the first jumps to where nothing is, without MMU and vectors.
+/// Lets a vCPU other than the first jump to where nothing is, without MMU and vectors.
 fn secondary() -> Outcome {
     super::needs_second_vcpu()?;
     ensure!(cpu::start_all(), "not all vCPUs are on");

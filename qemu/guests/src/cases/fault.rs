@@ -63,7 +63,8 @@ macro_rules! access {
     };
 }
 
-/// Every width, and what a stage-2 abort describes no syndrome for: pairs, exclusives, writeback.
+/// Tries every width, and what a stage-2 abort describes no syndrome for: pairs, exclusives,
+/// writeback.
 fn widths() -> Outcome {
     let at = FAR_HOLE + 0x40;
     for (instruction, exception) in [
@@ -87,7 +88,7 @@ fn widths() -> Outcome {
     Ok(())
 }
 
-/// The first word behind RAM.
+/// Tries the first word behind RAM.
 fn past_ram() -> Outcome {
     let (start, size) = env::get().ram;
     let end = start + size;
@@ -142,7 +143,8 @@ fn pairs_on_devices() -> Outcome {
     Ok(())
 }
 
-/// By address on a hole: done or aborted. By set and way: done, to the guest's knowledge.
+/// Maintains caches by address on a hole: done or aborted. By set and way: done, to the guest's
+/// knowledge.
 fn cache_maintenance() -> Outcome {
     for (instruction, exception) in [
         access!("dc civac, x9", FAR_HOLE),
@@ -165,7 +167,7 @@ fn cache_maintenance() -> Outcome {
     Ok(())
 }
 
-/// A guest that faults all the time harms nobody and still gets every fault.
+/// Checks that a guest that faults all the time harms nobody and still gets every fault.
 fn many() -> Outcome {
     let mut caught = 0;
     for n in 0..2000 {

@@ -147,7 +147,7 @@ fn sgi_to_all_at_once() -> Outcome {
 
 const ROUNDS: u64 = 200;
 
-/// vCPU 0 sends SGI 3, vCPU 1 answers each with SGI 4.
+/// Lets vCPU 0 send SGI 3, each of which vCPU 1 answers with SGI 4.
 fn sgi_ping_pong() -> Outcome {
     needs_second_vcpu()?;
     ensure!(cpu::start_all(), "not all vCPUs are on");
@@ -289,7 +289,7 @@ fn priority_mask() -> Outcome {
     })
 }
 
-/// An active interrupt that becomes pending again waits for its own end.
+/// Checks that an active interrupt that becomes pending again waits for its own end.
 fn active_blocks_itself() -> Outcome {
     with_spis(|| {
         gic::set_pending(SPI);
@@ -327,7 +327,7 @@ fn active_by_register() -> Outcome {
     })
 }
 
-/// A higher priority is signalled while a lower one is active; an equal one is not.
+/// Checks that a higher priority is signaled while a lower one is active; an equal one is not.
 fn preemption() -> Outcome {
     with_spis(|| {
         gic::set_priority(OTHER, 0x40);
@@ -355,7 +355,7 @@ fn preemption() -> Outcome {
     })
 }
 
-/// A PPI is private to its vCPU.
+/// Checks that a PPI is private to its vCPU.
 fn ppi_pending() -> Outcome {
     const PPI: u32 = 20;
     if env::is_bare() && !env::get().gicv3 {
@@ -395,7 +395,7 @@ fn routing() -> Outcome {
     Ok(())
 }
 
-/// All of them at once: more than there are list registers.
+/// Raises all SPIs at once: more than there are list registers.
 fn all_spis() -> Outcome {
     let spis = SPI..INTIDS as u32;
     let before: [u32; INTIDS] = core::array::from_fn(|intid| gic::taken(0, intid as u32));
@@ -421,7 +421,7 @@ fn all_spis() -> Outcome {
     Ok(())
 }
 
-/// Nothing above was interrupted by what nobody sent.
+/// Checks that nothing above was interrupted by what nobody sent.
 fn no_strays() -> Outcome {
     ensure_eq!(gic::strays(), 0, "spurious interrupts");
     Ok(())

@@ -83,7 +83,7 @@ fn hidden_fields() -> Outcome {
     Ok(())
 }
 
-/// SVE's, SME's and all encodings that have no register yet.
+/// Reads SVE's, SME's and all encodings that have no register yet.
 fn reserved_are_zero() -> Outcome {
     needs_hypervisor()?;
     for (crm, op2) in [
@@ -118,7 +118,7 @@ fn reserved_are_zero() -> Outcome {
     Ok(())
 }
 
-/// What no guest can do without.
+/// Checks what no guest can do without.
 fn usable() -> Outcome {
     for (register, shift, name) in [(PFR0, 0, "EL0"), (PFR0, 4, "EL1"), (DFR0, 0, "DebugVer")] {
         let value = field(register, shift);
@@ -221,8 +221,8 @@ fn higher_levels() -> Outcome {
     Ok(())
 }
 
-/// CPUACTLR and friends, where a write could change the machine: UNDEFINED, or (as an emulator
-/// that does not know HCR_EL2.TIDCP may have it) without effect.
+/// Tries CPUACTLR and friends, where a write could change the machine: UNDEFINED, or (as an
+/// emulator that does not know HCR_EL2.TIDCP may have it) without effect.
 fn implementation_defined() -> Outcome {
     needs_hypervisor()?;
     for (op1, crm, op2) in [
@@ -246,7 +246,7 @@ fn implementation_defined() -> Outcome {
     Ok(())
 }
 
-/// Linux's way at boot: unlock, then clear every breakpoint and watchpoint.
+/// Goes Linux's way at boot: unlock, then clear every breakpoint and watchpoint.
 fn debug_registers() -> Outcome {
     let dfr0 = DFR0.read().unwrap_or(0);
     let (breakpoints, watchpoints) = (dfr0 >> 12 & 0xf, dfr0 >> 20 & 0xf);

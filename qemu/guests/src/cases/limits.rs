@@ -22,7 +22,7 @@ const ENTRIES: u64 = 511;
 const MOST: u64 = (64 << 20) / 4096;
 const COOKIE: u64 = 0x1a26_e000;
 
-/// The default `max-buffers` can be had, and not one more.
+/// Checks that the default `max-buffers` can be had, and not one more.
 fn buffers_at_once() -> Outcome {
     const DEFAULT: u64 = 1100;
     super::needs_tee()?;
@@ -71,7 +71,7 @@ impl Large {
         Ok(large)
     }
 
-    /// Page `n`: from the last one down, so that no two neighbours lie one behind the other.
+    /// Returns page `n`: from the last one down, so that no two neighbors lie one behind the other.
     fn page(&self, n: u64) -> u64 {
         self.data + 4096 * (self.pages - 1 - n)
     }
@@ -121,7 +121,8 @@ const NUMBERS: [u64; 4] = [
     0xb3b7_1c81_442c_0c9e,
 ];
 
-/// 64 MiB in one buffer pass the hypervisor, a list page at a time, whatever OP-TEE makes of it.
+/// Checks that 64 MiB in one buffer pass the hypervisor, a list page at a time, whatever OP-TEE
+/// makes of it.
 fn largest_buffer() -> Outcome {
     super::needs_tee()?;
     let (whole, pauses) = Large::new(MOST)?.register();
@@ -141,7 +142,7 @@ fn largest_buffer() -> Outcome {
     Ok(())
 }
 
-/// The largest buffer that OP-TEE's heap holds, found by halving, and used by a TA.
+/// Measures the largest buffer that OP-TEE's heap holds, found by halving, and used by a TA.
 fn what_optee_takes() -> Outcome {
     super::needs_tee()?;
     let most = most_pages()?;
@@ -161,7 +162,7 @@ fn what_optee_takes() -> Outcome {
     Ok(())
 }
 
-/// The most pages in one buffer that OP-TEE takes, up to [`MOST`].
+/// Returns the most pages in one buffer that OP-TEE takes, up to [`MOST`].
 fn most_pages() -> Result<u64, Stop> {
     let (mut fits, mut too_many) = (0, MOST + 1);
     while too_many - fits > 1 {

@@ -74,7 +74,7 @@ impl Call {
         Ok(())
     }
 
-    /// What a call must end with that names a session which nobody has been given.
+    /// Checks what a call must end with that names a session which nobody has been given.
     fn must_be_refused(self) -> Outcome {
         ensure!(
             !self.is_suspended(),
@@ -85,7 +85,8 @@ impl Call {
     }
 }
 
-/// The number that OP-TEE gives a session now, which it then keeps open: it counts up from there.
+/// Returns the number that OP-TEE gives a session now, which it then keeps open: it counts up from
+/// there.
 fn newest_session() -> Result<u32, Stop> {
     if env::get().tee.is_none() {
         return Err(Stop::Skipped("no OP-TEE in the tree"));
@@ -110,7 +111,7 @@ fn name_while_opening(command: u32) -> Outcome {
     other.must_be_refused()
 }
 
-/// Two threads of OP-TEE's, in any order.
+/// Runs two threads of OP-TEE's, in any order.
 fn at_random() -> Outcome {
     let newest = newest_session()?;
     let mut random = Random::new(env::number("seed").unwrap_or(1));

@@ -35,7 +35,7 @@ fn undisturbed() -> Outcome {
     Ok(())
 }
 
-/// All of RAM behind the image, but for the tree.
+/// Returns all of RAM behind the image, but for the tree.
 fn words() -> impl Iterator<Item = *mut u64> {
     env::spare_ram()
         .flat_map(|range| range.step_by(8))
@@ -61,7 +61,7 @@ fn round(rounds: u32) -> Outcome {
     no_others(rounds + 1)
 }
 
-/// The timer and an SGI, and each of them one time.
+/// Takes the interrupts of the timer and of an SGI, each of them one time.
 fn fires_once(rounds: u32) -> Outcome {
     Timer::Virtual.start(time::now() + time::ticks(1));
     gic::send_sgi(SGI, 1);
@@ -73,7 +73,7 @@ fn fires_once(rounds: u32) -> Outcome {
     Ok(())
 }
 
-/// Nothing but what this guest has caused, `rounds` times.
+/// Checks that nothing comes but what this guest has caused, `rounds` times.
 fn no_others(rounds: u32) -> Outcome {
     for cpu in 0..env::get().vcpus {
         for intid in 0..INTIDS as u32 {

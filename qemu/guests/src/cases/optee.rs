@@ -84,7 +84,7 @@ fn capabilities() -> Outcome {
     Ok(())
 }
 
-/// x4 and up come back as they were; what is returned is zero-extended.
+/// Checks that x4 and up come back as they were; what is returned is zero-extended.
 fn registers_preserved() -> Outcome {
     needs_tee()?;
     needs_hypervisor()?;
@@ -191,7 +191,7 @@ fn devices() -> Outcome {
     Ok(())
 }
 
-/// CALL_WITH_REGD_ARG: the message itself lies in registered memory.
+/// Tries CALL_WITH_REGD_ARG: the message itself lies in registered memory.
 fn registered_message() -> Outcome {
     needs_rpc_arg()?;
     let page = Page::shared(1);
@@ -221,7 +221,7 @@ fn open_and_close_registered(page: Page) -> Outcome {
     Ok(())
 }
 
-/// A session in each dialect that there is, and buffers.
+/// Uses a session in each dialect that there is, and buffers.
 pub fn use_optee() -> Outcome {
     session(tee::WITH_ARG)?;
     if needs_rpc_arg().is_ok() {
@@ -231,7 +231,7 @@ pub fn use_optee() -> Outcome {
     register_unregister()
 }
 
-/// Often enough that a lost record or page would be missed.
+/// Registers and unregisters often enough that a lost record or page would be missed.
 fn register_unregister() -> Outcome {
     needs_tee()?;
     let pages: [u64; 8] = core::array::from_fn(|n| Page::shared(n).address());
@@ -296,7 +296,8 @@ fn bad_cookies() -> Outcome {
     Ok(())
 }
 
-/// Pages of devices, of the secure world, of nobody, and of whoever lies behind the guest's RAM.
+/// Offers pages of devices, of the secure world, of nobody, and of whoever lies behind the guest's
+/// RAM.
 fn pages_not_ours() -> Outcome {
     needs_tee()?;
     needs_hypervisor()?;
@@ -421,7 +422,7 @@ fn all_vcpus_at_once() -> Outcome {
     Ok(())
 }
 
-/// How many sessions were fine.
+/// Counts how many sessions were fine.
 fn open_and_close(count: u64) -> u64 {
     (0..count)
         .take_while(|_| {

@@ -185,7 +185,7 @@ fn cpu_off_and_on() -> Outcome {
     Ok(())
 }
 
-/// Two vCPUs turn on a third at once: one succeeds, the other is told why not.
+/// Lets two vCPUs turn on a third at once: one succeeds, the other is told why not.
 fn race_to_turn_on() -> Outcome {
     needs_hypervisor()?;
     if env::get().vcpus < 3 {
@@ -218,7 +218,7 @@ fn race_to_turn_on() -> Outcome {
     Ok(())
 }
 
-/// CPU_SUSPEND to standby ends with an interrupt and keeps the context.
+/// Checks that CPU_SUSPEND to standby ends with an interrupt and keeps the context.
 fn standby() -> Outcome {
     gic::enable(27);
     let before = gic::taken(0, 27);

@@ -27,13 +27,13 @@ const PAGES: u64 = 512;
 /// An SGI that means nothing to its receiver, but interrupts OP-TEE there.
 const NUDGE_SGI: u32 = 5;
 
-/// How often the race is tried.
+/// Tells how often the race is tried.
 fn tries() -> u64 {
     env::number("race-tries").unwrap_or(120)
 }
 
-/// OP-TEE initializes a guest's partition in its first call. It must be this guest's first, so
-/// this test is.
+/// Makes two first calls: OP-TEE initializes a guest's partition in its first call. It must be this
+/// guest's first, so this test is.
 fn two_first_calls() -> Outcome {
     super::needs_tee()?;
     super::needs_second_vcpu()?;
@@ -56,7 +56,7 @@ fn open_at(at: u64) -> u64 {
     u64::from(tee::close(tee::WITH_RPC_ARG, session) != (0, 0))
 }
 
-/// An INVOKE that names the buffer stops half-way through its list at EL2. UNREGISTER then begins
+/// Stops an INVOKE that names the buffer half-way through its list at EL2. UNREGISTER then begins
 /// so late in the turn of this vCPU that the next interrupt finds it inside OP-TEE, and the INVOKE
 /// goes on.
 fn under_a_parked_call() -> Outcome {
@@ -91,15 +91,15 @@ fn under_a_parked_call() -> Outcome {
 /// What became of UNREGISTER beside a call that names its buffer.
 #[derive(Default)]
 struct Tally {
-    /// It was told to wait.
+    /// The call was told to wait.
     held: u32,
-    /// It was interrupted inside OP-TEE.
+    /// The call was interrupted inside OP-TEE.
     interrupted: u32,
-    /// It was done.
+    /// The call was done.
     done: u32,
 }
 
-/// A session, the lists that all calls name, and all vCPUs on.
+/// Prepares a session and the lists that all calls name, and turns all vCPUs on.
 fn prepare() -> Result<u32, crate::outcome::Stop> {
     super::needs_hypervisor()?;
     super::needs_tee()?;
@@ -213,7 +213,7 @@ fn nudge(_: u64) -> u64 {
     sent
 }
 
-/// One vCPU names the buffer all the time, the other registers and unregisters it.
+/// Lets one vCPU name the buffer all the time, while the other registers and unregisters it.
 fn at_random() -> Outcome {
     let session = prepare()?;
     cpu::begin(1, invoke_on, session.into());

@@ -21,8 +21,8 @@ pub const TESTS: &[Test] = &[
 
 const PATTERN: u64 = 0x7365_6372_6574_2121;
 
-/// All of RAM, by double words, where a loader puts no images; the stacks too of vCPUs that have
-/// not run yet.
+/// Returns all of RAM, by double words, where a loader puts no images; the stacks too of vCPUs that
+/// have not run yet.
 fn words() -> impl Iterator<Item = *mut u64> {
     unsafe extern "C" {
         static __stacks_start: u8;
@@ -36,7 +36,7 @@ fn words() -> impl Iterator<Item = *mut u64> {
         .map(|at| at as *mut u64)
 }
 
-/// Nothing is in RAM of what this guest, or whoever had it before, left there.
+/// Checks that nothing is in RAM of what this guest, or whoever had it before, left there.
 fn scrubbed() -> Outcome {
     needs_hypervisor()?;
     for word in words() {
@@ -64,7 +64,8 @@ fn scratch_registers() -> impl Iterator<Item = Sysreg> {
     all.map(|(op1, crn, crm, op2)| Sysreg(3, op1, crn, crm, op2))
 }
 
-/// Nor in the registers. Some of those above keep only some of the pattern's bits.
+/// Checks that nothing is in the registers either. Some of those above keep only some of the
+/// pattern's bits.
 fn fresh_registers() -> Outcome {
     needs_hypervisor()?;
     for register in scratch_registers() {
@@ -101,7 +102,7 @@ unsafe extern "C" {
     fn write_vectors(from: *const [u64; 64]);
 }
 
-/// V0 to V31, low half first.
+/// Returns V0 to V31, low half first.
 fn vectors() -> [u64; 64] {
     enable_fp();
     let mut vectors = [0; 64];
@@ -110,12 +111,12 @@ fn vectors() -> [u64; 64] {
     vectors
 }
 
-/// CPACR_EL1.FPEN. The program itself is built without.
+/// Sets CPACR_EL1.FPEN. The program itself is built without.
 fn enable_fp() {
     msr!("cpacr_el1", 3 << 20);
 }
 
-/// The virtual devices are as at first.
+/// Checks that the virtual devices are as at first.
 fn devices() -> Outcome {
     needs_hypervisor()?;
     ensure_eq!(gic::is_enabled(88), false, "SPI 88 enabled");
@@ -125,7 +126,7 @@ fn devices() -> Outcome {
     Ok(())
 }
 
-/// Where nothing in use is in the way.
+/// Writes where nothing in use is in the way.
 fn leave_secrets() {
     for word in env::spare_ram().flat_map(|range| range.step_by(8)) {
         // SAFETY: RAM that nothing uses.

@@ -42,7 +42,7 @@ fn feature(conduit: Conduit, function: u64) -> i32 {
     call(conduit, regs([ARCH_FEATURES, function]))[0] as i32
 }
 
-/// What SMCCC_ARCH_FEATURES offers works, what it denies is unknown.
+/// Checks that what SMCCC_ARCH_FEATURES offers works, what it denies is unknown.
 fn features() -> Outcome {
     needs_hypervisor()?;
     for conduit in BOTH {
@@ -62,14 +62,15 @@ fn features() -> Outcome {
     Ok(())
 }
 
-/// NOT_SUPPORTED, as wide as the call; OP-TEE knows no 64-bit calls, and answers in 32 bits.
+/// Tells whether the answer is NOT_SUPPORTED, as wide as the call; OP-TEE knows no 64-bit calls,
+/// and answers in 32 bits.
 fn is_unknown(function: u64, out: Regs) -> bool {
     let is_trusted_os = function >> 24 & 0x3f >= 50;
     let is_wide = function & 1 << 30 != 0;
     out[0] == if is_wide { u64::MAX } else { 0xffff_ffff } || is_trusted_os && out[0] == 0xffff_ffff
 }
 
-/// One of each owner, fast and yielding, 32 and 64 bits; h26.
+/// Calls one of each owner, fast and yielding, 32 and 64 bits; h26.
 fn unknown_functions() -> Outcome {
     needs_hypervisor()?;
     for owner in 0..64u64 {
@@ -88,7 +89,7 @@ fn unknown_functions() -> Outcome {
     Ok(())
 }
 
-/// The function identifier is w0: what is above it neither makes nor breaks a function.
+/// Checks that the function identifier is w0: what is above it neither makes nor breaks a function.
 fn high_half_of_x0() -> Outcome {
     needs_hypervisor()?;
     for conduit in BOTH {
@@ -104,7 +105,7 @@ fn high_half_of_x0() -> Outcome {
     Ok(())
 }
 
-/// Every immediate but 0 is reserved.
+/// Checks that every immediate but 0 is reserved.
 fn immediates() -> Outcome {
     needs_hypervisor()?;
     for out in [
@@ -119,7 +120,7 @@ fn immediates() -> Outcome {
     Ok(())
 }
 
-/// x4–x17 survive every call (DEN0028 2.6, of SMCCC 1.2), known or not.
+/// Checks that x4–x17 survive every call (DEN0028 2.6, of SMCCC 1.2), known or not.
 fn registers_preserved() -> Outcome {
     needs_hypervisor()?;
     let unknown = 0x8600_1234;
@@ -195,7 +196,7 @@ unsafe extern "C" {
     static aarch32_svc: u32;
 }
 
-/// SMC and HVC from EL0 are UNDEFINED and taken to EL1; h26.
+/// Checks that SMC and HVC from EL0 are UNDEFINED and taken to EL1; h26.
 fn from_el0() -> Outcome {
     let svc = trap::run_at_el0(&raw const el0_svc as u64, false);
     ensure!(
@@ -212,7 +213,7 @@ fn from_el0() -> Outcome {
     Ok(())
 }
 
-/// The same from AArch32 User mode, where the core has it; h26.
+/// Tries SMC and HVC from AArch32 User mode, where the core has it; h26.
 fn from_aarch32() -> Outcome {
     if mrs!("id_aa64pfr0_el1") & 0xf != 2 {
         return Err(crate::outcome::Stop::Skipped("no AArch32"));

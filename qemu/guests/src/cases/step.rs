@@ -49,8 +49,8 @@ unsafe extern "C" {
     static t32_it_wfi: u16;
 }
 
-/// A 16-bit WFI that traps (where several vCPUs share a core, or a vCPU its only core) is two
-/// bytes long, and one in an IT block leaves the block one instruction further.
+/// Checks that a 16-bit WFI that traps (where several vCPUs share a core, or a vCPU its only core)
+/// is two bytes long, and one in an IT block leaves the block one instruction further.
 fn thumb_instructions_are_short() -> Outcome {
     needs_hypervisor()?;
     if mrs!("id_aa64pfr0_el1") & 0xf != 2 {
@@ -97,7 +97,8 @@ unsafe extern "C" {
     static step_uart: u32;
 }
 
-/// A software step over an instruction that traps ends behind it, not one instruction later.
+/// Checks that a software step over an instruction that traps ends behind it, not one instruction
+/// later.
 fn one_step_is_one_instruction() -> Outcome {
     needs_hypervisor()?;
     for (name, code) in [("mrs", &raw const step_id), ("ldr", &raw const step_uart)] {
@@ -128,7 +129,7 @@ const TYPER: u64 = GICD_BASE.0 + 4;
 const PRIORITIES: u64 = GICD_BASE.0 + 0x400 + 32;
 const UNTOUCHED: u64 = 0x5a5a_5a5a_5a5a_5a5a;
 
-/// What a compiler makes of `*p++`.
+/// Tries what a compiler makes of `*p++`.
 fn writeback() -> Outcome {
     needs_hypervisor()?;
     let typer = u64::from(read32(TYPER));
@@ -156,7 +157,7 @@ fn writeback() -> Outcome {
     Ok(())
 }
 
-/// LDP and STP: two registers of the device, in order.
+/// Tries LDP and STP: two registers of the device, in order.
 fn pairs() -> Outcome {
     needs_hypervisor()?;
     let (_, _, x10, _) = access!("stp w10, wzr, [x9]", PRIORITIES, 0xb0b0_b0b0);
@@ -176,7 +177,7 @@ fn pairs() -> Outcome {
     Ok(())
 }
 
-/// An exclusive is none that a device's registers know: an abort, and nothing changed.
+/// Checks that an exclusive is none that a device's registers know: an abort, and nothing changed.
 fn no_other_class() -> Outcome {
     needs_hypervisor()?;
     let (exception, base, x10, _) = access!("ldxr w10, [x9]", TYPER, 7);

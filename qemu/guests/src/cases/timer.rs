@@ -27,7 +27,7 @@ fn intid(timer: Timer) -> u32 {
     if timer == Timer::Virtual { 27 } else { 30 }
 }
 
-/// Ten times, never before its deadline.
+/// Fires ten times, never before its deadline.
 fn fires(timer: Timer) -> Outcome {
     let intid = intid(timer);
     gic::enable(intid);
@@ -45,7 +45,7 @@ fn fires(timer: Timer) -> Outcome {
     Ok(())
 }
 
-/// With IMASK the condition holds, but signals nothing.
+/// Checks that with IMASK the condition holds, but signals nothing.
 fn masked(timer: Timer) -> Outcome {
     let intid = intid(timer);
     gic::enable(intid);
@@ -62,8 +62,8 @@ fn masked(timer: Timer) -> Outcome {
     Ok(())
 }
 
-/// The interrupt is level-sensitive: it is pending for as long as the condition holds, and goes
-/// when the timer is stopped, without ever being taken.
+/// Checks that the interrupt is level-sensitive: it is pending for as long as the condition holds,
+/// and goes when the timer is stopped, without ever being taken.
 fn level(timer: Timer) -> Outcome {
     let intid = intid(timer);
     gic::enable(intid);
@@ -99,7 +99,7 @@ fn wakes_from_wfi() -> Outcome {
     Ok(())
 }
 
-/// Each vCPU's timer is its own.
+/// Checks that each vCPU's timer is its own.
 fn on_every_vcpu() -> Outcome {
     super::needs_second_vcpu()?;
     ensure!(cpu::start_all(), "not all vCPUs are on");
@@ -122,7 +122,7 @@ fn fire_here(_: u64) -> u64 {
     u64::from(fired)
 }
 
-/// The virtual counter is the physical one less an offset that does not move.
+/// Checks that the virtual counter is the physical one less an offset that does not move.
 fn counters_agree() -> Outcome {
     let (mut least, mut most) = (i64::MIN, i64::MAX);
     for _ in 0..1000 {

@@ -33,7 +33,7 @@ fn write(register: u64, value: u32) {
     write32(UART_BASE.0 + register, value);
 }
 
-/// UARTPeriphID0–3 and UARTPCellID0–3: what Linux's AMBA bus looks for.
+/// Reads UARTPeriphID0–3 and UARTPCellID0–3: what Linux's AMBA bus looks for.
 fn identification() -> Outcome {
     let part: [u32; 3] = core::array::from_fn(|n| read(0xfe0 + 4 * n as u64));
     ensure_eq!(part[0], 0x11, "UARTPeriphID0");
@@ -64,7 +64,8 @@ fn registers() -> Outcome {
     Ok(())
 }
 
-/// Transmission raises the transmit interrupt, which the mask and the clear register govern.
+/// Checks that transmission raises the transmit interrupt, which the mask and the clear register
+/// govern.
 fn transmit_interrupt() -> Outcome {
     gic::enable(UART_INTID);
     let before = gic::taken(0, UART_INTID);

@@ -42,7 +42,7 @@ fn work(_: u64) -> u64 {
 /// OP-TEE's threads.
 struct Worker {
     random: Random,
-    /// Its first page of RAM.
+    /// The first page of RAM.
     start: u64,
 }
 
@@ -61,12 +61,12 @@ impl Worker {
         Page::at(self.start + 4096 * n)
     }
 
-    /// A buffer, its list, and the message of a call that stays suspended.
+    /// Returns a buffer, its list, and the message of a call that stays suspended.
     fn others(&self) -> [Page; 3] {
         [0, 1, 2].map(|n| self.page(LIST_PAGES + n))
     }
 
-    /// The pages are any: a few, over and over.
+    /// Writes the list. The pages are any: a few, over and over.
     fn write_list(&self) {
         for n in 0..LIST_PAGES {
             let list = self.page(n);

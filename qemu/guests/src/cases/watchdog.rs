@@ -41,7 +41,7 @@ const WS1: u32 = 4;
 /// WS1 as this boot found it.
 static CAME_BACK: AtomicBool = AtomicBool::new(false);
 
-/// Off, and WS1 alone if it has just restarted the guest.
+/// Checks that the watchdog is off, and WS1 alone if it has just restarted the guest.
 fn status() -> Outcome {
     if !env::get().watchdog {
         return Err(Stop::Skipped("no watchdog"));
@@ -80,7 +80,7 @@ fn registers() -> Outcome {
     Ok(())
 }
 
-/// A refresh counts anew, from the time that the virtual counter says.
+/// Checks that a refresh counts anew, from the time that the virtual counter says.
 fn refresh() -> Outcome {
     let offset = time::ticks(60_000);
     start(offset);
@@ -99,8 +99,8 @@ fn refresh() -> Outcome {
     Ok(())
 }
 
-/// The first timeout of a watchdog that `cpu` enables interrupts the first vCPU, and not before
-/// it is due. The refresh takes it back.
+/// Checks that the first timeout of a watchdog that `cpu` enables interrupts the first vCPU, and
+/// not before it is due. The refresh takes it back.
 fn warns(cpu: usize) -> Outcome {
     gic::enable(WATCHDOG_INTID);
     let taken = gic::taken(0, WATCHDOG_INTID);
@@ -128,7 +128,7 @@ fn start_there(offset: u64) -> u64 {
     0
 }
 
-/// One that is turned off does nothing.
+/// Checks that one that is turned off does nothing.
 fn stopped() -> Outcome {
     gic::enable(WATCHDOG_INTID);
     let taken = gic::taken(0, WATCHDOG_INTID);
@@ -163,8 +163,8 @@ const ATTEMPTS: usize = 30;
 static TURNS_OF_FIRST: AtomicU64 = AtomicU64::new(0);
 static DONE: AtomicBool = AtomicBool::new(false);
 
-/// The deadline that the second vCPU sets is seen while it computes: the first vCPU, on the same core, has had no turn
-/// until then.
+/// Checks that the deadline that the second vCPU sets is seen while it computes: the first vCPU, on the same core, has
+/// had no turn until then.
 fn is_seen_within_a_turn() -> Outcome {
     if !env::get().watchdog {
         return Err(Stop::Skipped("no watchdog"));
@@ -184,7 +184,7 @@ fn is_seen_within_a_turn() -> Outcome {
     Ok(())
 }
 
-/// Whether one of `attempts` deadlines is seen within the turn in which it was set.
+/// Tells whether one of `attempts` deadlines is seen within the turn in which it was set.
 fn is_seen_at_once(attempts: u64) -> u64 {
     let seen = (0..attempts).any(|_| {
         // Another vCPU's work from here on means that the turn was over.

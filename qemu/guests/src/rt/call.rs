@@ -11,7 +11,7 @@ pub type Regs = [u64; 18];
 
 macro_rules! instruction {
     ($name:ident, $mnemonic:literal) => {
-        /// The instruction with this immediate: registers in, registers out.
+        /// Returns the instruction with this immediate: registers in, registers out.
         pub fn $name<const IMMEDIATE: u16>(regs: Regs) -> Regs {
             let mut r = regs;
             // SAFETY: the callee may change x0–x17, and only memory that these name to it, which
@@ -35,7 +35,7 @@ macro_rules! instruction {
 instruction!(smc, "smc");
 instruction!(hvc, "hvc");
 
-/// `first` in x0 and up; the other registers hold numbers of their own.
+/// Returns `first` in x0 and up; the other registers hold numbers of their own.
 pub fn regs<const N: usize>(first: [u64; N]) -> Regs {
     core::array::from_fn(|n| {
         first

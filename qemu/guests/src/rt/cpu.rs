@@ -35,7 +35,7 @@ static MAILBOXES: [Mailbox; MAX] = [const {
     }
 }; MAX];
 
-/// The calling vCPU.
+/// Returns the calling vCPU.
 pub fn me() -> usize {
     (mrs!("mpidr_el1") & 7) as usize
 }
@@ -68,12 +68,12 @@ unsafe extern "C" {
     fn secondary_entry();
 }
 
-/// Where a vCPU enters after CPU_ON.
+/// Tells where a vCPU enters after CPU_ON.
 pub fn entry_point() -> u64 {
     secondary_entry as *const () as u64
 }
 
-/// How a vCPU was entered last: how often, x0, SCTLR_EL1.
+/// Tells how a vCPU was entered last: how often, x0, SCTLR_EL1.
 pub fn entered(cpu: usize) -> (u64, u64, u64) {
     let mailbox = &MAILBOXES[cpu];
     (
@@ -98,7 +98,7 @@ pub fn start_all() -> bool {
     (1..env::get().vcpus).all(|cpu| is_on(cpu) || start(cpu, 0) == 0)
 }
 
-/// Whether AFFINITY_INFO says that `cpu` is on.
+/// Tells whether AFFINITY_INFO says that `cpu` is on.
 pub fn is_on(cpu: usize) -> bool {
     psci([AFFINITY_INFO, cpu as u64, 0]) == 0
 }

@@ -19,7 +19,7 @@ pub struct Entered {
 
 static ENTERED: spin::Once<Entered> = spin::Once::new();
 
-/// How the boot vCPU was entered.
+/// Tells how the boot vCPU was entered.
 pub fn entered() -> Entered {
     *ENTERED.get().expect("guest_main ran")
 }

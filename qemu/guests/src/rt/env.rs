@@ -38,7 +38,7 @@ pub struct Env {
 
 static ENV: spin::Once<Env> = spin::Once::new();
 
-/// The environment, which [`init`] has found.
+/// Returns the environment, which [`init`] has found.
 pub fn get() -> &'static Env {
     ENV.get().expect("the environment is known")
 }
@@ -68,7 +68,7 @@ pub fn init(address: u64) -> Option<&'static Env> {
     Some(ENV.call_once(|| env))
 }
 
-/// RAM behind this program that nothing occupies, in whole pages.
+/// Returns RAM behind this program that nothing occupies, in whole pages.
 pub fn free_ram() -> Range<u64> {
     let env = get();
     let start = image().1.next_multiple_of(4096);
@@ -83,7 +83,7 @@ unsafe extern "C" {
     static __image_end: u8;
 }
 
-/// Start and end of the program with its stacks.
+/// Returns start and end of the program with its stacks.
 pub fn image() -> (u64, u64) {
     (
         &raw const __image_start as u64,
@@ -91,27 +91,27 @@ pub fn image() -> (u64, u64) {
     )
 }
 
-/// The words of bootargs.
+/// Returns the words of bootargs.
 pub fn words() -> impl Iterator<Item = &'static str> {
     get().arguments.split_ascii_whitespace()
 }
 
-/// The value of bootargs' `key=value`.
+/// Returns the value of bootargs' `key=value`.
 pub fn argument(key: &str) -> Option<&'static str> {
     words().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
 }
 
-/// `argument` as a number.
+/// Returns `argument` as a number.
 pub fn number(key: &str) -> Option<u64> {
     argument(key)?.parse().ok()
 }
 
-/// Whether this runs on a bare machine (bootargs say `bare`), to check the tests themselves.
+/// Tells whether this runs on a bare machine (bootargs say `bare`), to check the tests themselves.
 pub fn is_bare() -> bool {
     words().any(|word| word == "bare")
 }
 
-/// The pages of RAM that neither the image, its stacks included, nor the tree is in.
+/// Returns the pages of RAM that neither the image, its stacks included, nor the tree is in.
 pub fn spare_ram() -> impl Iterator<Item = core::ops::Range<u64>> {
     unsafe extern "C" {
         static __image_end: u8;
@@ -150,7 +150,7 @@ fn text(node: &Node, name: &str) -> Option<&'static str> {
         .map(|text| text.trim_end_matches('\0'))
 }
 
-/// A property of one or two cells.
+/// Returns a property of one or two cells.
 fn number_in(node: &Node, name: &str) -> Option<u64> {
     let bytes = property(node, name)?;
     let add = |sum, byte: &u8| sum << 8 | u64::from(*byte);
@@ -180,7 +180,7 @@ fn count_cpus(tree: &Tree) -> Option<usize> {
     (cpus > 0).then_some(cpus)
 }
 
-/// The tree has two cells for addresses and sizes at its root.
+/// Returns where RAM is. The tree has two cells for addresses and sizes at its root.
 fn ram(tree: &Tree) -> Option<(u64, u64)> {
     let cell = |bytes: &[u8], n: usize| Some(u64::from_be_bytes(*bytes[n * 8..].first_chunk()?));
     all_nodes(tree)

@@ -46,7 +46,7 @@ fn is_v3() -> bool {
     env::get().gicv3
 }
 
-/// The frame that holds `intid`'s registers for the calling vCPU.
+/// Returns the frame that holds `intid`'s registers for the calling vCPU.
 fn frame(intid: u32) -> u64 {
     if is_v3() && intid < 32 {
         GICR_BASE.0 + GICR_STRIDE * cpu::me() as u64 + GICR_SGI_FRAME
@@ -82,7 +82,7 @@ pub fn init_distributor() {
     write32(GICD_BASE.0 + CTLR, if is_v3() { 0x12 } else { 1 });
 }
 
-/// v3: all in group 1. v2: all in group 0.
+/// Returns the bits of IGROUPR. v3: all in group 1. v2: all in group 0.
 fn groups() -> u32 {
     if is_v3() { u32::MAX } else { 0 }
 }
@@ -93,7 +93,7 @@ fn quiet(first: u32) {
     }
 }
 
-/// The calling vCPU's own interrupts and interface.
+/// Initializes the calling vCPU's own interrupts and interface.
 pub fn init_cpu() {
     if is_v3() {
         let waker = GICR_BASE.0 + GICR_STRIDE * cpu::me() as u64 + GICR_WAKER;
@@ -122,64 +122,64 @@ pub fn init_cpu() {
     }
 }
 
-/// ISENABLER.
+/// Enables `intid` (ISENABLER).
 pub fn enable(intid: u32) {
     set_bit(ISENABLER, intid);
 }
 
-/// ICENABLER.
+/// Disables `intid` (ICENABLER).
 pub fn disable(intid: u32) {
     set_bit(ICENABLER, intid);
 }
 
-/// Whether `intid` is enabled.
+/// Tells whether `intid` is enabled.
 pub fn is_enabled(intid: u32) -> bool {
     bit(ISENABLER, intid)
 }
 
-/// ISPENDR.
+/// Makes `intid` pending (ISPENDR).
 pub fn set_pending(intid: u32) {
     set_bit(ISPENDR, intid);
 }
 
-/// ICPENDR.
+/// Makes `intid` not pending (ICPENDR).
 pub fn clear_pending(intid: u32) {
     set_bit(ICPENDR, intid);
 }
 
-/// Whether `intid` is pending.
+/// Tells whether `intid` is pending.
 pub fn is_pending(intid: u32) -> bool {
     bit(ISPENDR, intid)
 }
 
-/// ISACTIVER.
+/// Makes `intid` active (ISACTIVER).
 pub fn set_active(intid: u32) {
     set_bit(ISACTIVER, intid);
 }
 
-/// ICACTIVER.
+/// Makes `intid` inactive (ICACTIVER).
 pub fn clear_active(intid: u32) {
     set_bit(ICACTIVER, intid);
 }
 
-/// Whether `intid` is active.
+/// Tells whether `intid` is active.
 pub fn is_active(intid: u32) -> bool {
     bit(ISACTIVER, intid)
 }
 
-/// IPRIORITYR.
+/// Sets the priority of `intid` (IPRIORITYR).
 pub fn set_priority(intid: u32, priority: u8) {
     let address = frame(intid) + IPRIORITYR + u64::from(intid);
     write8(address, priority);
 }
 
-/// The priority of `intid`.
+/// Returns the priority of `intid`.
 pub fn priority(intid: u32) -> u8 {
     let word = read32(frame(intid) + IPRIORITYR + u64::from(intid & !3));
     word.to_le_bytes()[intid as usize % 4]
 }
 
-/// ICFGR: edge-triggered or level-sensitive.
+/// Makes `intid` edge-triggered or level-sensitive (ICFGR).
 pub fn set_edge(intid: u32, edge: bool) {
     let address = frame(intid) + ICFGR + u64::from(intid / 16) * 4;
     let bit = 2 << (intid % 16 * 2);
@@ -187,7 +187,7 @@ pub fn set_edge(intid: u32, edge: bool) {
     write32(address, if edge { value | bit } else { value & !bit });
 }
 
-/// Whether `intid` is edge-triggered.
+/// Tells whether `intid` is edge-triggered.
 pub fn is_edge(intid: u32) -> bool {
     let value = read32(frame(intid) + ICFGR + u64::from(intid / 16) * 4);
     value & 2 << (intid % 16 * 2) != 0
@@ -217,7 +217,7 @@ pub fn send_sgi(id: u32, targets: u16) {
     }
 }
 
-/// ICC_PMR_EL1 or GICC_PMR: only higher priorities (lower numbers) than `mask` are signalled.
+/// Sets ICC_PMR_EL1 or GICC_PMR: only higher priorities (lower numbers) than `mask` are signaled.
 pub fn set_mask(mask: u8) {
     if is_v3() {
         msr!("S3_0_C4_C6_0", u64::from(mask));
@@ -226,7 +226,7 @@ pub fn set_mask(mask: u8) {
     }
 }
 
-/// The running priority.
+/// Returns the running priority.
 pub fn running_priority() -> u8 {
     if is_v3() {
         mrs!("S3_0_C12_C11_3") as u8
@@ -235,7 +235,7 @@ pub fn running_priority() -> u8 {
     }
 }
 
-/// The highest-priority pending INTID, not acknowledged.
+/// Returns the highest-priority pending INTID, not acknowledged.
 pub fn highest_pending() -> u32 {
     let value = if is_v3() {
         mrs!("S3_0_C12_C12_2") as u32
@@ -245,7 +245,7 @@ pub fn highest_pending() -> u32 {
     value & 0x3ff
 }
 
-/// Acknowledges. The value to give to [`end`]; its low 10 bits are the INTID.
+/// Acknowledges an interrupt. Returns the value to give to [`end`]; its low 10 bits are the INTID.
 pub fn acknowledge() -> u32 {
     if is_v3() {
         mrs!("S3_0_C12_C12_0") as u32
@@ -286,7 +286,7 @@ pub fn on_irq() {
     end(iar);
 }
 
-/// How often `cpu` took `intid`.
+/// Tells how often `cpu` took `intid`.
 pub fn taken(cpu: usize, intid: u32) -> u32 {
     COUNTS[cpu][intid as usize].load(SeqCst)
 }

@@ -30,22 +30,22 @@ impl Sysreg {
         base | self.0 << 19 | self.1 << 16 | self.2 << 12 | self.3 << 8 | self.4 << 5
     }
 
-    /// MRS of it to x0, or SYSL.
+    /// Returns the code of an MRS of the register to x0, or SYSL.
     pub fn mrs(self) -> u32 {
         self.instruction(MRS)
     }
 
-    /// MSR of x0 to it, or SYS.
+    /// Returns the code of an MSR of x0 to the register, or SYS.
     pub fn msr(self) -> u32 {
         self.instruction(MSR)
     }
 
-    /// MRS: the value, or the exception that the guest took.
+    /// Executes MRS. Returns the value, or the exception that the guest took.
     pub fn read(self) -> Result<u64, trap::Exception> {
         run(self.mrs(), 0)
     }
 
-    /// MSR of `value`.
+    /// Executes MSR of `value`.
     pub fn write(self, value: u64) -> Result<(), trap::Exception> {
         run(self.msr(), value).map(|_| ())
     }

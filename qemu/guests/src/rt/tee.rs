@@ -73,27 +73,27 @@ static PAGES: Pages = Pages(UnsafeCell::new([[0; 4096]; COUNT]));
 pub struct Page(u64);
 
 impl Page {
-    /// The command buffer of the calling vCPU.
+    /// Returns the command buffer of the calling vCPU.
     pub fn of_arguments() -> Self {
         Self::numbered(cpu::me())
     }
 
-    /// What the calling vCPU answers to RPC ALLOC with.
+    /// Returns what the calling vCPU answers to RPC ALLOC with.
     fn of_rpc() -> Self {
         Self::numbered(cpu::MAX + cpu::me())
     }
 
-    /// The `n`th of 16 pages that tests share.
+    /// Returns the `n`th of 16 pages that tests share.
     pub fn shared(n: usize) -> Self {
         Self::numbered(2 * cpu::MAX + n % 16)
     }
 
-    /// Every page of this program that OP-TEE may be given.
+    /// Returns every page of this program that OP-TEE may be given.
     pub fn all() -> impl Iterator<Item = Self> {
         (0..COUNT).map(Self::numbered)
     }
 
-    /// RAM at `address`, a multiple of 8, which nothing else uses.
+    /// Returns RAM at `address`, a multiple of 8, which nothing else uses.
     pub fn at(address: u64) -> Self {
         assert!(address.is_multiple_of(8) && env::free_ram().contains(&address));
         Self(address)
@@ -103,12 +103,12 @@ impl Page {
         Self(PAGES.0.get() as u64 + 4096 * n as u64)
     }
 
-    /// Its address.
+    /// Returns the page's address.
     pub fn address(self) -> u64 {
         self.0
     }
 
-    /// The cookie that this client uses for it.
+    /// Returns the cookie that this client uses for the page.
     pub fn cookie(self) -> u64 {
         0xc00c_1e00_0000_0000 + self.0 / 4096
     }
@@ -165,7 +165,7 @@ impl Page {
         self
     }
 
-    /// The three values of parameter `n`.
+    /// Returns the three values of parameter `n`.
     pub fn values(self, n: usize) -> [u64; 3] {
         core::array::from_fn(|index| self.long(HEADER + PARAM * n + 8 + 8 * index))
     }
@@ -204,22 +204,22 @@ pub mod status {
     pub const UNKNOWN: u64 = 0xffff_ffff;
 }
 
-/// OP-TEE's conduit: there is an OP-TEE.
+/// Returns OP-TEE's conduit: there is an OP-TEE.
 pub fn conduit() -> Conduit {
     env::get().tee.unwrap_or(Conduit::Smc)
 }
 
-/// One call.
+/// Makes one call.
 pub fn raw<const N: usize>(args: [u64; N]) -> Regs {
     call(conduit(), regs(args))
 }
 
-/// High and low word, as addresses and cookies travel.
+/// Returns high and low word, as addresses and cookies travel.
 pub fn split(value: u64) -> [u64; 2] {
     [value >> 32, value & 0xffff_ffff]
 }
 
-/// The secure world's capabilities.
+/// Returns the secure world's capabilities.
 pub fn capabilities() -> u64 {
     raw([EXCHANGE_CAPABILITIES, 0])[1]
 }
@@ -230,7 +230,7 @@ pub fn perform(function: u64, page: Page) -> (u64, u32) {
     perform_with(function, page, |out| reply(out, page))
 }
 
-/// The same with other answers to what OP-TEE asks for.
+/// Performs a call with other answers to what OP-TEE asks for.
 pub fn perform_with(
     function: u64,
     page: Page,
@@ -244,7 +244,7 @@ pub fn perform_with(
     (out[0], page.word(RET))
 }
 
-/// A message that makes OP-TEE ask for a TA that is not there.
+/// Returns a message that makes OP-TEE ask for a TA that is not there.
 pub fn no_ta(page: Page) -> Page {
     let (a, b) = NO_TA;
     let page = page
@@ -266,7 +266,7 @@ pub fn begin(page: Page) -> Regs {
     out
 }
 
-/// The same by CALL_WITH_REGD_ARG: the message is in registered memory.
+/// Performs a call by CALL_WITH_REGD_ARG: the message is in registered memory.
 pub fn perform_registered(page: Page) -> (u64, u32) {
     let [high, low] = split(page.cookie());
     let mut out = raw([WITH_REGD_ARG, high, low, 0, 0, 0, 0, 0]);
@@ -287,7 +287,7 @@ pub fn perform_patiently(function: u64, page: Page) -> (u64, u32) {
     }
 }
 
-/// Whether a0 says that OP-TEE waits for something.
+/// Tells whether a0 says that OP-TEE waits for something.
 pub fn is_rpc(a0: u64) -> bool {
     a0 >> 16 == 0xffff && a0 != status::UNKNOWN
 }
@@ -315,8 +315,8 @@ pub fn reply(out: &Regs, page: Page) -> [u64; 8] {
     reply
 }
 
-/// The RPC argument behind the message in the same page. Another vCPU may have written nonsense to
-/// the message: the argument is inside the page all the same.
+/// Returns the RPC argument behind the message in the same page. Another vCPU may have written
+/// nonsense to the message: the argument is inside the page all the same.
 pub fn behind(page: Page) -> (Page, usize) {
     const MOST: usize = 16;
     let params = page.word(NUM_PARAMS) as usize;
@@ -377,7 +377,7 @@ pub fn register(list: Page, pages: &[u64], cookie: u64) -> (u64, u32) {
     perform_patiently(WITH_ARG, registration(list, size, cookie))
 }
 
-/// The message that registers `size` bytes under `cookie`, whose pages `list` names.
+/// Returns the message that registers `size` bytes under `cookie`, whose pages `list` names.
 pub fn registration(list: Page, size: u64, cookie: u64) -> Page {
     let values = [list.address(), size, cookie];
     let page = Page::of_arguments().message(command::REGISTER, 1);
@@ -389,7 +389,7 @@ pub fn unregister(cookie: u64) -> (u64, u32) {
     perform_patiently(WITH_ARG, unregistration(cookie))
 }
 
-/// The message that unregisters `cookie`.
+/// Returns the message that unregisters `cookie`.
 pub fn unregistration(cookie: u64) -> Page {
     const REGISTERED_INPUT: u64 = 0x5;
     let page = Page::of_arguments().message(command::UNREGISTER, 1);

@@ -5,7 +5,7 @@
 use super::env;
 use crate::{mrs, msr};
 
-/// The virtual counter.
+/// Returns the virtual counter.
 pub fn now() -> u64 {
     msr_barrier();
     mrs!("cntvct_el0")
@@ -86,7 +86,7 @@ impl Timer {
         }
     }
 
-    /// The control register: ENABLE, IMASK, ISTATUS.
+    /// Returns the control register: ENABLE, IMASK, ISTATUS.
     pub fn control(self) -> u64 {
         match self {
             Self::Virtual => mrs!("cntv_ctl_el0"),
@@ -94,7 +94,7 @@ impl Timer {
         }
     }
 
-    /// Its counter.
+    /// Returns the timer's counter.
     pub fn counter(self) -> u64 {
         msr_barrier();
         match self {

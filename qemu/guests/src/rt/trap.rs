@@ -36,21 +36,21 @@ const EC_DATA_ABORT: u64 = 0x25;
 const EC_STEP: u64 = 0x33;
 /// Fault status: synchronous external abort, not on a table walk.
 const EXTERNAL: u64 = 0x10;
-/// The same on a table walk; the low two bits are the level.
+/// An external abort on a table walk; the low two bits are the level.
 const EXTERNAL_ON_WALK: u64 = 0x14;
 
 impl Exception {
-    /// The exception class.
+    /// Returns the exception class.
     pub fn class(self) -> u64 {
         self.esr >> 26
     }
 
-    /// Whether this is an UNDEFINED instruction.
+    /// Tells whether this is an UNDEFINED instruction.
     pub fn is_undefined(self) -> bool {
         self.class() == EC_UNKNOWN
     }
 
-    /// Whether this is a synchronous external data abort at `address`, a write or not.
+    /// Tells whether this is a synchronous external data abort at `address`, a write or not.
     pub fn is_data_abort(self, address: u64, write: bool) -> bool {
         self.class() == EC_DATA_ABORT
             && self.esr & 0x3f == EXTERNAL
@@ -58,18 +58,18 @@ impl Exception {
             && self.far == address
     }
 
-    /// Whether this is a synchronous external abort on a table walk, of any access.
+    /// Tells whether this is a synchronous external abort on a table walk, of any access.
     pub fn is_walk_abort(self) -> bool {
         let is_abort = matches!(self.class(), EC_INSTRUCTION_ABORT | EC_DATA_ABORT);
         is_abort && self.esr & 0x3c == EXTERNAL_ON_WALK
     }
 
-    /// Whether this is an address size fault of stage 1 itself.
+    /// Tells whether this is an address size fault of stage 1 itself.
     pub fn is_address_size_fault(self) -> bool {
         self.class() == EC_DATA_ABORT && self.esr & 0x3c == 0
     }
 
-    /// Whether this is a synchronous external instruction abort at `address`.
+    /// Tells whether this is a synchronous external instruction abort at `address`.
     pub fn is_instruction_abort(self, address: u64) -> bool {
         self.class() == EC_INSTRUCTION_ABORT && self.esr & 0x3f == EXTERNAL && self.far == address
     }
@@ -161,7 +161,7 @@ pub fn step(code: u64, argument: u64) -> u64 {
 /// Where the last software step ended.
 static STEPPED: AtomicU64 = AtomicU64::new(0);
 
-/// The step is over: the rest runs freely, with debug exceptions masked.
+/// Ends the step: the rest runs freely, with debug exceptions masked.
 fn end_step(frame: &mut Frame) {
     const SS: u64 = 1 << 21;
     const D: u64 = 1 << 9;
@@ -170,19 +170,19 @@ fn end_step(frame: &mut Frame) {
     crate::msr!("mdscr_el1", 0);
 }
 
-/// PSTATE: all interrupts masked, and EL0t or A32 User mode.
+/// Enters `pc`. PSTATE: all interrupts masked, and EL0t or A32 User mode.
 fn enter(pc: u64, pstate: u64) -> Option<Exception> {
     // SAFETY: EL0 sees only its alias, and its first exception comes back here.
     catch(|| unsafe { enter_el0(pc, pstate) })
 }
 
-/// The page tables: entry `n` shows the `n`th GiB.
+/// Returns the page tables: entry `n` shows the `n`th GiB.
 pub(super) fn l1_table() -> &'static [AtomicU64; 512] {
     // SAFETY: the table lives as long as the program; entries are changed as a whole.
     unsafe { &__l1_table }
 }
 
-/// Break before make (DDI 0487, D8.16.1).
+/// Remaps by break before make (DDI 0487, D8.16.1).
 pub(super) fn remap(entry: &AtomicU64, value: u64) {
     entry.store(0, Relaxed);
     flush();

@@ -22,7 +22,8 @@ pub enum As {
 }
 
 impl As {
-    /// Descriptor bits: block, access flag, AttrIndx, shareability, UXN and PXN, as in entry.s.
+    /// Returns descriptor bits: block, access flag, AttrIndx, shareability, UXN and PXN, as in
+    /// entry.s.
     const fn attributes(self) -> u64 {
         match self {
             Self::Device => 0x0060_0000_0000_0401,
@@ -33,7 +34,8 @@ impl As {
 
 static SHOWN: AtomicU64 = AtomicU64::new(0);
 
-/// Bits of an address by ID_AA64MMFR0_EL1.PARange, at most the 48 that a block descriptor holds.
+/// Returns the bits of an address by ID_AA64MMFR0_EL1.PARange, at most the 48 that a block
+/// descriptor holds.
 pub fn address_bits() -> u32 {
     [32, 36, 40, 42, 44, 48][pa_range() as usize]
 }
@@ -42,7 +44,8 @@ fn pa_range() -> u64 {
     (mrs!("id_aa64mmfr0_el1") & 0xf).min(5)
 }
 
-/// Where the byte at `address`, below 2^48, is seen until the window shows something else.
+/// Shows the byte at `address`, below 2^48. Returns where it is seen until the window shows
+/// something else.
 pub fn show(address: u64, how: As) -> u64 {
     let block = address & !(GIB - 1);
     point(block | how.attributes());
@@ -55,7 +58,7 @@ pub fn walk_through(address: u64) {
     point(address & !0xfff | TABLE);
 }
 
-/// The window as it was at first.
+/// Leaves the window as it was at first.
 pub fn close() {
     point(BASE | As::Memory.attributes());
 }

@@ -40,7 +40,7 @@ impl Attacker {
         }
     }
 
-    /// One act of hostility.
+    /// Does one act of hostility.
     pub fn act(&mut self) -> Outcome {
         match self.chaos.below(8) {
             0 => self.random_call(),
@@ -72,7 +72,7 @@ impl Attacker {
         self.start(regs, page)
     }
 
-    /// A message as it should be, but for up to two of its fields.
+    /// Sends a message as it should be, but for up to two of its fields.
     fn mutated_message(&mut self) -> Outcome {
         let page = self.chaos.page();
         self.write_message(page);
@@ -150,7 +150,7 @@ impl Attacker {
         self.resume(regs)
     }
 
-    /// Garbage in the registers, and, as the race goes on, in the RPC argument.
+    /// Replies with garbage in the registers, and, as the race goes on, in the RPC argument.
     fn garbage_reply(&mut self) -> Outcome {
         let Some(n) = self.any_parked() else {
             return Ok(());
@@ -189,7 +189,7 @@ impl Attacker {
         }
     }
 
-    /// A call that may begin something, if not enough has begun already.
+    /// Makes a call that may begin something, if not enough has begun already.
     fn start(&mut self, regs: [u64; 8], page: Page) -> Outcome {
         if self.parked.iter().flatten().count() >= chaos::threads() {
             return Ok(());
@@ -257,7 +257,7 @@ impl Attacker {
     }
 }
 
-/// A page list: most often of pages that can be shared, and at its end whatever there is.
+/// Writes a page list: most often of pages that can be shared, and at its end whatever there is.
 fn write_list(chaos: &mut Chaos) -> Page {
     let list = chaos.page();
     for n in 0..16 {
@@ -337,7 +337,7 @@ fn is_code(a0: u64) -> bool {
     a0 <= status::NOT_AVAILABLE || a0 == status::UNKNOWN
 }
 
-/// No double word of the pages that are, or were, shared is an address of the host's.
+/// Checks that no double word of the pages that are, or were, shared is an address of the host's.
 fn check_pages() -> Outcome {
     for page in Page::all() {
         for offset in (0..4096).step_by(8) {

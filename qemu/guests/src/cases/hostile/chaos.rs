@@ -53,7 +53,7 @@ const NUMBERS: [u64; 32] = [
 const LEN: usize = 96;
 static TABLE: spin::Once<[u64; LEN]> = spin::Once::new();
 
-/// A page for abuse.
+/// Returns a page for abuse.
 pub fn page(n: u64) -> Page {
     Page::shared((n % PAGES) as usize)
 }
@@ -79,16 +79,16 @@ fn foreign() -> [u64; 12] {
     all.map(|address| if is_ours(address) { 0 } else { address })
 }
 
-/// Whether `address` is in the guest's RAM.
+/// Tells whether `address` is in the guest's RAM.
 pub fn is_ours(address: u64) -> bool {
     let (start, size) = env::get().ram;
     (start..start + size).contains(&address)
 }
 
-/// Whether `value` may be a physical address that this guest has from nobody but the hypervisor
-/// or OP-TEE: it is in the board's memory, and not one of those that the guest writes, which are
-/// [`foreign`] ones and those of the pages that it shares. An address of the host's that equals
-/// one of these goes unseen.
+/// Tells whether `value` may be a physical address that this guest has from nobody but the
+/// hypervisor or OP-TEE: it is in the board's memory, and not one of those that the guest writes,
+/// which are [`foreign`] ones and those of the pages that it shares. An address of the host's that
+/// equals one of these goes unseen.
 pub fn is_leak(value: u64) -> bool {
     let page = value & !4095;
     BOARD.iter().any(|range| range.contains(&value))
@@ -106,7 +106,7 @@ fn tame(value: u64) -> u64 {
     }
 }
 
-/// Every double word that the hostile tests write to shared pages, or use as a cookie.
+/// Returns every double word that the hostile tests write to shared pages, or use as a cookie.
 pub fn table() -> &'static [u64; LEN] {
     TABLE.call_once(|| {
         let mut random = Random::new(seed() ^ 0x7461_626c_6500);
@@ -123,17 +123,18 @@ pub fn table() -> &'static [u64; LEN] {
     })
 }
 
-/// The seed of the run.
+/// Returns the seed of the run.
 pub fn seed() -> u64 {
     env::number("seed").unwrap_or(1)
 }
 
-/// How many rounds each test has.
+/// Tells how many rounds each test has.
 pub fn rounds() -> u64 {
     env::number("hostile-rounds").unwrap_or(2000)
 }
 
-/// How many calls are left suspended at once: all threads that Debian's OP-TEE has for a guest.
+/// Tells how many calls are left suspended at once: all threads that Debian's OP-TEE has for a
+/// guest.
 pub fn threads() -> usize {
     env::number("hostile-threads").unwrap_or(2) as usize
 }
@@ -142,42 +143,42 @@ pub fn threads() -> usize {
 pub struct Chaos(Random);
 
 impl Chaos {
-    /// Different for each `purpose`, the same for the same seed.
+    /// Makes a generator, different for each `purpose`, the same for the same seed.
     pub fn new(purpose: u64) -> Self {
         Self(Random::new(seed() << 8 | purpose))
     }
 
-    /// A number below `bound`.
+    /// Returns a number below `bound`.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.0.below(bound)
     }
 
-    /// One time in `n`.
+    /// Returns true one time in `n`.
     pub fn once_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
 
-    /// 64 bits.
+    /// Returns 64 bits.
     pub fn bits(&mut self) -> u64 {
         self.0.next()
     }
 
-    /// One of the table.
+    /// Returns one of the table.
     pub fn value(&mut self) -> u64 {
         table()[self.below(LEN as u64) as usize]
     }
 
-    /// A page for abuse.
+    /// Returns a page for abuse.
     pub fn page(&mut self) -> Page {
         page(self.below(PAGES))
     }
 
-    /// A cookie under which something may be registered.
+    /// Returns a cookie under which something may be registered.
     pub fn cookie(&mut self) -> u64 {
         page(self.below(8)).cookie()
     }
 
-    /// 32 bits, small ones more often.
+    /// Returns 32 bits, small ones more often.
     pub fn word(&mut self) -> u64 {
         match self.below(4) {
             0 => self.below(16),
@@ -187,7 +188,7 @@ impl Chaos {
         }
     }
 
-    /// x0 = `function`, then a pair that may be an address or a cookie, and words.
+    /// Returns x0 = `function`, then a pair that may be an address or a cookie, and words.
     pub fn registers(&mut self, function: u64) -> [u64; 8] {
         let mut regs = [function; 8];
         for reg in &mut regs[1..] {
@@ -219,7 +220,7 @@ pub fn stop_other() -> bool {
     env::get().vcpus < 2 || cpu::finish(1).is_some()
 }
 
-/// How many times [`race`] has written.
+/// Tells how many times [`race`] has written.
 pub fn writes() -> u64 {
     WRITES.load(SeqCst)
 }

@@ -77,7 +77,7 @@ fn attack(with_race: bool) -> Outcome {
     Ok(())
 }
 
-/// Random functions of the Arm architecture, PSCI and everybody else.
+/// Calls random functions of the Arm architecture, PSCI and everybody else.
 fn services() -> Outcome {
     needs_hypervisor()?;
     // Then CPU_ON cannot start any at a random address.
@@ -105,7 +105,8 @@ fn services() -> Outcome {
     Ok(())
 }
 
-/// Not the trusted OS's functions, and none that ends or suspends the vCPU or the guest.
+/// Returns a function: not the trusted OS's functions, and none that ends or suspends the vCPU or
+/// the guest.
 fn random_function(chaos: &mut Chaos) -> u64 {
     const SUSPEND_OR_OFF: [u64; 8] = [0x01, 0x02, 0x08, 0x09, 0x0b, 0x0c, 0x0e, 0x12];
     loop {
@@ -127,7 +128,7 @@ fn random_function(chaos: &mut Chaos) -> u64 {
     }
 }
 
-/// SMC and HVC with any immediate but 0 are nobody's.
+/// Checks that SMC and HVC with any immediate but 0 are nobody's.
 fn immediates() -> Outcome {
     const SMC: u32 = 0xd400_0003;
     const HVC: u32 = 0xd400_0002;
@@ -228,8 +229,9 @@ fn system_registers() -> Outcome {
 
 static QUOTA: spin::Once<[Option<usize>; 2]> = spin::Once::new();
 
-/// How many buffers of one page, and of a whole list, can be registered at once. `None` where it
-/// is OP-TEE's heap that is used up, not the quota: what others do shows there, and its own holes.
+/// Tells how many buffers of one page, and of a whole list, can be registered at once. `None` where
+/// it is OP-TEE's heap that is used up, not the quota: what others do shows there, and its own
+/// holes.
 fn quota() -> Result<[Option<usize>; 2], Stop> {
     Ok([registrations(1)?, registrations(511)?])
 }
@@ -301,7 +303,7 @@ fn suspend(page: Page) -> Result<Regs, Stop> {
     Ok(out)
 }
 
-/// Open, invoke with a registered buffer, close.
+/// Opens a session, invokes with a registered buffer, and closes it.
 fn session_afterwards() -> Outcome {
     needs_tee()?;
     super::optee::use_optee()

@@ -43,7 +43,7 @@ const BOARD: [u64; 17] = [
     0xbfff_f000,
 ];
 
-/// The board's addresses, and some that no board has.
+/// Returns the board's addresses, and some that no board has.
 fn foreign() -> impl Iterator<Item = u64> {
     let (start, size) = env::get().ram;
     let others = [
@@ -83,7 +83,7 @@ fn is_nobodys(address: u64, n: u64) -> Outcome {
     Ok(())
 }
 
-/// All of `addresses` that are not the guest's, with all widths in turn.
+/// Tries all of `addresses` that are not the guest's, with all widths in turn.
 fn are_nobodys(addresses: impl Iterator<Item = u64>) -> Outcome {
     needs_hypervisor()?;
     let result = (0..)
@@ -93,13 +93,14 @@ fn are_nobodys(addresses: impl Iterator<Item = u64>) -> Outcome {
     result
 }
 
-/// One address in each GiB that stage 2 translates.
+/// Tries one address in each GiB that stage 2 translates.
 pub fn every_gib() -> Outcome {
     let mut random = Random::new(0x67);
     are_nobodys((0u64..1 << (IPA_BITS - 30)).map(|n| n * GIB + random.below(GIB)))
 }
 
-/// Around each power of two that the core can name. What it cannot name is refused by stage 1.
+/// Tries around each power of two that the core can name. What it cannot name is refused by stage
+/// 1.
 pub fn address_lines() -> Outcome {
     let around = |bit: u32| [(1u64 << bit) - 8, 1 << bit, (1 << bit) + 4 * KIB];
     let bits = window::address_bits();
@@ -118,7 +119,7 @@ pub fn address_lines() -> Outcome {
     Ok(())
 }
 
-/// Below RAM, where boards have their devices: every 16 KiB, and every page next to what the
+/// Tries below RAM, where boards have their devices: every 16 KiB, and every page next to what the
 /// guest has.
 pub fn below_ram() -> Outcome {
     let mut random = Random::new(0x62);
@@ -131,7 +132,7 @@ pub fn below_ram() -> Outcome {
     are_nobodys((0x0900_0000..0x0920_0000).step_by(4096))
 }
 
-/// The four GiB from RAM's start on: other guests, the hypervisor, and more.
+/// Tries the four GiB from RAM's start on: other guests, the hypervisor, and more.
 pub fn ram_of_the_board() -> Outcome {
     let mut random = Random::new(0x72);
     are_nobodys(
@@ -141,7 +142,7 @@ pub fn ram_of_the_board() -> Outcome {
     )
 }
 
-/// The last and the first bytes outside of each thing that the guest has.
+/// Tries the last and the first bytes outside of each thing that the guest has.
 pub fn edges() -> Outcome {
     let edge = |(start, size): (u64, u64)| {
         let end = start + size;
@@ -162,7 +163,7 @@ pub fn edges() -> Outcome {
     (0..4).try_for_each(|width| are_nobodys(edges().flat_map(|at| [at; 4]).skip(width)))
 }
 
-/// Anywhere.
+/// Tries anywhere.
 pub fn random_addresses() -> Outcome {
     let mut random = Random::new(0x61);
     let bits = window::address_bits();
@@ -191,8 +192,8 @@ macro_rules! ways {
     };
 }
 
-/// Every kind of instruction that takes an address: it aborts, or (cache maintenance, prefetch) is
-/// done without effect.
+/// Tries every kind of instruction that takes an address: it aborts, or (cache maintenance,
+/// prefetch) is done without effect.
 pub fn every_way() -> Outcome {
     needs_hypervisor()?;
     let result = foreign().try_for_each(|address| {
@@ -229,7 +230,7 @@ pub fn every_way() -> Outcome {
     result
 }
 
-/// FEAT_LSE's instructions, where the core has them: those that cannot give a syndrome.
+/// Tries FEAT_LSE's instructions, where the core has them: those that cannot give a syndrome.
 fn atomics(address: u64, at: u64) -> Outcome {
     if mrs!("id_aa64isar0_el1") >> 20 & 0xf == 0 {
         return Ok(());
@@ -244,7 +245,7 @@ fn atomics(address: u64, at: u64) -> Outcome {
     Ok(())
 }
 
-/// Page tables in what is not the guest's memory: no walk reads them, whoever causes it.
+/// Puts page tables in what is not the guest's memory: no walk reads them, whoever causes it.
 pub fn table_walks() -> Outcome {
     needs_hypervisor()?;
     let devices = [UART_BASE.0, GICD_BASE.0];
@@ -283,7 +284,7 @@ fn jump(at: u64) -> Option<Exception> {
     trap::catch(|| function())
 }
 
-/// Instruction fetches, from nothing and from devices.
+/// Fetches instructions from nothing and from devices.
 pub fn execute() -> Outcome {
     needs_hypervisor()?;
     let devices = [UART_BASE.0, GICD_BASE.0];
@@ -300,15 +301,15 @@ pub fn execute() -> Outcome {
     result
 }
 
-/// PAR_EL1 after AT S1E1R.
+/// Returns PAR_EL1 after AT S1E1R.
 fn translation(at: u64) -> Result<u64, Exception> {
     // SAFETY: it only writes PAR_EL1.
     let taken = trap::catch(|| unsafe { asm!("at s1e1r, {}", "isb", in(reg) at) });
     taken.map_or_else(|| Ok(mrs!("par_el1")), Err)
 }
 
-/// AT tells intermediate physical addresses: what the guest wrote to its tables, of its own memory
-/// and of what is not its own.
+/// Checks that AT tells intermediate physical addresses: what the guest wrote to its tables, of its
+/// own memory and of what is not its own.
 pub fn translate() -> Outcome {
     const ADDRESS: u64 = (1 << 48) - (1 << 12);
     let here = translate as *const () as u64;

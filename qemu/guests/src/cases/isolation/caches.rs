@@ -10,7 +10,7 @@ use crate::{ensure_eq, mrs, msr};
 
 const PATTERN: u32 = 0x6361_6368;
 
-/// DC ISW, CSW and CISW on all lines of all data caches that CLIDR_EL1 names, with freshly
+/// Executes DC ISW, CSW and CISW on all lines of all data caches that CLIDR_EL1 names, with freshly
 /// written memory.
 pub fn set_way() -> Outcome {
     let operations = [6, 10, 14].map(|crm| Sysreg(1, 0, 7, crm, 2));

@@ -95,8 +95,8 @@ const CONDUITS: [Conduit; 2] = [Conduit::Smc, Conduit::Hvc];
 /// Fast and yielding, 32 and 64 bits.
 const KINDS: [u64; 4] = [0x8000_0000, 0xc000_0000, 0, 0x4000_0000];
 
-/// Whether docs/smc-services.md, PSCI or SMCCC define `function`, or it is one of PSCI's that do
-/// not return.
+/// Tells whether docs/smc-services.md, PSCI or SMCCC define `function`, or it is one of PSCI's that
+/// do not return.
 fn is_defined(function: u64) -> bool {
     const PSCI: core::ops::Range<u64> = 0..0x20;
     let (owner, number) = (function >> 24 & 0x3f, function & 0xffff);
@@ -155,7 +155,7 @@ fn are_unknown(functions: impl Iterator<Item = u64>) -> Outcome {
         })
 }
 
-/// The lowest and the highest 256 numbers of each owner and kind, and one elsewhere.
+/// Calls the lowest and the highest 256 numbers of each owner and kind, and one elsewhere.
 pub fn every_owner() -> Outcome {
     let mut random = Random::new(0x6f);
     are_unknown((0..64u64).flat_map(|owner| {
@@ -169,8 +169,8 @@ pub fn every_owner() -> Outcome {
     }))
 }
 
-/// Bits 23:16 must be zero (DEN0028 2.5): with one of them no function is the one that it looks
-/// like, even if it would power off.
+/// Checks that bits 23:16 must be zero (DEN0028 2.5): with one of them no function is the one that
+/// it looks like, even if it would power off.
 pub fn reserved_bits() -> Outcome {
     let functions = [
         0x8000_0000,
@@ -187,7 +187,7 @@ pub fn reserved_bits() -> Outcome {
     )
 }
 
-/// Every immediate but 0, with a function that is defined.
+/// Tries every immediate but 0, with a function that is defined.
 pub fn immediates() -> Outcome {
     const SMC: u32 = 0xd400_0003;
     const HVC: u32 = 0xd400_0002;

@@ -12,7 +12,7 @@ use crate::{ensure, ensure_eq, msr};
 use core::ops::Range;
 use platform::{GICC_BASE, GICC_SIZE, GICD_BASE, GICR_BASE, GICR_STRIDE};
 
-/// Every register of the distributor, and of the redistributors or the CPU interface.
+/// Tries every register of the distributor, and of the redistributors or the CPU interface.
 pub fn every_register() -> Outcome {
     needs_hypervisor()?;
     cpu::mask_irqs();
@@ -31,7 +31,7 @@ pub fn every_register() -> Outcome {
 
 const BANKS: Range<u64> = 0x080..0xd00;
 
-/// Whether the distributor has something at `offset` (docs of crates/vgic): else RAZ/WI.
+/// Tells whether the distributor has something at `offset` (docs of crates/vgic): else RAZ/WI.
 fn is_distributor(offset: u64) -> bool {
     match offset {
         0..0xc => true,
@@ -78,7 +78,7 @@ fn frame(base: u64, size: u64, has: Option<fn(u64) -> bool>) -> Outcome {
 
 fn drop_value(_: u64) {}
 
-/// All set up anew; the active priorities too, which no driver writes.
+/// Sets all up anew; the active priorities too, which no driver writes.
 fn restore() {
     const GICC_APR: u64 = 0xd0;
     const GICC_NSAPR: u64 = 0xe0;
@@ -100,7 +100,7 @@ fn restore() {
     cpu::unmask_irqs();
 }
 
-/// SGIs to itself and to vCPU 1, an SPI and the priority mask.
+/// Checks SGIs to itself and to vCPU 1, an SPI and the priority mask.
 fn works() -> Outcome {
     const SPI: u32 = 90;
     for intid in [3, SPI] {
@@ -125,7 +125,7 @@ fn works() -> Outcome {
     Ok(())
 }
 
-/// What an ICC_SGI*R names: target list, Aff1, INTID, Aff2, IRM, range selector and Aff3.
+/// Tries what an ICC_SGI*R names: target list, Aff1, INTID, Aff2, IRM, range selector and Aff3.
 pub fn wild_sgis() -> Outcome {
     needs_hypervisor()?;
     let taken = || (0..16).map(|sgi| gic::taken(0, sgi)).sum::<u32>();
@@ -144,7 +144,7 @@ pub fn wild_sgis() -> Outcome {
 
 const LISTS: [u64; 6] = [0, 1, 2, 0xaaaa, 0xfffe, 0xffff];
 
-/// How many SGIs went to this vCPU, each of which has arrived.
+/// Counts how many SGIs went to this vCPU, each of which has arrived.
 fn wild_v3() -> Result<u32, Stop> {
     const AFFINITIES: [u64; 4] = [0, 1, 0x80, 0xff];
     const IRM: u64 = 1 << 40;
@@ -172,7 +172,7 @@ fn wild_v3() -> Result<u32, Stop> {
     Ok(sent)
 }
 
-/// The same by GICD_SGIR: filter, target list, NSATT, INTID and reserved bits.
+/// Sends wild SGIs by GICD_SGIR: filter, target list, NSATT, INTID and reserved bits.
 fn wild_v2() -> Result<u32, Stop> {
     const SGIR: u64 = 0xf00;
     let mut sent = 0;
@@ -198,7 +198,7 @@ fn arrived_alone(sgi: u32) -> Outcome {
     Ok(())
 }
 
-/// The CPU interface's system registers with any value, and back.
+/// Writes the CPU interface's system registers with any value, and back.
 pub fn cpu_interface() -> Outcome {
     needs_hypervisor()?;
     if !env::get().gicv3 {

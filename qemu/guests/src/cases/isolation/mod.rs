@@ -41,7 +41,7 @@ pub const TESTS: &[Test] = &[
     ("translate", addresses::translate),
 ];
 
-/// Start and bytes of what the guest has: RAM and the virtual devices.
+/// Returns start and bytes of what the guest has: RAM and the virtual devices.
 fn own() -> [(u64, u64); 4] {
     let env = env::get();
     let cpu_interface = if env.gicv3 {
@@ -57,7 +57,7 @@ fn own() -> [(u64, u64); 4] {
     ]
 }
 
-/// Whether the guest has something at `address`.
+/// Tells whether the guest has something at `address`.
 fn is_own(address: u64) -> bool {
     let within = |&(start, size): &(u64, u64)| (start..start + size).contains(&address);
     own().iter().any(within)

@@ -12,7 +12,7 @@ use crate::rt::trap::{self, Exception};
 use crate::rt::{cpu, env};
 use crate::{ensure, ensure_eq, msr};
 
-/// All encodings of one op0.
+/// Returns all encodings of one op0.
 fn encodings(op0: u32) -> impl Iterator<Item = Sysreg> {
     (0..1 << 14).map(move |n| Sysreg(op0, n >> 11, n >> 7 & 0xf, n >> 3 & 0xf, n & 7))
 }
@@ -41,7 +41,7 @@ fn is_done<T>(register: Sysreg, result: &Result<T, Exception>) -> Result<bool, E
     }
 }
 
-/// MRS and MSR at EL1. What can be read is written back.
+/// Executes MRS and MSR at EL1. What can be read is written back.
 pub fn at_el1() -> Outcome {
     for_all(encodings(2).chain(encodings(3)), |register| {
         let read = register.read();
@@ -63,7 +63,7 @@ pub fn at_el1() -> Outcome {
     })
 }
 
-/// A register that is not the guest's, and that no trap hides, keeps what it holds.
+/// Checks that a register that is not the guest's, and that no trap hides, keeps what it holds.
 fn stays(register: Sysreg) -> Outcome {
     let Ok(before) = register.read() else {
         return Ok(());
@@ -85,8 +85,8 @@ fn register_name(register: Sysreg) -> crate::outcome::Text {
     crate::outcome::Text::new(format_args!("{register:?}"))
 }
 
-/// No register holds an address of the board's RAM that is not in this guest's; counters, PSTATE and
-/// identification take any value.
+/// Checks that no register holds an address of the board's RAM that is not in this guest's;
+/// counters, PSTATE and identification take any value.
 fn tells_nothing(register: Sysreg, value: u64) -> Outcome {
     const BOARD: core::ops::Range<u64> = 0x4000_0000..0xc000_0000;
     let (start, size) = env::get().ram;
@@ -98,7 +98,8 @@ fn tells_nothing(register: Sysreg, value: u64) -> Outcome {
     Ok(())
 }
 
-/// MRS and MSR at EL0: UNDEFINED, trapped to the guest's own EL1, or a register that EL1 has too.
+/// Executes MRS and MSR at EL0: UNDEFINED, trapped to the guest's own EL1, or a register that EL1
+/// has too.
 pub fn at_el0() -> Outcome {
     for_all(encodings(2).chain(encodings(3)), |register| {
         for (write, taken) in [
@@ -120,8 +121,8 @@ pub fn at_el0() -> Outcome {
     })
 }
 
-/// SYS and SYSL at EL1: cache, TLB and address translation of EL1's own, no EL2's. The operand is
-/// the address of a page that may be cleaned, invalidated and zeroed.
+/// Executes SYS and SYSL at EL1: cache, TLB and address translation of EL1's own, no EL2's. The
+/// operand is the address of a page that may be cleaned, invalidated and zeroed.
 pub fn instructions() -> Outcome {
     for_all(encodings(1), |register| {
         let operand = match register {
@@ -139,7 +140,7 @@ pub fn instructions() -> Outcome {
     })
 }
 
-/// What the registers say of the vCPU is the virtual machine's.
+/// Checks that what the registers say of the vCPU is the virtual machine's.
 pub fn identity() -> Outcome {
     needs_hypervisor()?;
     const ACTLR: Sysreg = Sysreg(3, 0, 1, 0, 1);

@@ -226,7 +226,7 @@ impl When {
     }
 }
 
-/// What the guest may do with `register`; with op0 = 1, whether it has the instruction.
+/// Returns what the guest may do with `register`; with op0 = 1, whether it has the instruction.
 pub fn access(register: Sysreg) -> Access {
     let table = if register.0 == 1 {
         INSTRUCTIONS

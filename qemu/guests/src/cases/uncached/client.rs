@@ -85,7 +85,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// With the TA of the initrd.
+    /// Makes a client with the TA of the initrd.
     pub fn new() -> Result<Self, Stop> {
         let Some((start, end)) = env::get().initrd else {
             return Err(Stop::Skipped("no TA in the initrd"));
@@ -96,7 +96,7 @@ impl Client {
         Ok(Self::with_file(file))
     }
 
-    /// With a file of the caller's.
+    /// Makes a client with a file of the caller's.
     pub fn with_file(file: &'static [u8]) -> Self {
         Self {
             pieces: [None; PIECES],
@@ -122,18 +122,18 @@ impl Client {
         }
     }
 
-    /// Whether to lie now: one time in `of`.
+    /// Tells whether to lie now: one time in `of`.
     fn lies(&mut self, of: u64) -> bool {
         let random = self.lies.as_mut().filter(|_| !self.creates);
         random.is_some_and(|random| random.below(of) == 0)
     }
 
-    /// A number to lie with, below `bound`.
+    /// Returns a number to lie with, below `bound`.
     fn lie_below(&mut self, bound: u64) -> u64 {
         self.lies.as_mut().map_or(0, |random| random.below(bound))
     }
 
-    /// Memory of its own, `offset` bytes into its first page.
+    /// Returns memory of its own, `offset` bytes into its first page.
     fn allocate(&mut self, size: u64, offset: u64) -> Option<Piece> {
         let slot = self.pieces.iter().position(Option::is_none)?;
         let start = env::free_ram().start + STEP * slot as u64;
@@ -169,7 +169,7 @@ impl Client {
         }
     }
 
-    /// A piece's page list, in the page before it.
+    /// Writes a piece's page list, in the page before it.
     fn write_list(&self, piece: &Piece) -> Page {
         let list = Page::at((piece.address & !4095) - 4096);
         let end = piece.address + piece.size;
@@ -235,7 +235,8 @@ impl Client {
         }
     }
 
-    /// The answer to SHM_ALLOC is a page list and where the buffer begins in the first page.
+    /// Gives memory: the answer to SHM_ALLOC is a page list and where the buffer begins in the
+    /// first page.
     fn give(&mut self, argument: Page) -> u32 {
         self.counts.buffers += 1;
         let Some(piece) = self.allocate(argument.values(0)[1], OFFSET) else {
@@ -248,7 +249,7 @@ impl Client {
         0
     }
 
-    /// LOAD_TA first asks how large the file is, then for the file.
+    /// Serves LOAD_TA: OP-TEE first asks how large the file is, then for the file.
     fn load(&mut self, argument: Page) -> u32 {
         let length = self.file.len() as u64;
         if let Some((to, room)) = self.buffer_of(argument)
@@ -270,7 +271,7 @@ impl Client {
         }
     }
 
-    /// How many bytes there are, perhaps not truly.
+    /// Tells how many bytes there are, perhaps not truly.
     fn size_to_tell(&mut self, size: u64) -> u64 {
         if self.creates && env::words().any(|word| word == "lie-at-creation") {
             return size / 2;
@@ -282,7 +283,7 @@ impl Client {
         }
     }
 
-    /// The buffer that parameter 1 of an RPC argument names, if it has a size.
+    /// Returns the buffer that parameter 1 of an RPC argument names, if it has a size.
     fn buffer_of(&mut self, argument: Page) -> Option<(u64, u64)> {
         let [offset, size, cookie] = argument.values(1);
         let buffer = (cookie != 0).then(|| self.find(cookie)).flatten()?;
@@ -342,7 +343,7 @@ impl Client {
         0
     }
 
-    /// The number of the file with the name in parameter 1, which is made if it is to be.
+    /// Returns the number of the file with the name in parameter 1, which is made if it is to be.
     fn file_named(&mut self, argument: Page, create: bool) -> Option<usize> {
         let (start, bytes) = self.buffer_of(argument)?;
         // SAFETY: inside a piece of this client's, which OP-TEE may write to.
@@ -382,7 +383,7 @@ impl Client {
         Ok(session)
     }
 
-    /// SHA-256 by the user TA, of the bytes at `offset` of a registered buffer.
+    /// Computes SHA-256 by the user TA, of the bytes at `offset` of a registered buffer.
     pub fn sha256(
         &mut self,
         session: u32,
@@ -439,7 +440,7 @@ impl Client {
         Ok(())
     }
 
-    /// Everything that was given was freed, once.
+    /// Checks that everything that was given was freed, once.
     pub fn finish(&self) -> Outcome {
         let left = self.pieces.iter().flatten().count();
         ensure_eq!(left, 0, "pieces that were never freed");

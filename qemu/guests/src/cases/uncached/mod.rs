@@ -25,7 +25,7 @@ pub const TESTS: &[Test] = &[
     ("lies_about_files", lies_about_files),
 ];
 
-/// U-Boot runs on one core and says so; it needs nothing but dynamic shared memory.
+/// Checks that U-Boot runs on one core and says so; it needs nothing but dynamic shared memory.
 fn identity() -> Outcome {
     const UNIPROCESSOR: u64 = 1;
     const DYNAMIC_SHM: u64 = 1 << 2;
@@ -36,7 +36,7 @@ fn identity() -> Outcome {
     Ok(())
 }
 
-/// The device enumeration pseudo TA, as U-Boot's service discovery asks it.
+/// Asks the device enumeration pseudo TA, as U-Boot's service discovery asks it.
 fn pseudo_ta() -> Outcome {
     needs_tee()?;
     let mut client = Client::with_file(&[]);
@@ -63,7 +63,7 @@ fn pseudo_ta() -> Outcome {
     client.finish()
 }
 
-/// OP-TEE asks for a file, gets one that is no TA, and gives all memory back.
+/// Checks that OP-TEE asks for a file, gets one that is no TA, and gives all memory back.
 fn unusable_ta() -> Outcome {
     needs_tee()?;
     let mut client = Client::with_file(&[0x5a; 5000]);
@@ -80,8 +80,9 @@ fn unusable_ta() -> Outcome {
     Ok(())
 }
 
-/// A normal world whose files are damaged, too short, too long or others than those asked for, and
-/// which says what it likes of them. OP-TEE refuses, or does not notice; afterwards it works.
+/// Plays a normal world whose files are damaged, too short, too long or others than those asked
+/// for, and which says what it likes of them. OP-TEE refuses, or does not notice; afterwards it
+/// works.
 fn lies_about_files() -> Outcome {
     needs_tee()?;
     let mut client = Client::new()?;
@@ -103,7 +104,7 @@ fn lies_about_files() -> Outcome {
     client.finish()
 }
 
-/// A session of a user TA, end to end: loaded, called with buffers, closed.
+/// Uses a session of a user TA, end to end: loaded, called with buffers, closed.
 fn user_ta() -> Outcome {
     const ABC: [u64; 4] = [
         0xba78_16bf_8f01_cfea,
