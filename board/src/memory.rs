@@ -32,7 +32,7 @@ pub(crate) fn memory(tree: &Tree) -> Result<ArrayVec<PaRange, MAX_MEMORY>, Board
     }
 }
 
-/// Returns everything in RAM that is somebody's: `own` of ours, the memory reservation block (5.3),
+/// Returns everything in RAM that is taken: `own` of ours, the memory reservation block (5.3),
 /// /reserved-memory (3.5), and memory of the secure world alone, should it lie inside other memory.
 /// A reservation that is disabled for the normal world is respected all the same.
 pub(crate) fn reserved(tree: &Tree, own: [Option<PaRange>; 2]) -> Result<Reserved, BoardError> {

@@ -80,7 +80,7 @@ spin_table_entry:
     add     x0, x0, #{START_SIZE}
     subs    x2, x2, #1
     b.ne    1b
-2:  wfi                         // a core that nobody asked for
+2:  wfi                         // a core that was not asked for
     b       2b
 
 // x0 = the core's SecondaryStart.

@@ -57,7 +57,7 @@ pub struct SecondaryStart {
 /// What no core has as its affinity.
 const NO_CORE: u64 = u64::MAX;
 
-/// One for each core. A core that starts late, when nobody waits for it any more, still finds its
+/// One for each core. A core that starts late, when no other waits for it any more, still finds its
 /// own.
 #[unsafe(export_name = "secondary_starts")]
 static STARTS: Starts = Starts(
@@ -86,7 +86,7 @@ unsafe impl Sync for Starts {}
 /// Only the primary core calls this, once for each core and before it starts that core.
 pub unsafe fn set_start(core: usize, start: SecondaryStart) -> (u64, u64) {
     let at = STARTS.0[core].get();
-    // SAFETY: the caller's promise: nobody else reads or writes it now.
+    // SAFETY: the caller's promise: no other core reads or writes it now.
     unsafe { at.write(start) };
     (at as u64, size_of::<SecondaryStart>() as u64)
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! One console line after another, whoever writes them: the hypervisor and several guests share a
+//! One console line after another, whatever their sources: the hypervisor and several guests share a
 //! UART, a byte at a time, and no line is torn apart.
 //!
-//! Guests write to a [`Ring`] each, the hypervisor to a [`Log`]; nobody waits for the wire, and
+//! Guests write to a [`Ring`] each, the hypervisor to a [`Log`]; none waits for the wire, and
 //! what has no room is dropped, counted and told. One core takes from them by [`Mux::feed`], as far
 //! as the UART has room and never more than it says.
 //!
-//! Who writes the current line goes on with it. Another guest's bytes wait until that line ends,
+//! The guest that writes the current line goes on with it. Another guest's bytes wait until that line ends,
 //! or until their own line is whole or long: then they take a line of their own. In [`View::All`]
 //! each guest's lines start with its name and `| `, or `+ ` if they go on with one that another's
 //! line has broken, and only text passes: no control character that a terminal would answer or
@@ -109,7 +109,7 @@ pub struct Mux {
     line: Line,
     /// Nothing stands left of the cursor but what a carriage return has given up.
     at_left: bool,
-    /// The line is to be ended, whoever's it is.
+    /// The line is to be ended, whatever its source.
     ends: bool,
     prompt: ArrayString<PROMPT>,
     /// The prompt is to be written, anew if it is there.
@@ -307,7 +307,7 @@ impl Mux {
         self.at_left = false;
     }
 
-    /// Chooses whose turn it is: who is typed to, then who writes the line, then in turn who has
+    /// Chooses the next guest: the one typed to, then the one that writes the line, then in turn one that has
     /// enough to break it.
     fn choose(&mut self, rings: &[Mutex<Ring>]) -> Option<usize> {
         let current = match self.line {
@@ -394,7 +394,7 @@ impl Mux {
         self.at_left = true;
     }
 
-    /// Sends a byte of the guest whose line it is, or who starts one.
+    /// Sends a byte of the guest whose line it is, or that starts one.
     fn emit(&mut self, guest: usize, byte: u8) {
         let moves = byte == b'\n' || byte == b'\r';
         // A carriage return alone would let it write over its name, so the name is written again.

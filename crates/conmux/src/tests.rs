@@ -390,7 +390,7 @@ proptest! {
     }
 }
 
-/// Returns a letter: each guest has eight letters of its own; a newline is everybody's.
+/// Returns a letter: each guest has eight letters of its own; they share a newline.
 fn letter(guest: usize, c: char) -> char {
     if c == '\n' {
         c

@@ -127,7 +127,7 @@ registers! {
         GIC,
         // RAS: the error records are the machine's, and reading or clearing them would reach
         // through to other guests. ESB stays what it is without RAS, a hint.
-        // SVE, SEL2, MPAM, AMU: state nobody switches. RME: of EL3.
+        // SVE, SEL2, MPAM, AMU: state that is not switched. RME: of EL3.
         F::upto(48, 1),   // DIT
         F::upto(56, 1),   // CSV2: 2 and up add SCXTNUM_EL0 and SCXTNUM_EL1
         F::upto(60, 1),   // CSV3

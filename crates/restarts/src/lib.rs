@@ -68,7 +68,7 @@ impl Restarts {
         Ok(wait.min(self.limits.longest))
     }
 
-    /// Begins a new row: somebody looks after the guest and wants it to start.
+    /// Begins a new row: the operator wants the guest to start.
     pub fn forget(&mut self) {
         self.row = 0;
     }

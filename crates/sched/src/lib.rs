@@ -5,7 +5,7 @@
 //!
 //! A vCPU keeps the core until its slice ends, it waits or it yields. Then the next one that can
 //! run, in the order of their numbers, gets a whole slice. One that becomes able to run waits for
-//! its turn: it takes the core from nobody. So a vCPU that can run waits at most for one slice of
+//! its turn: it takes the core from no other. So a vCPU that can run waits at most for one slice of
 //! each of the others.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -21,12 +21,12 @@ pub struct RoundRobin {
 }
 
 impl RoundRobin {
-    /// Makes the state in which nobody has had a turn.
+    /// Makes the state in which no vCPU has had a turn.
     pub const fn new() -> Self {
         Self { current: 0, end: 0 }
     }
 
-    /// Chooses who runs from `now` on: one of the `count` vCPUs for which `can_run` holds. `None`
+    /// Chooses the vCPU that runs from `now` on: one of the `count` vCPUs for which `can_run` holds. `None`
     /// if there is none. A new turn lasts for what `slice` says.
     pub fn choose(
         &mut self,
@@ -38,7 +38,7 @@ impl RoundRobin {
         if self.current < count && now < self.end && can_run(self.current) {
             return Some(self.current);
         }
-        // The current one comes last: it goes on only if nobody else can run.
+        // The current one comes last: it goes on only if no other can run.
         let next = (1..=count)
             .map(|step| (self.current.min(count - 1) + step) % count)
             .find(|&index| can_run(index))?;
@@ -138,7 +138,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whoever can run all the time runs after at most one slice of each of the others.
+        /// A vCPU that can run all the time runs after at most one slice of each of the others.
         #[test]
         fn nobody_starves(
             slices in prop::collection::vec(1_u64..50, 1..9),
@@ -169,7 +169,7 @@ mod tests {
             }
         }
 
-        /// Those who never wait get their share of the time.
+        /// vCPUs that never wait get their share of the time.
         #[test]
         fn time_is_shared_by_slices(slices in prop::collection::vec(1_u64..50, 1..9)) {
             let mut turns = RoundRobin::new();

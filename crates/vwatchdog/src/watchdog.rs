@@ -3,7 +3,7 @@
 //! The Generic Watchdog, revision 1 (DEN0094, appendix "Generic watchdog").
 //!
 //! A count of the system counter up to a compare value raises WS0, which is an interrupt for the
-//! guest; a second one raises WS1, upon which who made the watchdog acts. Writing a register of
+//! guest; a second one raises WS1, upon which the maker of the watchdog acts. Writing a register of
 //! the guest's choice refreshes it: both signals go and the count begins anew.
 //!
 //! Time is in ticks of the counter that the guest reads (CNTVCT_EL0), as drivers compare WCV with
@@ -120,9 +120,9 @@ impl Watchdog {
         self.counts().then(|| self.compare.saturating_add(1))
     }
 
-    /// Does what is due. Whether the watchdog has expired by that, which is said once.
+    /// Does what is due. True if the watchdog has expired by that, which is said once.
     ///
-    /// Who comes late for the first timeout leaves the guest the whole time until the second.
+    /// A caller that comes late for the first timeout leaves the guest the whole time until the second.
     pub fn advance(&mut self, now: u64) -> bool {
         if !self.counts() || now <= self.compare {
             return false;

@@ -167,7 +167,7 @@ fn cache_maintenance() -> Outcome {
     Ok(())
 }
 
-/// Checks that a guest that faults all the time harms nobody and still gets every fault.
+/// Checks that a guest that faults all the time harms no other and still gets every fault.
 fn many() -> Outcome {
     let mut caught = 0;
     for n in 0..2000 {

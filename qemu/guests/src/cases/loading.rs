@@ -74,7 +74,7 @@ impl Call {
         Ok(())
     }
 
-    /// Checks what a call must end with that names a session which nobody has been given.
+    /// Checks what a call must end with that names a session which no client has been given.
     fn must_be_refused(self) -> Outcome {
         ensure!(
             !self.is_suspended(),

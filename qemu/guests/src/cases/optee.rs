@@ -296,7 +296,7 @@ fn bad_cookies() -> Outcome {
     Ok(())
 }
 
-/// Offers pages of devices, of the secure world, of nobody, and of whoever lies behind the guest's
+/// Offers pages of devices, of the secure world, of none, and of what lies behind the guest's
 /// RAM.
 fn pages_not_ours() -> Outcome {
     needs_tee()?;

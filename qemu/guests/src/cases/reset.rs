@@ -36,7 +36,7 @@ fn words() -> impl Iterator<Item = *mut u64> {
         .map(|at| at as *mut u64)
 }
 
-/// Checks that nothing is in RAM of what this guest, or whoever had it before, left there.
+/// Checks that nothing is in RAM of what this guest, or what had it before, left there.
 fn scrubbed() -> Outcome {
     needs_hypervisor()?;
     for word in words() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! A guest that uses OP-TEE for ever, from all vCPUs and in random order, until somebody stops it:
+//! A guest that uses OP-TEE for ever, from all vCPUs and in random order, until it is stopped:
 //! sessions, shared buffers, calls left suspended in an RPC, page lists left half-way. Each start
 //! is another one: the seed is the counter.
 

@@ -157,7 +157,7 @@ fn do_work(mailbox: &Mailbox) {
     if work == 0 {
         return;
     }
-    // SAFETY: `begin` stored a function of this type, and nobody else writes but to clear it.
+    // SAFETY: `begin` stored a function of this type, and no other core writes but to clear it.
     let work = unsafe { core::mem::transmute::<usize, fn(u64) -> u64>(work) };
     mailbox
         .result

@@ -85,7 +85,7 @@ pub fn is_ours(address: u64) -> bool {
     (start..start + size).contains(&address)
 }
 
-/// Tells whether `value` may be a physical address that this guest has from nobody but the
+/// Tells whether `value` may be a physical address that this guest has only from the
 /// hypervisor or OP-TEE: it is in the board's memory, and not one of those that the guest writes,
 /// which are [`foreign`] ones and those of the pages that it shares. An address of the host's that
 /// equals one of these goes unseen.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Cache maintenance by set and way. It reaches lines of whoever has them in the cache, so it must
+//! Cache maintenance by set and way. It reaches lines of all guests that have them in the cache, so it must
 //! clean where the guest says invalidate (HCR_EL2.SWIO).
 
 use crate::outcome::Outcome;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! The interrupt controller, written to as no driver would. It answers as the architecture says,
-//! works again once it is set up anew, and reaches nobody else.
+//! works again once it is set up anew, and reaches no other guest.
 
 use crate::cases::needs_hypervisor;
 use crate::outcome::{Outcome, Stop};
