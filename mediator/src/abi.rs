@@ -45,13 +45,6 @@ macro_rules! named {
             }
         }
 
-        impl From<$type> for u32 {
-            #[inline]
-            fn from(number: $type) -> u32 {
-                number.0
-            }
-        }
-
         impl From<$type> for u64 {
             #[inline]
             fn from(number: $type) -> u64 {

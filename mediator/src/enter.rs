@@ -12,7 +12,7 @@ use crate::buffers::Kind;
 use crate::guest::Guest;
 use crate::host::{EventKind, Memory, ShadowPages, Trace};
 use crate::leave::{BAD_ADDRESS, BAD_PARAMETERS, Refusal};
-use crate::message::{MAX_PARAMS, ParamType, Window, words};
+use crate::message::{MAX_PARAMS, PLACE_WORD, Param, ParamType, Window, words};
 use crate::transaction::Transaction;
 use crate::walk::AfterLists;
 use crate::{Step, code};
@@ -111,14 +111,14 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     /// Checks one parameter and turns it into what OP-TEE may see.
     fn take_param(&mut self, n: usize) -> Result<(), Refusal> {
         let Guest { calls, scratch, .. } = &mut *self.guest;
-        let (call, param) = (&mut calls[self.slot], &mut scratch[n + 1]);
-        let attributes = param[0];
+        let (call, words) = (&mut calls[self.slot], &mut scratch[n + 1]);
+        let [attributes, ..] = *words;
         let known = attr::TYPE | attr::META | attr::NONCONTIG | attr::CACHE;
         let plain =
             call.command != Command::REGISTER_SHM && call.command != Command::UNREGISTER_SHM;
         if attributes == 0 && plain {
             call.shapes[n] = ParamType::NONE;
-            *param = [0; PARAM_WORDS];
+            *words = [0; PARAM_WORDS];
             return Ok(());
         }
         let shape = ParamType::of(attributes).ok_or(BAD_PARAMETERS)?;
@@ -131,62 +131,53 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         if attributes & !known != 0 || listed && !shape.is_address() {
             return Err(BAD_PARAMETERS);
         }
-        param[0] = attributes & (attr::TYPE | attr::META | attr::NONCONTIG);
-        let mut copy = *param;
+        let mut param = Param::of(words);
+        param.attributes &= attr::TYPE | attr::META | attr::NONCONTIG;
         match call.command {
-            Command::REGISTER_SHM if param[0] == attr::TMEM_OUT | attr::NONCONTIG => {
-                self.take_list(n, &mut copy, Kind::Registering)
+            Command::REGISTER_SHM if param.attributes == attr::TMEM_OUT | attr::NONCONTIG => {
+                self.take_list(n, &mut param, Kind::Registering)
             }
-            Command::UNREGISTER_SHM if shape.is_registered() => self.take_unregister(&mut copy),
+            Command::UNREGISTER_SHM if shape.is_registered() => self.take_unregister(&mut param),
             Command::REGISTER_SHM | Command::UNREGISTER_SHM => Err(BAD_PARAMETERS),
-            _ if listed => self.take_list(n, &mut copy, Kind::Temporary),
-            _ if shape.is_registered() => self.take_registered(&copy),
-            _ if shape.is_address() => take_null(&mut copy),
+            _ if listed => self.take_list(n, &mut param, Kind::Temporary),
+            _ if shape.is_registered() => self.take_registered(&param),
+            _ if shape.is_address() => take_null(&mut param),
             _ => Ok(()),
         }?;
-        self.guest.scratch[n + 1] = copy;
+        self.guest.scratch[n + 1] = param.words();
         Ok(())
     }
 
     /// A page list becomes a record and waits for its translation.
-    fn take_list(
-        &mut self,
-        n: usize,
-        param: &mut [u64; PARAM_WORDS],
-        kind: Kind,
-    ) -> Result<(), Refusal> {
-        let target = words(n) + 1;
-        let list = self.record_list(target, param, kind)?;
+    fn take_list(&mut self, n: usize, param: &mut Param, kind: Kind) -> Result<(), Refusal> {
+        let list = self.record_list(words(n) + PLACE_WORD, param, kind)?;
         let call = &mut self.guest.calls[self.slot];
         call.make(list.buffer);
         call.walk.add(list);
-        param[1] = 0;
+        param.place = 0;
         Ok(())
     }
 
-    fn take_unregister(&mut self, param: &mut [u64; PARAM_WORDS]) -> Result<(), Refusal> {
+    fn take_unregister(&mut self, param: &mut Param) -> Result<(), Refusal> {
         let buffers = &mut self.guest.buffers;
-        let id = buffers
-            .find_kind(param[3], Kind::Registered)
-            .ok_or(BAD_PARAMETERS)?;
+        let found = buffers.find_kind(param.cookie, Kind::Registered);
+        let id = found.ok_or(BAD_PARAMETERS)?;
         if buffers.is_used(id) {
             // The guest's driver waits for a call to end, as for a free thread.
             return Err(Refusal::Code(ReturnCode::ETHREAD_LIMIT));
         }
         buffers.set_kind(id, Kind::Unregistering);
         self.guest.calls[self.slot].make(id);
-        (param[1], param[2]) = (0, 0);
+        (param.place, param.size) = (0, 0);
         Ok(())
     }
 
     /// Memory by cookie must lie inside a registered buffer, which stays one until the call ends.
-    fn take_registered(&mut self, param: &[u64; PARAM_WORDS]) -> Result<(), Refusal> {
-        let [_, offset, size, cookie] = *param;
+    fn take_registered(&mut self, param: &Param) -> Result<(), Refusal> {
         let buffers = &mut self.guest.buffers;
-        let id = buffers
-            .find_kind(cookie, Kind::Registered)
-            .ok_or(BAD_PARAMETERS)?;
-        let end = offset.checked_add(size).ok_or(BAD_PARAMETERS)?;
+        let found = buffers.find_kind(param.cookie, Kind::Registered);
+        let id = found.ok_or(BAD_PARAMETERS)?;
+        let end = param.place.checked_add(param.size).ok_or(BAD_PARAMETERS)?;
         if end > buffers.get(id).size {
             return Err(BAD_PARAMETERS);
         }
@@ -226,18 +217,16 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     fn enter(&mut self) -> Step {
         let message = self.frames.pa(self.slot).0;
         // w3 = 1: cached memory.
-        self.send(
-            Function::CALL_WITH_RPC_ARG,
-            [high(message), low(message), 1],
-        )
+        let at_cached = [high(message), low(message), 1];
+        self.send(Function::CALL_WITH_RPC_ARG, at_cached)
     }
 }
 
 /// Memory by address must be NULL: contiguous buffers are not offered to guests.
-fn take_null(param: &mut [u64; PARAM_WORDS]) -> Result<(), Refusal> {
-    if param[1] != 0 {
+fn take_null(param: &mut Param) -> Result<(), Refusal> {
+    if param.place != 0 {
         return Err(BAD_PARAMETERS);
     }
-    param[3] = 0;
+    param.cookie = 0;
     Ok(())
 }

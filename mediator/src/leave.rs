@@ -73,10 +73,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         let [ids, result, end] = fields;
         let mut header = Header::<Command>::of(&[0, ids, result, end]);
         let call = self.call();
-        if matches!(
-            call.command,
-            Command::DO_BOTTOM_HALF | Command::STOP_ASYNC_NOTIF
-        ) {
+        if [Command::DO_BOTTOM_HALF, Command::STOP_ASYNC_NOTIF].contains(&call.command) {
             // OP-TEE writes no result for these: that it came back with OK is all.
             header.result = TeeResult::SUCCESS;
         }

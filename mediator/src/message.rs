@@ -22,6 +22,37 @@ pub(crate) const MAX_PARAMS: usize = 6;
 /// list. Each guest has one, kept between calls so that nobody need clear it.
 pub(crate) type Scratch = [[u64; PARAM_WORDS]; 16];
 
+/// Number of the word of a parameter that says where its memory is.
+pub(crate) const PLACE_WORD: usize = 1;
+
+/// A parameter (`struct optee_msg_param`), by the names that its words have when it is memory. A
+/// value has three numbers of its own there.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Param {
+    pub attributes: u64,
+    /// The address, or the offset in a registered buffer.
+    pub place: u64,
+    pub size: u64,
+    pub cookie: u64,
+}
+
+impl Param {
+    #[inline]
+    pub fn of(&[attributes, place, size, cookie]: &[u64; PARAM_WORDS]) -> Self {
+        Self {
+            attributes,
+            place,
+            size,
+            cookie,
+        }
+    }
+
+    #[inline]
+    pub fn words(self) -> [u64; PARAM_WORDS] {
+        [self.attributes, self.place, self.size, self.cookie]
+    }
+}
+
 /// Words of a message with this many parameters.
 pub(crate) const fn words(params: usize) -> usize {
     HEADER_WORDS + PARAM_WORDS * params

@@ -5,11 +5,12 @@
 use addr::{Ipa, PAGE_SIZE};
 
 use crate::Step;
-use crate::abi::{PARAM_WORDS, ReturnCode, TeeResult};
+use crate::abi::{ReturnCode, TeeResult};
 use crate::buffers::Kind;
 use crate::call::State;
 use crate::guest::Guest;
 use crate::host::{EventKind, Memory, ShadowPages, Trace};
+use crate::message::Param;
 use crate::transaction::Transaction;
 use crate::walk::{AfterLists, List, WalkContext};
 
@@ -18,20 +19,23 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     pub(crate) fn record_list(
         &mut self,
         target: usize,
-        &[_, pointer, size, cookie]: &[u64; PARAM_WORDS],
+        param: &Param,
         kind: Kind,
     ) -> Result<List, TeeResult> {
-        let offset = (pointer % PAGE_SIZE) as u16;
-        let end = size.checked_add(offset.into()).filter(|_| size > 0);
+        let offset = (param.place % PAGE_SIZE) as u16;
+        let end = param
+            .size
+            .checked_add(offset.into())
+            .filter(|_| param.size > 0);
         let pages = end.ok_or(TeeResult::BAD_PARAMETERS)?.div_ceil(PAGE_SIZE);
         let left = u32::try_from(pages).map_err(|_| TeeResult::OUT_OF_MEMORY)?;
         let buffers = &mut self.guest.buffers;
-        let buffer = buffers.insert(cookie, size, offset, left, kind)?;
+        let buffer = buffers.insert(param.cookie, param.size, offset, left, kind)?;
         Ok(List {
             target: target as u16,
             offset,
             buffer,
-            next: Ipa(pointer).page(),
+            next: Ipa(param.place).page(),
             done: 0,
             left,
         })

@@ -12,7 +12,7 @@ use crate::abi::{
 use crate::buffers::Kind;
 use crate::call::{Request, RpcPage, State};
 use crate::host::{EventKind, Memory, ShadowPages, Trace};
-use crate::message::{ParamType, Window, words};
+use crate::message::{PLACE_WORD, Param, ParamType, Window, words};
 use crate::policy::{Asked, TaPolicy, Uuid};
 use crate::transaction::Transaction;
 use crate::walk::AfterLists;
@@ -69,9 +69,13 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         let word = self.call().rpc_word();
         let [header, params @ ..] = message;
         self.frames.read(self.slot, word, header);
-        let asked = Header::of(header);
+        let asked: Header<RpcCommand> = Header::of(header);
         let (command, count) = (asked.command, asked.params as usize);
-        self.permit(command)?;
+        if command.is_for_rpmb() && !self.guest.config.rpmb {
+            // After this answer OP-TEE gives up without harm: NOT_SUPPORTED makes it try the older
+            // command, and ITEM_NOT_FOUND reads as a device without a key, or a file yet to be made.
+            return Err(TeeResult::STORAGE_NOT_AVAILABLE);
+        }
         let params = params.get_mut(..count).ok_or(TeeResult::BAD_PARAMETERS)?;
         let word = word + HEADER_WORDS;
         self.frames.read(self.slot, word, params.as_flattened_mut());
@@ -100,18 +104,6 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         self.call().request = request;
         *header = request_header(command, asked.params);
         Ok(count)
-    }
-
-    /// Whether the guest may serve this command at all.
-    ///
-    /// The answer for an RPMB that is another guest's is the one after which OP-TEE gives up
-    /// without harm: NOT_SUPPORTED makes it try the older command, and ITEM_NOT_FOUND reads as
-    /// a device without a key, or a file that has yet to be made.
-    fn permit(&self, command: RpcCommand) -> Result<(), TeeResult> {
-        match command {
-            _ if !command.is_for_rpmb() || self.guest.config.rpmb => Ok(()),
-            _ => Err(TeeResult::STORAGE_NOT_AVAILABLE),
-        }
     }
 
     /// Whether the policy lets OP-TEE load this application or library from the guest: an allowed
@@ -143,12 +135,9 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
             }
             *param = [attributes, 0, size, 0];
         } else if shape.is_registered() {
-            let id = self
-                .guest
-                .buffers
-                .find(cookie)
-                .ok_or(TeeResult::BAD_PARAMETERS)?;
-            let buffer = self.guest.buffers.get(id);
+            let buffers = &self.guest.buffers;
+            let id = buffers.find(cookie).ok_or(TeeResult::BAD_PARAMETERS)?;
+            let buffer = buffers.get(id);
             let known = matches!(buffer.kind, Kind::Payload | Kind::Registered);
             let inside = a.checked_add(size).is_some_and(|end| end <= buffer.size);
             if !known || !inside {
@@ -164,9 +153,8 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     /// is told, so the record goes first.
     fn forget_payload(&mut self, cookie: u64) -> Result<(), TeeResult> {
         let buffers = &mut self.guest.buffers;
-        let id = buffers
-            .find_kind(cookie, Kind::Payload)
-            .ok_or(TeeResult::BAD_PARAMETERS)?;
+        let found = buffers.find_kind(cookie, Kind::Payload);
+        let id = found.ok_or(TeeResult::BAD_PARAMETERS)?;
         buffers.remove(id);
         Ok(())
     }
@@ -187,7 +175,8 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         let (header, params) = (Header::<RpcCommand>::of(&answer[0]), &answer[1..]);
         let result = header.result;
         if request.command == RpcCommand::SHM_ALLOC && result == TeeResult::SUCCESS {
-            return self.payload_given(params.first().copied().unwrap_or_default());
+            let given = params.first().map(Param::of).unwrap_or_default();
+            return self.payload_given(given);
         }
         for (n, (shape, param)) in request.shapes.iter().zip(params).enumerate() {
             let outputs = shape.outputs();
@@ -201,31 +190,31 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     }
 
     /// The guest's answer to SHM_ALLOC: a page list, or one page by address.
-    fn payload_given(&mut self, param: [u64; PARAM_WORDS]) -> Step {
+    fn payload_given(&mut self, param: Param) -> Step {
         match self.take_payload(param) {
             Ok(()) => self.translate_reply(),
-            Err(result) => self.discard(param[3], result),
+            Err(result) => self.discard(param.cookie, result),
         }
     }
 
-    fn take_payload(&mut self, mut param: [u64; PARAM_WORDS]) -> Result<(), TeeResult> {
+    fn take_payload(&mut self, mut param: Param) -> Result<(), TeeResult> {
         let call = &mut self.guest.calls[self.slot];
         let word = call.rpc_word();
         call.walk.clear();
-        let [attributes, pointer, size, cookie] = param;
+        let Param { place, size, .. } = param;
         if size < call.request.size {
             return Err(TeeResult::BAD_PARAMETERS);
         }
-        match attributes {
+        match param.attributes {
             attr::TMEM_OUT => {
-                let fits = pointer.is_multiple_of(PAGE_SIZE) && (1..=PAGE_SIZE).contains(&size);
-                let pa = self.memory.translate(Ipa(pointer)).filter(|_| fits);
-                param[1] = pa.ok_or(TeeResult::BAD_PARAMETERS)?.0;
+                let fits = place.is_multiple_of(PAGE_SIZE) && (1..=PAGE_SIZE).contains(&size);
+                let pa = self.memory.translate(Ipa(place)).filter(|_| fits);
+                param.place = pa.ok_or(TeeResult::BAD_PARAMETERS)?.0;
                 let buffers = &mut self.guest.buffers;
-                buffers.insert(cookie, size, 0, 1, Kind::Payload)?;
+                buffers.insert(param.cookie, size, 0, 1, Kind::Payload)?;
             }
             LISTED => {
-                let target = word + HEADER_WORDS + 1;
+                let target = word + HEADER_WORDS + PLACE_WORD;
                 let list = self.record_list(target, &param, Kind::Payload)?;
                 let call = &mut self.guest.calls[self.slot];
                 call.walk.add(list);
@@ -237,11 +226,12 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
                     return Err(TeeResult::OUT_OF_MEMORY);
                 };
                 call.reply_chain = chain;
-                param[1] = 0;
+                param.place = 0;
             }
             _ => return Err(TeeResult::BAD_PARAMETERS),
         }
-        self.frames.write(self.slot, word + HEADER_WORDS, &param);
+        self.frames
+            .write(self.slot, word + HEADER_WORDS, &param.words());
         Ok(())
     }
 
@@ -288,13 +278,9 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         let probe = probe.as_flattened_mut();
         let usable = at.is_multiple_of(8) && window.read(self.memory, 0, probe).is_ok();
         let buffers = &mut self.guest.buffers;
-        let insert = || {
-            buffers
-                .insert(cookie, RPC_ARG_BYTES, 0, 1, Kind::RpcPage)
-                .ok()
-        };
-        match usable.then(insert).flatten() {
-            Some(buffer) => {
+        let insert = || buffers.insert(cookie, RPC_ARG_BYTES, 0, 1, Kind::RpcPage);
+        match usable.then(insert) {
+            Some(Ok(buffer)) => {
                 self.call().page = Some(RpcPage {
                     buffer,
                     cookie,
@@ -302,7 +288,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
                 });
                 self.rpc_command()
             }
-            None => self.free_rpc_page(cookie, State::RefusedPage),
+            _ => self.free_rpc_page(cookie, State::RefusedPage),
         }
     }
 

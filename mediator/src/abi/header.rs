@@ -43,7 +43,10 @@ impl TeeResult {
     }
 }
 
-impl<C: From<u32> + Into<u32>> Header<C> {
+impl<C: From<u32>> Header<C>
+where
+    u64: From<C>,
+{
     /// Reads the fields out of the words.
     #[inline]
     pub fn of(&[commands, session, result, end]: &[u64; HEADER_WORDS]) -> Self {
@@ -62,7 +65,7 @@ impl<C: From<u32> + Into<u32>> Header<C> {
     #[inline]
     pub fn words(self) -> [u64; HEADER_WORDS] {
         let [result, end] = outcome(self.result, self.origin, self.params);
-        let commands = pack(self.command.into(), self.function);
+        let commands = pack(0, self.function) | u64::from(self.command);
         [commands, pack(self.session, self.cancel), result, end]
     }
 }
