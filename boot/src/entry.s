@@ -11,6 +11,16 @@
 // Block descriptor: valid, attribute 0, AF, inner shareable.
 .set BLOCK, 0x701
 
+// What firmware leaves in most registers of EL2 is UNKNOWN. Those that count before the vectors are in place: by
+// HCR_EL2.E2H the names of EL1's registers are EL2's, and by TPIDR_EL2 the vectors find an emergency stack.
+// Clobbers x1.
+.macro own_el2
+    mov     x1, #(1 << 31)      // RW
+    msr     hcr_el2, x1
+    msr     tpidr_el2, xzr
+    isb
+.endm
+
 .section .head, "ax"
 .global _head
 _head:
@@ -25,9 +35,15 @@ _head:
 
 .section .text.boot, "ax"
 primary_entry:
-    mrs     x19, cntpct_el0
-    mov     x20, x0
+    poison_primary
     msr     daifset, #0xf
+    mov     x20, x0
+    msr     spsel, #1
+    mrs     x1, CurrentEL
+    cmp     x1, #(2 << 2)
+    b.ne    1f
+    own_el2
+1:  mrs     x19, cntpct_el0
 
     // The boot protocol cleans the file's bytes only: drop stale lines of what is written below.
     bl      clean_image
@@ -47,7 +63,13 @@ primary_entry:
     mov     x1, x20
     b       wrong_exception_level
 
-2:  bl      build_early_tables
+2:  mrs     x2, hcr_el2         // see own_el2: a core without E2H = 0 keeps it set
+    mov     x0, #{HOST_EXTENSIONS}
+    mov     x1, x20
+    tbz     x2, #34, 3f
+    b       wrong_exception_level
+
+3:  bl      build_early_tables
     bl      clean_image
     adrp    x0, early_l1
     ldr     x1, =TCR
@@ -86,7 +108,10 @@ spin_table_entry:
 // x0 = the core's SecondaryStart.
 .global secondary_entry
 secondary_entry:
+    poison_secondary
     msr     daifset, #0xf
+    msr     spsel, #1
+    own_el2
     mov     x19, x0
     ldp     x4, x0, [x19]
     mov     sp, x4

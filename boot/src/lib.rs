@@ -9,7 +9,8 @@
 //!
 //! The kernel provides these symbols:
 //! - `primary_main(tree: u64, entry_ticks: u64) -> !`, at EL2 with the MMU on;
-//! - `wrong_exception_level(level: u64, tree: u64) -> !`, at EL1 or EL3 with the MMU off;
+//! - `wrong_exception_level(level: u64, tree: u64) -> !`, at EL1 or EL3, or at EL2 with
+//!   [`HOST_EXTENSIONS`] as its level, with the MMU off;
 //! - `secondary_main(context: u64) -> !`, at EL2 on the final tables;
 //! - `exception_vectors`, the EL2 vector table.
 #![no_std]
@@ -22,15 +23,38 @@ use core::cell::UnsafeCell;
 pub const STACK_SIZE: usize = 0x1_0000;
 /// Bytes from one core's stack to the next: the guard page lies at the low end.
 pub const STACK_STRIDE: usize = STACK_SIZE + 0x1000;
+/// In the place of an exception level: EL2 whose HCR_EL2.E2H can't be cleared (a core without
+/// FEAT_E2H0).
+pub const HOST_EXTENSIONS: u64 = 0x102;
 /// Cores that have a stack; further ones are not started.
 pub const MAX_CORES: usize = 8;
 
+/// What a test's build does to a core before its first instruction: nothing in others.
+#[cfg(not(feature = "poison"))]
+macro_rules! poison {
+    () => {
+        ".macro poison_primary\n.endm\n.macro poison_secondary\n.endm\n"
+    };
+}
+#[cfg(feature = "poison")]
+macro_rules! poison {
+    () => {
+        concat!(
+            ".macro poison_primary\nbl poison_shared\nbl poison\n.endm\n",
+            ".macro poison_secondary\nbl poison\n.endm\n",
+            include_str!("poison.s")
+        )
+    };
+}
+
 global_asm!(
+    poison!(),
     include_str!("entry.s"),
     STACK_STRIDE = const STACK_STRIDE,
     STACKS_SIZE = const STACK_STRIDE * MAX_CORES,
     MAX_CORES = const MAX_CORES,
     START_SIZE = const size_of::<SecondaryStart>(),
+    HOST_EXTENSIONS = const HOST_EXTENSIONS,
 );
 
 /// What a starting secondary core reads with its MMU off; the primary core must have cleaned it

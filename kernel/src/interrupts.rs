@@ -40,6 +40,7 @@ pub fn serve(mut vcpu: Option<&mut VcpuContext>) -> bool {
             // So will the guest's own end of a device's interrupt.
             (Taken::Other(intid), _) => {
                 if !devices::fired(intid) {
+                    irq::reject(intid);
                     irq::deactivate(intid);
                 }
             }

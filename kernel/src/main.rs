@@ -54,7 +54,8 @@ extern "C" fn secondary_main(index: u64) -> ! {
     smp::secondary(index as usize)
 }
 
-/// Entered by `boot` at another exception level than EL2, with the MMU off.
+/// Entered by `boot` at another exception level than EL2, or as [`boot::HOST_EXTENSIONS`] says, with
+/// the MMU off.
 #[unsafe(no_mangle)]
 extern "C" fn wrong_exception_level(level: u64, tree: u64) -> ! {
     // SAFETY: with the MMU off all memory is reachable.

@@ -111,6 +111,7 @@ fn wait_until(flag: &AtomicBool) -> bool {
 /// Prepares this core, number `index`, for guests. False if its interrupts can't be used.
 pub fn init_core(index: usize) -> bool {
     guest::init_core();
+    timer::stop_all();
     let usable = irq::init_core(index);
     ONLINE[index].store(usable, Ordering::Release);
     usable

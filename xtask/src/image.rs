@@ -20,13 +20,15 @@ pub enum Profile {
     Debug,
     /// Optimized, with a console that takes as long as one of 115,200 baud.
     SlowConsole,
+    /// Optimised, started with all that firmware may leave behind at its worst.
+    Poisoned,
 }
 
 impl Profile {
     /// Returns cargo's name of the profile, and of its folder.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Release | Self::SlowConsole => "release",
+            Self::Release | Self::SlowConsole | Self::Poisoned => "release",
             Self::Debug => "el2-debug",
         }
     }
@@ -60,11 +62,12 @@ pub fn hypervisor_with_log(
         LogLevel::Debug => &["--no-default-features", "--features", "log-debug"],
         LogLevel::Trace => &["--no-default-features", "--features", "log-trace"],
     };
-    let (slow, extension): (&[_], _) = match profile {
+    let (feature, extension): (&[_], _) = match profile {
         Profile::Release | Profile::Debug => (&[], "bin"),
         Profile::SlowConsole => (&["--features", "slow-uart"], "slow.bin"),
+        Profile::Poisoned => (&["--features", "poison"], "poisoned.bin"),
     };
-    build(toolchain, profile, "teevisor", &[log, slow].concat())?;
+    build(toolchain, profile, "teevisor", &[log, feature].concat())?;
     let elf = elf(profile, "teevisor");
     flatten(&elf, &elf.with_extension(extension))
 }

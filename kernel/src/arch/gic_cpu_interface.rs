@@ -10,15 +10,22 @@ use arm_gic::{InterruptGroup, gicv3::GicCpuInterface};
 use arm_sysregs::el1::{accessors::*, registers::*};
 
 use super::barrier::{dsb, isb};
+use super::registers::{ICC_AP1R0_EL1, ICC_AP1R1_EL1, ICC_AP1R2_EL1, ICC_AP1R3_EL1, Writeable};
 
-/// Sets the interface up: everything is let through, and EOI only drops the priority.
-pub fn init() {
+/// Makes the GIC's system registers the interface of EL2 and of guests.
+pub fn use_registers() {
     // Without Enable: ICC_SRE_EL1 traps, so no guest turns its system register interface off.
     GicCpuInterface::disable_legacy_interrupt_bypass_el2(true);
     GicCpuInterface::enable_system_register_el2(false);
     isb();
     GicCpuInterface::disable_legacy_interrupt_bypass_el1(true);
     GicCpuInterface::enable_system_register_el1();
+    isb();
+}
+
+/// Sets the interface up: everything is let through, and EOI only drops the priority.
+pub fn init() {
+    clear_active_priorities();
     GicCpuInterface::set_priority_mask(0xff);
     write_icc_bpr1_el1(IccBpr1El1::empty());
     write_icc_ctlr_el1(IccCtlrEl1::EOIMODE);
@@ -26,16 +33,33 @@ pub fn init() {
     isb();
 }
 
+/// Forgets what was being handled before EL2 came: its priority would keep all others away.
+fn clear_active_priorities() {
+    ICC_AP1R0_EL1.set(0);
+    // PRIbits is one less than the bits of a priority; a register holds 32 of them.
+    let bits = read_icc_ctlr_el1().pribits() + 1;
+    if bits >= 6 {
+        ICC_AP1R1_EL1.set(0);
+    }
+    if bits >= 7 {
+        ICC_AP1R2_EL1.set(0);
+        ICC_AP1R3_EL1.set(0);
+    }
+}
+
 /// Acknowledges the most urgent pending interrupt, and returns its INTID.
 pub fn acknowledge() -> Option<u32> {
     let intid = GicCpuInterface::get_and_acknowledge_interrupt(InterruptGroup::Group1)?;
-    // 1020 to 1022 mean, as 1023 does, that there is none for EL2.
-    Some(u32::from(intid)).filter(|intid| *intid < 1020)
+    // 1020 to 1022 mean, as 1023 does, that there is none for EL2. INTIDs beyond are LPIs and the
+    // extended ranges, which have to be ended like all others.
+    Some(u32::from(intid)).filter(|intid| !matches!(intid, 1020..1024))
 }
 
 /// Drops the running priority; the interrupt stays active.
 pub fn drop_priority(intid: u32) {
     write_icc_eoir1_el1(IccEoir1El1::from_bits_retain(intid.into()));
+    // Before anything is deactivated or unmasked (IHI 0069H 4.1.1).
+    isb();
 }
 
 /// Deactivates an interrupt whose priority was dropped.

@@ -216,6 +216,14 @@ declare_read_only!(
 );
 
 declare!(
+    /// Active priorities of group 1 (IHI 0069H 12.2).
+    ICC_AP1R0_EL1 = "S3_0_C12_C9_0",
+    /// Active priorities of group 1.
+    ICC_AP1R1_EL1 = "S3_0_C12_C9_1",
+    /// Active priorities of group 1.
+    ICC_AP1R2_EL1 = "S3_0_C12_C9_2",
+    /// Active priorities of group 1.
+    ICC_AP1R3_EL1 = "S3_0_C12_C9_3",
     /// Architectural feature traps, by the fields that it has with HCR_EL2.E2H = 0.
     CPTR: Cptr = "cptr_el2",
     /// EL2's own physical timer: its compare value.

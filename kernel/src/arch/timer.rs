@@ -40,6 +40,12 @@ pub fn milliseconds() -> u64 {
     now() / (frequency() / 1000).max(1)
 }
 
+/// Stops all timers of this core, as after reset: firmware may have left them on.
+pub fn stop_all() {
+    set_alarm(None);
+    stop_guest_timers();
+}
+
 /// Stops both timers of the guest on this core.
 pub fn stop_guest_timers() {
     CNTV_CTL_EL0.set(0);

@@ -52,7 +52,10 @@ register_structs! {
         (0x0008 => binary_point: ReadWrite<u32>),
         (0x000c => acknowledge: ReadOnly<u32, Acknowledge::Register>),
         (0x0010 => end_of_interrupt: WriteOnly<u32>),
-        (0x0014 => _reserved),
+        (0x0014 => _reserved0),
+        /// GICC_APRn.
+        (0x00d0 => active_priorities: [ReadWrite<u32>; 4]),
+        (0x00e0 => _reserved1),
         (0x1000 => deactivate: WriteOnly<u32>),
         (0x1004 => @END),
     }
@@ -67,18 +70,22 @@ register_bitfields! {u32,
 }
 
 register_structs! {
-    /// GICD_SGIR, apart from the rest of the distributor: who sends an SGI waits for no lock, as it
-    /// may be what a core that failed does last.
-    Sgir {
-        (0x0 => send: WriteOnly<u32, Sgi::Register>),
-        (0x4 => @END),
+    /// The registers of SGIs, apart from the rest of the distributor: who sends one waits for no lock,
+    /// as it may be what a core that failed does last.
+    Sgis {
+        /// GICD_SGIR.
+        (0x00 => send: WriteOnly<u32, Sgi::Register>),
+        (0x04 => _reserved),
+        /// GICD_CPENDSGIRn, this core's own: a bit for each sender of each SGI.
+        (0x10 => clear_pending: [WriteOnly<u32>; 4]),
+        (0x20 => @END),
     }
 }
 
 /// Distributor and banked CPU interface.
 pub struct GicV2 {
     distributor: Mutex<UniqueMmioPointer<'static, Gicd>>,
-    sgir: Registers<Sgir>,
+    sgis: Registers<Sgis>,
     cpu_interface: Registers<Gicc>,
     /// The GIC's own number of each core, as a target mask.
     masks: [AtomicU8; MAX_CORES],
@@ -90,15 +97,15 @@ impl GicV2 {
     /// # Safety
     /// Both frames are mapped as devices, EL2 owns them, and nothing else uses them.
     pub unsafe fn new(distributor: PaRange, cpu_interface: PaRange) -> Self {
-        let sgir = distributor.start.0 + core::mem::offset_of!(Gicd, sgir) as u64;
+        let sgis = distributor.start.0 + core::mem::offset_of!(Gicd, sgir) as u64;
         let distributor = distributor.start.0 as *mut Gicd;
-        // SAFETY: the caller's promise; GICD_SGIR is not written through `distributor`.
+        // SAFETY: the caller's promise; SGIs are not touched through `distributor`.
         unsafe {
             Self {
                 distributor: Mutex::new(UniqueMmioPointer::new(NonNull::new_unchecked(
                     distributor,
                 ))),
-                sgir: Registers::new(sgir),
+                sgis: Registers::new(sgis),
                 cpu_interface: Registers::new(cpu_interface.start.0),
                 masks: [const { AtomicU8::new(0) }; MAX_CORES],
             }
@@ -114,6 +121,8 @@ impl GicV2 {
         let interrupts = field_shared!(*d, typer).read().num_irqs() as usize;
         let (group, words) = (group(d), interrupts / 32);
         gicd::fill(field!(*d, icenabler), 1..words, u32::MAX);
+        gicd::fill(field!(*d, icpendr), 1..words, u32::MAX);
+        gicd::fill(field!(*d, icactiver), 1..words, u32::MAX);
         gicd::fill(field!(*d, igroupr), 1..words, group);
         gicd::fill(field!(*d, ipriorityr), 8..words * 8, PRIORITIES);
         // As Non-secure state sees it, that is group 1.
@@ -123,9 +132,15 @@ impl GicV2 {
     /// Turns this core's banked interrupts and CPU interface on.
     #[cold]
     pub fn init_core(&self, index: usize) {
+        self.sgis
+            .clear_pending
+            .iter()
+            .for_each(|all| all.set(u32::MAX));
         let mask = init_banked(&mut self.distributor.lock());
         self.masks[index].store(mask, Ordering::Release);
         let c = &self.cpu_interface;
+        // What was being handled before is not: its priority would keep all others away.
+        c.active_priorities.iter().for_each(|all| all.set(0));
         c.priority_mask.write(PriorityMask::PRIORITY::SET);
         c.binary_point.set(0);
         c.control
@@ -153,11 +168,17 @@ impl GicV2 {
         gicd::fill(field!(*distributor, isactiver), 0..1, intids);
     }
 
+    /// Disables a private interrupt of this core.
+    pub fn disable_private(&self, intid: u32) {
+        let mut distributor = self.distributor.lock();
+        gicd::fill(field!(*distributor, icenabler), 0..1, 1 << intid);
+    }
+
     /// Interrupts core `core` with the kick SGI.
     pub fn kick(&self, core: usize) {
         let mask = self.masks[core].load(Ordering::Acquire);
         crate::arch::barrier::dsb();
-        self.sgir
+        self.sgis
             .send
             .write(Sgi::TARGETS.val(mask.into()) + Sgi::INTID.val(KICK));
     }
@@ -165,12 +186,14 @@ impl GicV2 {
     /// Acknowledges the most urgent pending interrupt.
     pub fn acknowledge(&self) -> Option<Acknowledged> {
         let value = self.cpu_interface.acknowledge.extract();
-        (value.read(Acknowledge::INTID) < FIRST_SPECIAL).then_some(Acknowledged(value.get()))
+        let intid = value.read(Acknowledge::INTID);
+        let value = value.get();
+        (intid < FIRST_SPECIAL).then_some(Acknowledged { value, intid })
     }
 
     /// Drops the running priority; the interrupt stays active.
     pub fn drop_priority(&self, interrupt: Acknowledged) {
-        self.cpu_interface.end_of_interrupt.set(interrupt.0);
+        self.cpu_interface.end_of_interrupt.set(interrupt.value);
     }
 
     /// Deactivates an interrupt whose priority was dropped. For an SGI, `intid` holds the source
@@ -196,6 +219,8 @@ fn group(distributor: &UniqueMmioPointer<'_, Gicd>) -> u32 {
 fn init_banked(d: &mut UniqueMmioPointer<'_, Gicd>) -> u8 {
     let group = group(d);
     gicd::fill(field!(*d, icenabler), 0..1, 0xffff_0000);
+    gicd::fill(field!(*d, icpendr), 0..1, 0xffff_0000);
+    gicd::fill(field!(*d, icactiver), 0..1, u32::MAX);
     gicd::fill(field!(*d, igroupr), 0..1, group);
     gicd::fill(field!(*d, ipriorityr), 0..8, PRIORITIES);
     gicd::fill(field!(*d, isenabler), 0..1, PRIVATE_ENABLED);

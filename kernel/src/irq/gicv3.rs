@@ -6,12 +6,12 @@ use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use addr::PaRange;
-use arm_gic::gicv3::registers::{Gicd, GicdCtlr, GicrSgi};
+use arm_gic::gicv3::registers::{Gicd, GicdCtlr, GicrCtlr, GicrSgi};
 use arm_gic::gicv3::{GicDistributor, GicRedistributor};
 use arm_gic::{IntId, Trigger};
 use arrayvec::ArrayVec;
 use boot::MAX_CORES;
-use safe_mmio::{UniqueMmioPointer, field};
+use safe_mmio::{UniqueMmioPointer, field, field_shared};
 use spin::{Mutex, MutexGuard};
 
 use crate::arch::{cpu, gic_cpu_interface as cpu_interface};
@@ -53,25 +53,32 @@ impl GicV3 {
             let groups = GicdCtlr::EnableGrp0 | GicdCtlr::EnableGrp1NS;
             distributor.modify_control(groups, false);
             distributor.enable_all_interrupts(false);
+            distributor.wait_for_pending_write();
             // As Non-secure state sees it, what arm-gic calls ARE_S is ARE_NS.
             distributor.configure_default_settings();
         });
+        let mut distributor = self.distributor.lock();
+        let spis = 1..field_shared!(*distributor, typer).read().num_spis() as usize / 32 + 1;
+        gicd::fill(field!(*distributor, icpendr), spis.clone(), u32::MAX);
+        gicd::fill(field!(*distributor, icactiver), spis, u32::MAX);
     }
 
     fn with_distributor<T>(&self, act: impl FnOnce(&mut GicDistributor<'_>) -> T) -> T {
         act(&mut GicDistributor::new(self.distributor.lock().reborrow()))
     }
 
-    /// Wakes this core's redistributor and turns its CPU interface on. False if there is no
-    /// redistributor for it.
+    /// Wakes this core's redistributor and turns its CPU interface on, with `reset` when system
+    /// registers of the GIC can be used. False if there is no redistributor for it.
     #[cold]
-    pub fn init_core(&self, index: usize) -> bool {
+    pub fn init_core(&self, index: usize, reset: impl FnOnce()) -> bool {
         let affinity = cpu::mpidr();
         let Some(found) = self.find(affinity) else {
             return false;
         };
         self.redistributors[index].store(found.as_ptr(), Ordering::Relaxed);
         self.affinities[index].store(affinity, Ordering::Release);
+        cpu_interface::use_registers();
+        reset();
         if let Some(mut frames) = self.redistributor(index) {
             init_redistributor(&mut frames);
         }
@@ -120,6 +127,14 @@ impl GicV3 {
         }
     }
 
+    /// Disables a private interrupt of this core, number `index`.
+    pub fn disable_private(&self, index: usize, intid: u32) {
+        if let Some(mut frames) = self.redistributor(index) {
+            let mut sgi = field!(frames, sgi);
+            gicd::fill(field!(sgi, icenabler), 0..1, 1 << intid);
+        }
+    }
+
     /// Interrupts core `core` with the kick SGI.
     pub fn kick(&self, core: usize) {
         let affinity = self.affinities[core].load(Ordering::Acquire);
@@ -128,12 +143,15 @@ impl GicV3 {
 
     /// Acknowledges the most urgent pending interrupt.
     pub fn acknowledge(&self) -> Option<Acknowledged> {
-        cpu_interface::acknowledge().map(Acknowledged)
+        cpu_interface::acknowledge().map(|intid| Acknowledged {
+            value: intid,
+            intid,
+        })
     }
 
     /// Drops the running priority; the interrupt stays active.
     pub fn drop_priority(&self, interrupt: Acknowledged) {
-        cpu_interface::drop_priority(interrupt.0);
+        cpu_interface::drop_priority(interrupt.intid);
     }
 
     /// Deactivates an interrupt whose priority was dropped.
@@ -147,8 +165,29 @@ fn init_redistributor(frames: &mut UniqueMmioPointer<'_, GicrSgi>) {
     // The error is that it is awake already.
     let _ = redistributor.mark_core_awake();
     redistributor.configure_default_settings();
+    stop_lpis(frames);
     let mut sgi = field!(*frames, sgi);
+    gicd::fill(field!(sgi, icpendr), 0..1, u32::MAX);
+    gicd::fill(field!(sgi, icactiver), 0..1, u32::MAX);
     gicd::fill(field!(sgi, isenabler), 0..1, PRIVATE_ENABLED);
+}
+
+/// Turns LPIs off. With them on, the redistributor writes their pending bits to memory that whoever
+/// ran before had, and a guest has now.
+fn stop_lpis(frames: &mut UniqueMmioPointer<'_, GicrSgi>) {
+    let mut gicr = field!(*frames, gicr);
+    let mut control = field!(gicr, ctlr);
+    let found = control.read();
+    if !found.contains(GicrCtlr::EnableLPIs) {
+        return;
+    }
+    control.write(found - GicrCtlr::EnableLPIs);
+    if control.read().contains(GicrCtlr::EnableLPIs) {
+        log::warn!(
+            "core {}: LPIs were turned on before and can't be turned off: the GIC goes on writing to memory",
+            cpu::current()
+        );
+    }
 }
 
 fn find_in(region: &PaRange, affinity: u64) -> Option<NonNull<GicrSgi>> {

@@ -15,7 +15,7 @@ use platform::{PHYSICAL_TIMER_INTID, VIRTUAL_TIMER_INTID};
 use safe_mmio::field;
 use spin::Once;
 
-use crate::arch::{cpu, mmio::Registers, timer};
+use crate::arch::{barrier, cpu, mmio::Registers, timer};
 use gich::Gich;
 use gicv2::GicV2;
 use gicv3::GicV3;
@@ -38,7 +38,11 @@ const ALARM: u32 = 26;
 
 /// An acknowledged interrupt: what IAR returned.
 #[derive(Clone, Copy, Debug)]
-struct Acknowledged(u32);
+struct Acknowledged {
+    /// What EOIR and DIR want back: for an SGI of a GICv2 with the core that sent it.
+    value: u32,
+    intid: u32,
+}
 
 enum Driver {
     V2(GicV2),
@@ -156,10 +160,12 @@ fn controller() -> &'static Controller {
 pub fn init_core(index: usize) -> bool {
     match &controller().driver {
         Driver::V2(gic) => {
+            virtual_interface().reset();
             gic.init_core(index);
             true
         }
-        Driver::V3(gic) => gic.init_core(index),
+        // The interface's registers are there once the CPU interface is: nothing is enabled before.
+        Driver::V3(gic) => gic.init_core(index, || virtual_interface().reset()),
     }
 }
 
@@ -197,6 +203,19 @@ pub fn disable_spi(intid: u32) {
         let mut distributor = gic.distributor();
         gicd::write_bit(field!(*distributor, icenabler), intid);
     });
+}
+
+/// Disables an interrupt that is nobody's, and says so: its level would come back for ever.
+#[cold]
+pub fn reject(intid: u32) {
+    log::warn!("interrupt {intid} is nobody's: it is disabled");
+    match (&controller().driver, intid) {
+        (_, platform::FIRST_SPI..1020) => disable_spi(intid),
+        (Driver::V2(gic), 0..platform::FIRST_SPI) => gic.disable_private(intid),
+        (Driver::V3(gic), 0..platform::FIRST_SPI) => gic.disable_private(cpu::current(), intid),
+        // LPIs and the extended ranges: EL2 has enabled none.
+        _ => {}
+    }
 }
 
 /// Makes core number `core` look at its requests.
@@ -253,7 +272,7 @@ pub enum Taken {
     Console(u32),
     /// OP-TEE's notification, by this INTID.
     Optee(u32),
-    /// Another INTID: a device's, or a private one that nobody waits for.
+    /// Another INTID: a device's, or one that nobody waits for.
     Other(u32),
 }
 
@@ -261,8 +280,10 @@ pub enum Taken {
 pub fn take() -> Option<Taken> {
     let controller = controller();
     let interrupt = each!(controller, gic => gic.acknowledge())?;
+    // Reading IAR is no LDAR: what the sender wrote before could be read from before it.
+    barrier::dsb();
     each!(controller, gic => gic.drop_priority(interrupt));
-    let intid = interrupt.0 & 0x3ff;
+    let intid = interrupt.intid;
     Some(match intid {
         VIRTUAL_TIMER_INTID | PHYSICAL_TIMER_INTID => Taken::GuestTimer(intid),
         MAINTENANCE => Taken::Maintenance,
@@ -275,8 +296,7 @@ pub fn take() -> Option<Taken> {
             if HALTED.load(Ordering::Acquire) {
                 cpu::park();
             }
-            // With the number of the core that sent it, which GICv2 wants back.
-            deactivate(interrupt.0);
+            deactivate(interrupt.value);
             Taken::Kick
         }
         _ if Some(intid) == controller.console => Taken::Console(intid),

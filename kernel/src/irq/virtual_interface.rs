@@ -36,6 +36,16 @@ impl VirtualInterface {
         count.min(Lrs::MAX)
     }
 
+    /// Clears all that this core holds, as after reset: what firmware left is no guest's.
+    pub fn reset(&self) {
+        match self {
+            Self::V3 => ich::write_hcr(0),
+            Self::V2(gich) => gich.control.set(0),
+        }
+        self.enter(&CpuInterface::default());
+        (0..self.count()).for_each(|n| self.write(n, Lr::FREE));
+    }
+
     /// Gives the hardware the state of a vCPU that comes to this core. Its list registers are
     /// loaded after that.
     pub fn enter(&self, state: &CpuInterface) {

@@ -139,6 +139,7 @@ fn run_cases(
 struct Bench {
     release: PathBuf,
     debug: PathBuf,
+    poisoned: PathBuf,
     /// Judges each run that passes by EL2's masked sections, too.
     masked: Option<Masked>,
 }
@@ -194,6 +195,7 @@ impl Bench {
         Ok(Self {
             release: image::hypervisor(toolchain, Profile::Release)?,
             debug: image::hypervisor(toolchain, Profile::Debug)?,
+            poisoned: image::hypervisor(toolchain, Profile::Poisoned)?,
             masked,
         })
     }
@@ -251,6 +253,7 @@ impl Bench {
             _ if case.boots.bare().is_some() => image::elf(Profile::Release, "testguest.bin"),
             Profile::Release => self.release.clone(),
             Profile::Debug => self.debug.clone(),
+            Profile::Poisoned => self.poisoned.clone(),
             Profile::SlowConsole => {
                 let masked = self.masked.as_ref();
                 masked.context("only `measure` builds it")?.slow.clone()

@@ -4,7 +4,7 @@
 
 use tock_registers::LocalRegisterCopy;
 
-use super::super::barrier::isb;
+use super::super::barrier::{dsb, isb};
 use super::super::registers::*;
 use super::{Identity, debug::Debug};
 
@@ -168,6 +168,8 @@ impl CpuState {
         self.serror = HCR_EL2.is_set(HCR_EL2::VSE);
         super::super::timer::stop_guest_timers();
         stop_walks();
+        // Another core may zero the guest's RAM next: no store of the vCPU's comes later.
+        dsb();
     }
 
     /// Gives this core to the vCPU.
@@ -196,8 +198,10 @@ impl CpuState {
             CNTP_CVAL_EL0.set(self.physical_timer.cval);
             CNTP_CTL_EL0.set(self.physical_timer.ctl);
             isb();
-            TCR_EL1.set(self.tcr);
+            // In this order: with walks still off there is never a walk by half of the vCPU's registers.
             SCTLR_EL1.set(self.sctlr);
+            isb();
+            TCR_EL1.set(self.tcr);
         }
         isb();
         if core::mem::take(&mut self.fresh) {
@@ -235,7 +239,8 @@ fn has_sme() -> bool {
 /// registers hold meanwhile. Cortex-A57 and A72 may otherwise keep in their TLBs what they found
 /// by registers of two vCPUs (errata 1319537 and 1319367).
 fn stop_walks() {
-    TCR_EL1.set(NO_WALKS);
+    // The sizes stay: another T0SZ beside the old tables would be a translation of its own.
+    TCR_EL1.set(TCR_EL1.get() | NO_WALKS);
     isb();
     SCTLR_EL1.set(SCTLR_EL1_RESET | MMU_ON);
     isb();

@@ -106,13 +106,15 @@ pub const CASES: &[Case] = &[
         ..GUEST
     },
     Case {
-        name: "guest-one-core-gicv2",
+        name: "guest-one-core-gicv2-poisoned",
+        profile: Profile::Poisoned,
         smp: 1,
         gic: GicVersion::V2,
         ..GUEST
     },
     Case {
-        name: "guest-two-cores-max",
+        name: "guest-two-cores-max-poisoned",
+        profile: Profile::Poisoned,
         cpu: "max",
         smp: 2,
         ..GUEST

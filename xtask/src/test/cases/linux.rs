@@ -34,7 +34,8 @@ const OBSERVER: Script = &[
 /// The runs.
 pub const CASES: &[Case] = &[
     Case {
-        name: "linux-cortex-a53",
+        name: "linux-cortex-a53-poisoned",
+        profile: Profile::Poisoned,
         cpu: "cortex-a53",
         ..LINUX
     },
@@ -44,12 +45,14 @@ pub const CASES: &[Case] = &[
         ..LINUX
     },
     Case {
-        name: "linux-cortex-a72",
+        name: "linux-cortex-a72-poisoned",
+        profile: Profile::Poisoned,
         cpu: "cortex-a72",
         ..LINUX
     },
     Case {
-        name: "linux-cortex-a76",
+        name: "linux-cortex-a76-poisoned",
+        profile: Profile::Poisoned,
         cpu: "cortex-a76",
         ..LINUX
     },
@@ -64,7 +67,8 @@ pub const CASES: &[Case] = &[
         ..NO_TEE
     },
     Case {
-        name: "linux-gicv2-optee",
+        name: "linux-gicv2-optee-poisoned",
+        profile: Profile::Poisoned,
         gic: GicVersion::V2,
         optee: Some(Optee::Virtualized),
         ..LINUX
