@@ -69,23 +69,23 @@ pub unsafe fn add(range: PaRange) {
     }
 }
 
-/// Bytes in use, and bytes in all.
+/// Returns the bytes in use, and bytes in all.
 pub fn usage() -> (usize, usize) {
     let heap = HEAP.0.lock();
     (heap.stats_alloc_actual(), heap.stats_total_bytes())
 }
 
-/// EL2 has booted: this many cores will each allocate what they serve guests with, and then [`leave`].
+/// Notes that EL2 has booted: this many cores will each allocate what they serve guests with, and then [`leave`].
 pub fn expect_users(cores: usize) {
     USERS.store(cores, Ordering::Relaxed);
 }
 
-/// This core needs no more of the heap. Once no core does, allocations are counted.
+/// Notes that this core needs no more of the heap. Once no core does, allocations are counted.
 pub fn leave() {
     USERS.fetch_sub(1, Ordering::Relaxed);
 }
 
-/// How often the heap was asked for more after that: a bug of ours.
+/// Returns how often the heap was asked for more after that: a bug of ours.
 pub fn late_allocations() -> usize {
     LATE.load(Ordering::Relaxed)
 }

@@ -126,7 +126,7 @@ pub fn zero(start: Pa, size: u64) {
     unsafe { cache::zero(start.0, size) }
 }
 
-/// 64 bytes for a guest's random number generator: different for each guest and start, and only
+/// Returns 64 bytes for a guest's random number generator: different for each guest and start, and only
 /// as secret as the counter. docs/threat-model.md says what that means.
 pub fn seed(vm: VmId) -> [u8; 64] {
     let mut state = timer::now() ^ u64::from(vm.0) << 48;

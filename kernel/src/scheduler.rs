@@ -48,7 +48,7 @@ pub fn serve(index: usize) -> ! {
     }
 }
 
-/// Bytes of heap that [`serve`] takes at most on account of a guest with `vcpus` vCPUs.
+/// Returns the bytes of heap that [`serve`] takes at most on account of a guest with `vcpus` vCPUs.
 pub const fn heap_needed(vcpus: usize) -> u64 {
     // They stand in one piece for each core, which the heap rounds up to a power of two.
     (2 * vcpus * size_of::<VcpuContext>()) as u64
@@ -87,7 +87,7 @@ impl Core {
         any
     }
 
-    /// Whose turn it is.
+    /// Returns whose turn it is.
     fn choose(&mut self) -> Option<usize> {
         let now = timer::now();
         let vcpus = &self.vcpus;
@@ -153,13 +153,13 @@ impl Core {
         timer::set_alarm(turn.into_iter().chain(self.deadlines()).min());
     }
 
-    /// The guests whose watchdogs and restarts this core sees to: those whose first vCPU it serves.
+    /// Returns the guests whose watchdogs and restarts this core sees to: those whose first vCPU it serves.
     fn watched(&self) -> impl Iterator<Item = &'static Vm> {
         let first = self.vcpus.iter().filter(|vcpu| vcpu.id == VcpuId(0));
         first.map(|vcpu| vcpu.vm)
     }
 
-    /// When this core has something to do whoever's turn it is: for a watchdog, a restart or the console.
+    /// Returns when this core has something to do whoever's turn it is: for a watchdog, a restart or the console.
     fn deadlines(&self) -> impl Iterator<Item = u64> {
         let guests = self
             .watched()

@@ -152,7 +152,7 @@ from!(
     ManifestError<'static> => Manifest,
 );
 
-/// The device tree at `at`, if its header says that it is one.
+/// Returns the device tree at `at`, if its header says that it is one.
 ///
 /// # Safety
 /// If `at` is not 0, memory from there on is mapped as far as the header says, and stays as it is.
@@ -244,7 +244,7 @@ fn use_firmware(board: &Board) -> Result<(), SetupError> {
     Ok(())
 }
 
-/// Bytes of heap for what grows with what a guest may use.
+/// Returns the bytes of heap for what grows with what a guest may use.
 fn heap_needed(guest: &Guest<'_>) -> u64 {
     tee::heap_needed(guest)
         + create::heap_needed(guest)

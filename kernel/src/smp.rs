@@ -117,7 +117,7 @@ pub fn init_core(index: usize) -> bool {
     usable
 }
 
-/// The life of a secondary core.
+/// Returns the life of a secondary core.
 pub fn secondary(index: usize) -> ! {
     if !init_core(index) {
         cpu::park();

@@ -183,7 +183,7 @@ pub fn probe(board: &Board) -> Option<Optee> {
     }
 }
 
-/// Bytes of heap that [`Tee::new`] takes at most for this guest.
+/// Returns the bytes of heap that [`Tee::new`] takes at most for this guest.
 pub fn heap_needed(guest: &GuestManifest<'_>) -> u64 {
     guest.tee.as_ref().map_or(0, |tee| {
         let uuids = size_of_val(tee.allow) + size_of_val(tee.deny);
@@ -215,7 +215,7 @@ fn policy(tee: &manifest::Tee<'_>) -> TaPolicy {
 }
 
 impl Tee {
-    /// OP-TEE for guest `id`, as the manifest wants it. `allocate` gives RAM for the shadow pages.
+    /// Returns OP-TEE for guest `id`, as the manifest wants it. `allocate` gives RAM for the shadow pages.
     /// OP-TEE may refuse the guest, which then runs without it, and admit it when it restarts.
     pub fn new(
         id: VmId,
@@ -323,7 +323,7 @@ impl Tee {
         answer
     }
 
-    /// Whether OP-TEE's VM of the stopped guest can serve its next start: nothing is left in it, and
+    /// Tells whether OP-TEE's VM of the stopped guest can serve its next start: nothing is left in it, and
     /// the manifest does not ask for a fresh one.
     pub fn keep(&self) -> bool {
         !self.fresh && self.state.lock().guest.keep()
@@ -338,7 +338,7 @@ impl Tee {
         );
     }
 
-    /// The newest steps of its calls.
+    /// Returns the newest steps of its calls.
     pub fn trace(&self) -> Steps {
         self.state.lock().guest.trace.kept()
     }
@@ -360,12 +360,12 @@ impl Tee {
         steps.lines(name).for_each(|line| info!("{line}"));
     }
 
-    /// Whether OP-TEE knows the guest.
+    /// Tells whether OP-TEE knows the guest.
     pub fn is_admitted(&self) -> bool {
         self.state.lock().guest.has_tee()
     }
 
-    /// What the guest has of OP-TEE.
+    /// Returns what the guest has of OP-TEE.
     pub fn report(&self) -> Report {
         let state = self.state.lock();
         Report {
@@ -376,17 +376,17 @@ impl Tee {
         }
     }
 
-    /// Bytes of RAM for shadow pages.
+    /// Returns the bytes of RAM for shadow pages.
     pub fn shadow_bytes(&self) -> u64 {
         self.state.lock().pool.0.size
     }
 
-    /// Whether the guest is offered asynchronous notifications.
+    /// Tells whether the guest is offered asynchronous notifications.
     pub fn offers_notifications(&self) -> bool {
         self.state.lock().guest.offers_notifications()
     }
 
-    /// Whether the guest has asked for asynchronous notifications.
+    /// Tells whether the guest has asked for asynchronous notifications.
     pub fn wants_notifications(&self) -> bool {
         self.state.lock().guest.wants_notifications()
     }

@@ -29,7 +29,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// One that has recorded nothing.
+    /// Returns one that has recorded nothing.
     pub const fn new() -> Self {
         Self {
             steps: [None; KEPT],
@@ -38,12 +38,12 @@ impl Recorder {
         }
     }
 
-    /// The steps that are kept, the oldest first.
+    /// Returns the steps that are kept, the oldest first.
     pub fn kept(&self) -> Steps {
         self.some(KEPT, KEPT)
     }
 
-    /// The next few steps since the last time, and how many before them are not kept.
+    /// Returns the next few steps since the last time, and how many before them are not kept.
     pub fn fresh(&mut self) -> (Steps, usize) {
         let count = self.recorded.wrapping_sub(self.taken);
         let kept = count.min(KEPT);
@@ -57,7 +57,7 @@ impl Recorder {
         self.taken = self.recorded;
     }
 
-    /// Of the newest `count` steps, `most` at most.
+    /// Returns `most` at most of the newest `count` steps.
     fn some(&self, count: usize, most: usize) -> Steps {
         let mut steps = [None; KEPT];
         for (n, step) in steps[..count.min(most)].iter_mut().enumerate() {
@@ -86,7 +86,7 @@ impl Steps {
     /// No steps.
     pub const NONE: Self = Self([None; KEPT]);
 
-    /// The lines that show them, of the guest called `name`.
+    /// Returns the lines that show them, of the guest called `name`.
     pub fn lines<'a>(&'a self, name: &'a str) -> impl Iterator<Item = TraceLine<'a>> {
         let line = |step: &Step| {
             let (what, detail) = describe(step.event.what);

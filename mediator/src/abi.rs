@@ -148,7 +148,7 @@ named! {
 }
 
 impl ReturnCode {
-    /// Whether OP-TEE has an RPC to be served, and has suspended the call (`OPTEE_SMC_RETURN_IS_RPC`).
+    /// Tells whether OP-TEE has an RPC to be served, and has suspended the call (`OPTEE_SMC_RETURN_IS_RPC`).
     #[inline]
     pub const fn is_rpc(self) -> bool {
         self.0 >= Self::RPC_ALLOC.0 && self.0 != Self::UNKNOWN.0
@@ -156,7 +156,7 @@ impl ReturnCode {
 }
 
 impl RpcCommand {
-    /// Whether it is about the board's RPMB.
+    /// Tells whether it is about the board's RPMB.
     #[inline]
     pub const fn is_for_rpmb(self) -> bool {
         matches!(
@@ -165,7 +165,7 @@ impl RpcCommand {
         )
     }
 
-    /// Whether a guest may serve it: it names no physical address.
+    /// Tells whether a guest may serve it: it names no physical address.
     #[inline]
     pub const fn is_for_guests(self) -> bool {
         self.name().is_some() && !matches!(self, Self::BENCH_REG)

@@ -10,7 +10,7 @@ use crate::policy::{Asked, TaPolicy, Uuid};
 use crate::transaction::Transaction;
 
 impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
-    /// Whether the guest may give this command with these parameters.
+    /// Checks that the guest may give this command with these parameters.
     pub(crate) fn admit(&mut self) -> Result<(), Refusal> {
         let Call { command, count, .. } = self.guest.calls[self.slot];
         let fits = match command {
@@ -29,7 +29,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         if fits { Ok(()) } else { Err(BAD_PARAMETERS) }
     }
 
-    /// Only an open session may be named, and only one that no other call names may be closed:
+    /// Checks what the message names. Only an open session may be named, and only one that no other call names may be closed:
     /// OP-TEE up to 4.10 lets calls into a session that it has not finished opening, and frees
     /// it under them when the opening fails.
     fn admit_named(&mut self) -> Result<(), Refusal> {
@@ -47,7 +47,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         Ok(())
     }
 
-    /// The first two parameters of OPEN_SESSION name the application and the client.
+    /// Checks OPEN_SESSION, whose first two parameters name the application and the client.
     fn admit_open(&mut self, count: u32) -> Result<(), Refusal> {
         const META_VALUE: u64 = attr::VALUE_IN | attr::META;
         let [_, [META_VALUE, a, b, _], [META_VALUE, ..], ..] = self.guest.scratch else {

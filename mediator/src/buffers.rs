@@ -74,7 +74,7 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
-    /// A record that is not in use, before `next` in the free list.
+    /// Returns a record that is not in use, before `next` in the free list.
     const fn free(next: BufferId) -> Self {
         Self {
             cookie: 0,
@@ -129,7 +129,7 @@ impl Buffers {
         }
     }
 
-    /// The sizes of what [`Buffers::new`] allocates, in bytes.
+    /// Returns the sizes of what [`Buffers::new`] allocates, in bytes.
     pub fn heap_blocks(limits: &Limits) -> [usize; 4] {
         let count = usize::from(limits.buffers);
         let blocks = blocks(limits);
@@ -151,12 +151,12 @@ impl Buffers {
         self.blocks.clear();
     }
 
-    /// Live records.
+    /// Returns the number of live records.
     pub fn live(&self) -> u16 {
         self.live
     }
 
-    /// Pages charged.
+    /// Returns the pages charged.
     pub fn pages(&self) -> u32 {
         self.page_quota - self.pages_left
     }
@@ -166,7 +166,7 @@ impl Buffers {
         hash as usize & (self.buckets.len() - 1)
     }
 
-    /// The records in a bucket, at most [`MAX_CHAIN`] of them.
+    /// Returns the records in a bucket, at most [`MAX_CHAIN`] of them.
     fn chain(&self, bucket: usize) -> impl Iterator<Item = BufferId> {
         let record = |id: &BufferId| self.records.get(usize::from(*id));
         let first = self.buckets[bucket];
@@ -174,7 +174,7 @@ impl Buffers {
             .take_while(move |id| record(id).is_some())
     }
 
-    /// The live record of `cookie`.
+    /// Returns the live record of `cookie`.
     #[inline]
     pub fn find(&self, cookie: u64) -> Option<BufferId> {
         self.chain(self.bucket(cookie))
@@ -192,7 +192,7 @@ impl Buffers {
         }
     }
 
-    /// The live record of `cookie` if it is of this kind.
+    /// Returns the live record of `cookie` if it is of this kind.
     pub fn find_kind(&self, cookie: u64, kind: Kind) -> Option<BufferId> {
         self.find(cookie).filter(|&id| self.get(id).kind == kind)
     }
@@ -201,17 +201,17 @@ impl Buffers {
         &self.records[usize::from(id)]
     }
 
-    /// Another parameter of an admitted call names the buffer.
+    /// Counts another parameter of an admitted call that names the buffer.
     pub fn use_by_call(&mut self, id: BufferId) {
         self.records[usize::from(id)].users += 1;
     }
 
-    /// The call is over.
+    /// Counts one less: the call is over.
     pub fn leave_by_call(&mut self, id: BufferId) {
         self.records[usize::from(id)].users -= 1;
     }
 
-    /// Whether an admitted call names the buffer.
+    /// Tells whether an admitted call names the buffer.
     pub fn is_used(&self, id: BufferId) -> bool {
         self.get(id).users > 0
     }
@@ -220,7 +220,7 @@ impl Buffers {
         self.records[usize::from(id)].kind = kind;
     }
 
-    /// A new record, charged to the quota; else the TEE result to refuse with.
+    /// Returns a new record, charged to the quota; else the TEE result to refuse with.
     pub fn insert(
         &mut self,
         cookie: u64,
@@ -291,7 +291,7 @@ impl Buffers {
         self.pages_left += old.pages;
     }
 
-    /// Room for the numbers of the next up to 16 pages of a registered buffer. Each page of a
+    /// Returns the room for the numbers of the next up to 16 pages of a registered buffer. Each page of a
     /// page list begins a block of its own.
     pub fn next_block(&mut self, id: BufferId) -> Option<&mut [u32; BLOCK]> {
         let record = &mut self.records[usize::from(id)];
@@ -302,7 +302,7 @@ impl Buffers {
         self.blocks.pages.get_mut(record.last_block as usize)
     }
 
-    /// Page number `n` of a registered buffer, if it is not too far in.
+    /// Returns page number `n` of a registered buffer, if it is not too far in.
     pub fn page(&self, id: BufferId, n: u64) -> Option<u32> {
         let record = self.get(id);
         if n >= u64::from(record.pages) {
@@ -346,7 +346,7 @@ impl Blocks {
         self.fresh = 0;
     }
 
-    /// A block, linked behind `last`.
+    /// Returns a block, linked behind `last`.
     fn take(&mut self, last: u32) -> u32 {
         let block = if let Some(next) = self.next.get(self.free as usize) {
             core::mem::replace(&mut self.free, *next)
@@ -477,7 +477,7 @@ mod tests {
         assert!(again.into_iter().all(|made| made.is_ok()));
     }
 
-    /// The inverse of an odd number modulo 2^64, by Newton's iteration.
+    /// Returns the inverse of an odd number modulo 2^64, by Newton's iteration.
     fn inverse(number: u64) -> u64 {
         (0..6).fold(number, |x: u64, _| {
             x.wrapping_mul(2_u64.wrapping_sub(number.wrapping_mul(x)))

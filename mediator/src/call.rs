@@ -92,17 +92,17 @@ impl Call {
         }
     }
 
-    /// The thread id that the guest knows.
+    /// Returns the thread id that the guest knows.
     pub fn id(&self) -> u32 {
         ID_TAG | u32::from(self.generation) << 8 | u32::from(self.slot)
     }
 
-    /// The session that it names, or has opened.
+    /// Returns the session that it names, or has opened.
     pub fn session(&self) -> u32 {
         low(self.ids)
     }
 
-    /// The guest's RPC argument, if it has one.
+    /// Returns the guest's RPC argument, if it has one.
     pub fn home(&self) -> Option<Window> {
         match self.classic {
             true => self.page.map(|page| page.window),
@@ -110,7 +110,7 @@ impl Call {
         }
     }
 
-    /// First word of the RPC argument in the shadow page.
+    /// Returns the first word of the RPC argument in the shadow page.
     pub fn rpc_word(&self) -> usize {
         words(self.count as usize)
     }

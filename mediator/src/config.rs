@@ -43,13 +43,13 @@ impl Limits {
     /// Most shadow pages for lists.
     pub const MAX_LIST_FRAMES: u16 = 8_192;
 
-    /// Shadow pages that [`crate::ShadowPages`] must hold.
+    /// Returns how many shadow pages [`crate::ShadowPages`] must hold.
     pub fn frames(&self) -> usize {
         let fitted = self.fitted();
         usize::from(fitted.calls) + usize::from(fitted.list_frames)
     }
 
-    /// The same quotas inside the bounds that the mediator's index types have.
+    /// Returns the same quotas inside the bounds that the mediator's index types have.
     pub(crate) fn fitted(&self) -> Self {
         Self {
             calls: self.calls.clamp(1, Self::MAX_CALLS),
@@ -62,7 +62,7 @@ impl Limits {
 }
 
 impl Default for Limits {
-    /// 16 calls, 1,100 buffers, 256 sessions, 128 MiB shared, any one buffer up to 64 MiB with room for the
+    /// Returns 16 calls, 1,100 buffers, 256 sessions, 128 MiB shared, any one buffer up to 64 MiB with room for the
     /// lists of other calls.
     fn default() -> Self {
         let largest = 64 * 256_u16;

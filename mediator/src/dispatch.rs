@@ -14,7 +14,7 @@ use crate::walk::AfterLists;
 use crate::{Regs, Results, Step, Token, Visit, code, pair};
 
 impl<T: Trace> Guest<T> {
-    /// A trapped call of the guest whose function id is in OP-TEE's ranges.
+    /// Handles a trapped call of the guest whose function id is in OP-TEE's ranges.
     pub fn on_guest<M: Memory, F: ShadowPages>(
         &mut self,
         vcpu: VcpuId,
@@ -49,7 +49,7 @@ impl<T: Trace> Guest<T> {
         }
     }
 
-    /// The answer to a [`Step::Secure`].
+    /// Handles the answer to a [`Step::Secure`].
     pub fn on_secure<M: Memory, F: ShadowPages>(
         &mut self,
         token: Token,
@@ -75,7 +75,7 @@ impl<T: Trace> Guest<T> {
 }
 
 impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
-    /// The guest resumes a call that waits for it.
+    /// Resumes a call that waits for the guest.
     fn resume(&mut self, regs: &Regs) -> Step {
         let id = regs[3] as u32;
         self.slot = (id & 0xff) as usize;
@@ -97,7 +97,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         }
     }
 
-    /// OP-TEE came back from the call.
+    /// Handles that OP-TEE came back from the call.
     fn call_returned(&mut self, [w0, w1, w2, w3]: [u32; 4]) -> Step {
         let (w0, call) = (ReturnCode(w0), self.call());
         if !w0.is_rpc() {

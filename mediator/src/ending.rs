@@ -93,7 +93,7 @@ impl<T: Trace> Guest<T> {
         }
     }
 
-    /// The thread id of a call that waits for the guest, each in its turn.
+    /// Returns the thread id of a call that waits for the guest, each in its turn.
     fn waiting(&self, turn: usize) -> Option<u32> {
         let (before, from) = self.calls.split_at(turn % self.calls.len());
         let waits = |call: &&crate::call::Call| !matches!(call.state, State::Free | State::Secure);
@@ -103,7 +103,7 @@ impl<T: Trace> Guest<T> {
             .map(crate::call::Call::id)
     }
 
-    /// CLOSE_SESSION of an open session, else STOP_ASYNC_NOTIF if the guest is notified.
+    /// Returns CLOSE_SESSION of an open session, else STOP_ASYNC_NOTIF if the guest is notified.
     fn closing(&self) -> Option<[u64; WORDS]> {
         let (command, session) = match self.sessions.last() {
             Some(&session) => (Command::CLOSE_SESSION, session),
@@ -123,7 +123,7 @@ fn message_call(message: [u64; WORDS]) -> Ending {
     Ending::Call(with(Function::CALL_WITH_ARG, 0), Stopped(Some(message)))
 }
 
-/// UNREGISTER_SHM of the buffer.
+/// Returns UNREGISTER_SHM of the buffer.
 fn unregister(cookie: u64) -> [u64; WORDS] {
     let header = Header {
         command: Command::UNREGISTER_SHM,
@@ -140,7 +140,7 @@ fn message(header: Header, param: [u64; PARAM_WORDS]) -> [u64; WORDS] {
     message
 }
 
-/// A call with only this in w3.
+/// Returns a call with only this in w3.
 fn with(id: Function, w3: u32) -> Regs {
     [id.into(), 0, 0, w3.into(), 0, 0, 0, 0]
 }

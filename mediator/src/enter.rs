@@ -18,7 +18,7 @@ use crate::walk::AfterLists;
 use crate::{Step, code};
 
 impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
-    /// A message in a page of its own.
+    /// Begins a call whose message is in a page of its own.
     pub(crate) fn call_at(&mut self, at: u64, beside: bool) -> Step {
         if !Ipa(at).is_aligned(PAGE_SIZE) {
             return code(ReturnCode::EBADADDR);
@@ -26,7 +26,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         self.begin(Window::at(Ipa(at)), PAGE_SIZE, beside)
     }
 
-    /// A message inside a registered buffer, `offset` bytes from its start.
+    /// Begins a call whose message is inside a registered buffer, `offset` bytes from its start.
     pub(crate) fn call_in_buffer(&mut self, cookie: u64, offset: u64) -> Step {
         match self.window_in(cookie, offset) {
             Some((window, room)) => self.begin(window, room, true),
@@ -34,7 +34,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         }
     }
 
-    /// Where byte `offset` of a registered buffer lies, and how many bytes follow in it.
+    /// Returns where byte `offset` of a registered buffer lies, and how many bytes follow in it.
     fn window_in(&self, cookie: u64, offset: u64) -> Option<(Window, u64)> {
         let id = self.guest.buffers.find_kind(cookie, Kind::Registered)?;
         let buffer = self.guest.buffers.get(id);
@@ -148,7 +148,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         Ok(())
     }
 
-    /// A page list becomes a record and waits for its translation.
+    /// Makes a page list a record that waits for its translation.
     fn take_list(&mut self, n: usize, param: &mut Param, kind: Kind) -> Result<(), Refusal> {
         let list = self.record_list(words(n) + PLACE_WORD, param, kind)?;
         let call = &mut self.guest.calls[self.slot];
@@ -172,7 +172,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         Ok(())
     }
 
-    /// Memory by cookie must lie inside a registered buffer, which stays one until the call ends.
+    /// Checks memory by cookie: it must lie inside a registered buffer, which stays one until the call ends.
     fn take_registered(&mut self, param: &Param) -> Result<(), Refusal> {
         let buffers = &mut self.guest.buffers;
         let found = buffers.find_kind(param.cookie, Kind::Registered);
@@ -222,7 +222,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     }
 }
 
-/// Memory by address must be NULL: contiguous buffers are not offered to guests.
+/// Checks memory by address: it must be NULL: contiguous buffers are not offered to guests.
 fn take_null(param: &mut Param) -> Result<(), Refusal> {
     if param.place != 0 {
         return Err(BAD_PARAMETERS);

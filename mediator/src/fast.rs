@@ -12,7 +12,7 @@ use crate::probe::UID;
 use crate::{Step, Visit, code, reply};
 
 impl<T: Trace> Guest<T> {
-    /// What is answered from what the probe learnt, without OP-TEE.
+    /// Answers what the probe learnt, without OP-TEE.
     pub(crate) fn emulate(&mut self, id: Function, w1: u32) -> Step {
         match id {
             Function::CALLS_COUNT => code(ReturnCode(self.optee.calls_count)),
@@ -32,7 +32,7 @@ impl<T: Trace> Guest<T> {
         }
     }
 
-    /// The only capability of a normal world is UNIPROCESSOR; OP-TEE refuses any other.
+    /// Answers EXCHANGE_CAPABILITIES. The only capability of a normal world is UNIPROCESSOR; OP-TEE refuses any other.
     fn capabilities(&self, normal: u32) -> Step {
         let modern = self.config.dialect == Dialect::Modern;
         let mut offered = cap::DYNAMIC_SHM | cap::MEMREF_NULL;
@@ -84,7 +84,7 @@ impl<T: Trace> Guest<T> {
         reply(ReturnCode::OK, value, flags & 3, 0)
     }
 
-    /// OP-TEE notifies the guest. It may have done so after a STOP_ASYNC_NOTIF that is still under
+    /// Notes that OP-TEE notifies the guest. It may have done so after a STOP_ASYNC_NOTIF that is still under
     /// way here, whose end must not hide that: to stop what is stopped already does no harm.
     #[cold]
     fn now_notified(&mut self) {

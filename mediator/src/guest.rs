@@ -122,7 +122,7 @@ impl core::error::Error for CreateError {}
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StillInside;
 
-/// The sizes of what [`Guest::new`] allocates, in bytes.
+/// Returns the sizes of what [`Guest::new`] allocates, in bytes.
 pub(crate) fn heap_blocks(limits: &Limits) -> [usize; 7] {
     let [records, buckets, pages, links] = Buffers::heap_blocks(limits);
     let lists = usize::from(limits.list_frames) * size_of::<u16>();
@@ -132,7 +132,7 @@ pub(crate) fn heap_blocks(limits: &Limits) -> [usize; 7] {
 }
 
 impl Limits {
-    /// Bytes of heap that [`Guest::new`] takes at most, if the heap rounds each block up
+    /// Returns the bytes of heap that [`Guest::new`] takes at most, if the heap rounds each block up
     /// to a power of two.
     pub fn heap_bytes(&self) -> usize {
         let fitted = self.fitted();
@@ -143,7 +143,7 @@ impl Limits {
     }
 }
 
-/// Room for sessions: each call under way may end with one more than the quota.
+/// Returns the room for sessions: each call under way may end with one more than the quota.
 fn session_room(limits: &Limits) -> usize {
     usize::from(limits.sessions) + usize::from(limits.calls)
 }
@@ -223,27 +223,27 @@ impl<T: Trace> Guest<T> {
         self.admitted && self.left() == 0 && self.usage() == Usage::default()
     }
 
-    /// How often OP-TEE has made a VM for the guest.
+    /// Returns how often OP-TEE has made a VM for the guest.
     pub fn vms(&self) -> u16 {
         self.vms
     }
 
-    /// VM_CREATED and VM_DESTROYED are the hypervisor's: w7 is 0.
+    /// Returns a call of VM_CREATED or VM_DESTROYED, which are the hypervisor's: w7 is 0.
     fn life_call(&self, id: Function) -> Regs {
         [u64::from(id), self.client, 0, 0, 0, 0, 0, 0]
     }
 
-    /// Whether OP-TEE knows the guest, so that its device tree may name it.
+    /// Tells whether OP-TEE knows the guest, so that its device tree may name it.
     pub fn has_tee(&self) -> bool {
         self.admitted
     }
 
-    /// Whether to inject the notification interrupt when the physical one comes.
+    /// Tells whether to inject the notification interrupt when the physical one comes.
     pub fn wants_notifications(&self) -> bool {
         self.notified
     }
 
-    /// What the guest holds now.
+    /// Returns what the guest holds now.
     pub fn usage(&self) -> Usage {
         let count = |is: fn(&Call) -> bool| self.calls.iter().filter(|c| is(c)).count() as u32;
         Usage {
@@ -257,17 +257,17 @@ impl<T: Trace> Guest<T> {
         }
     }
 
-    /// What the guest has done.
+    /// Returns what the guest has done.
     pub fn counters(&self) -> Counters {
         self.counters
     }
 
-    /// What the policy has refused the guest since it was made.
+    /// Returns what the policy has refused the guest since it was made.
     pub fn denials(&self) -> Denials {
         self.denials
     }
 
-    /// Whether the guest may use this application. If not, it is written down.
+    /// Tells whether the guest may use this application. If not, it is written down.
     pub(crate) fn permits(&mut self, uuid: Uuid, asked: Asked) -> bool {
         let allowed = self.config.policy.allows(uuid);
         if !allowed {
@@ -276,12 +276,12 @@ impl<T: Trace> Guest<T> {
         allowed
     }
 
-    /// Whether both sides can do asynchronous notifications.
+    /// Tells whether both sides can do asynchronous notifications.
     pub fn offers_notifications(&self) -> bool {
         self.config.notifications && self.optee.capabilities & cap::ASYNC_NOTIF != 0
     }
 
-    /// A visit to the secure world.
+    /// Begins a visit to the secure world.
     pub(crate) fn send(&mut self, regs: Regs, visit: Visit, vcpu: VcpuId) -> Step {
         self.inside += 1;
         Step::Secure(regs, Token { visit, vcpu })
@@ -300,7 +300,7 @@ mod tests {
         fn event(&mut self, _: Event) {}
     }
 
-    /// An OP-TEE that has all capabilities.
+    /// Returns an OP-TEE that has all capabilities.
     fn optee() -> Optee {
         let answer = |regs: Regs| match Function::of(regs[0]) {
             Function::CALLS_UID => UID.map(u64::from),

@@ -21,7 +21,7 @@ pub trait Memory {
     /// Copies little-endian words to an address that is a multiple of 8.
     fn write(&self, to: Ipa, words: &[u64]) -> Result<(), NotRam>;
 
-    /// Where the 4 KiB page at `page` lies. The answer holds until the guest is destroyed:
+    /// Returns where the 4 KiB page at `page` lies. The answer holds until the guest is destroyed:
     /// guest RAM is a few fixed runs, so this is arithmetic.
     fn translate(&self, page: Ipa) -> Option<Pa>;
 }
@@ -30,7 +30,7 @@ pub trait Memory {
 /// mapped Normal write-back inner-shareable. OP-TEE reads and writes them, so they are reached
 /// by copy alone.
 pub trait ShadowPages {
-    /// Where frame `frame` lies.
+    /// Returns where frame `frame` lies.
     fn pa(&self, frame: usize) -> Pa;
 
     /// Copies words out of `frame`, from its word number `word` on.
@@ -78,6 +78,6 @@ pub enum EventKind {
 
 /// Receives every transition.
 pub trait Trace {
-    /// Called under the VM's lock: store, do not print.
+    /// Takes an event. Called under the VM's lock: store, do not print.
     fn event(&mut self, event: Event);
 }

@@ -51,7 +51,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         self.end(w0)
     }
 
-    /// OP-TEE ended the call: its records are settled whatever becomes of the message.
+    /// Ends the call as OP-TEE did: its records are settled whatever becomes of the message.
     pub(crate) fn complete(&mut self, w0: ReturnCode) -> Step {
         let w0 = match w0 {
             ReturnCode::OK => self.copy_back(),
@@ -123,7 +123,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         }
     }
 
-    /// The call's session is open. Few calls open one, so the others bear none of its cost.
+    /// Lists the call's session, which is open. Few calls open one, so the others bear none of its cost.
     #[cold]
     fn list_session(&mut self) {
         let session = self.call().session();

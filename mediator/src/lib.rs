@@ -89,17 +89,17 @@ pub(crate) enum Visit {
     Fast(Function),
 }
 
-/// An answer for the guest.
+/// Returns an answer for the guest.
 pub(crate) fn reply(w0: ReturnCode, w1: u32, w2: u32, w3: u32) -> Step {
     Step::Reply([w0.0, w1, w2, w3].map(u64::from))
 }
 
-/// An answer of a return code alone.
+/// Returns an answer of a return code alone.
 pub(crate) fn code(w0: ReturnCode) -> Step {
     reply(w0, 0, 0, 0)
 }
 
-/// A 64-bit value that travels as two 32-bit registers, high half first.
+/// Returns a 64-bit value that travels as two 32-bit registers, high half first.
 pub(crate) fn pair(high: u64, low: u64) -> u64 {
     (high & 0xFFFF_FFFF) << 32 | low & 0xFFFF_FFFF
 }

@@ -72,7 +72,7 @@ impl ListPages {
         })
     }
 
-    /// The next frame of a chain, if it has one reserved.
+    /// Returns the next frame of a chain, if it has one reserved.
     #[inline(always)]
     pub fn extend(&mut self, chain: &mut Chain) -> Option<usize> {
         if chain.taken == chain.reserved {

@@ -65,18 +65,18 @@ pub(crate) struct ParamType(u8);
 impl ParamType {
     pub const NONE: Self = Self(0);
 
-    /// The type in an attribute word, if it is known.
+    /// Returns the type in an attribute word, if it is known.
     pub fn of(word: u64) -> Option<Self> {
         let kind = (word & attr::TYPE) as u8;
         matches!(kind, 0..=3 | 5..=7 | 9..=0xb).then_some(Self(kind))
     }
 
-    /// Whether the receiver of the message writes to it.
+    /// Tells whether the receiver of the message writes to it.
     pub fn is_output(self) -> bool {
         self.0 & 2 != 0
     }
 
-    /// Whether the receiver of the message reads it.
+    /// Tells whether the receiver of the message reads it.
     pub fn is_input(self) -> bool {
         self.0 & 1 != 0
     }
@@ -85,17 +85,17 @@ impl ParamType {
         self.0 != 0 && self.0 & 0xc == 0
     }
 
-    /// Memory named by the cookie of a registered buffer.
+    /// Tells whether it is memory named by the cookie of a registered buffer.
     pub fn is_registered(self) -> bool {
         self.0 & 0xc == 4
     }
 
-    /// Memory named by address.
+    /// Tells whether it is memory named by address.
     pub fn is_address(self) -> bool {
         self.0 & 0xc == 8
     }
 
-    /// The words of the parameter that its receiver may change, counted from its attribute.
+    /// Returns the words of the parameter that its receiver may change, counted from its attribute.
     pub fn outputs(self) -> core::ops::Range<usize> {
         match self {
             _ if !self.is_output() => 0..0,
@@ -115,7 +115,7 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// One piece from `at` on, which is a multiple of 8.
+    /// Returns one piece from `at` on, which is a multiple of 8.
     pub fn at(at: Ipa) -> Self {
         Self {
             first: at,
@@ -124,7 +124,7 @@ impl Window {
         }
     }
 
-    /// From the byte at `offset` of one page to its end, and on from the start of another.
+    /// Returns the window from the byte at `offset` of one page to its end, and on from the start of another.
     pub fn split(first: Ipa, offset: u64, second: Ipa) -> Self {
         let split = ((PAGE_SIZE - offset) / 8) as usize;
         Self {
@@ -134,7 +134,7 @@ impl Window {
         }
     }
 
-    /// The same window without its first words.
+    /// Returns the same window without its first words.
     pub fn skip(self, words: usize) -> Self {
         match self.split.checked_sub(words) {
             Some(split) => Self {
@@ -178,7 +178,7 @@ impl Window {
     }
 }
 
-/// An address that wraps ends up where no RAM is.
+/// Returns an address that wraps ends up where no RAM is.
 fn place(base: Ipa, words: usize) -> Ipa {
     Ipa(base.0.wrapping_add(words as u64 * 8))
 }

@@ -12,7 +12,7 @@ use alloc::boxed::Box;
 pub struct Uuid(pub [u8; 16]);
 
 impl Uuid {
-    /// The UUID in the first two words of a value parameter.
+    /// Returns the UUID in the first two words of a value parameter.
     pub(crate) fn of(a: u64, b: u64) -> Self {
         Self((u128::from(b) << 64 | u128::from(a)).to_le_bytes())
     }
@@ -32,7 +32,7 @@ pub enum TaPolicy {
 }
 
 impl TaPolicy {
-    /// Whether `uuid` may be opened.
+    /// Tells whether `uuid` may be opened.
     pub fn allows(&self, uuid: Uuid) -> bool {
         match self {
             Self::Any => true,
@@ -74,7 +74,7 @@ impl Denials {
     /// Most applications that are kept.
     pub const KEPT: usize = 8;
 
-    /// The applications, in the order of their first refusal.
+    /// Returns the applications, in the order of their first refusal.
     pub fn iter(&self) -> impl Iterator<Item = Denial> + '_ {
         self.kept.iter().map_while(|denial| *denial)
     }

@@ -24,7 +24,7 @@ pub struct Optee {
 }
 
 impl Optee {
-    /// Major and minor version and the first digits of the commit.
+    /// Returns the major and minor version and the first digits of the commit.
     pub fn os_revision(&self) -> [u32; 3] {
         let [major, minor, commit, _] = self.os_revision;
         [major, minor, commit]
@@ -35,7 +35,7 @@ impl Optee {
         self.threads
     }
 
-    /// Capability bits of [`cap`], unfiltered.
+    /// Returns the capability bits of [`cap`], unfiltered.
     pub fn capabilities(&self) -> u32 {
         self.capabilities
     }

@@ -21,7 +21,7 @@ use crate::walk::AfterLists;
 type RpcArg = [[u64; PARAM_WORDS]; 1 + RPC_PARAMS];
 
 impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
-    /// OP-TEE sent a command. A classic guest may have to give a page for it first.
+    /// Handles a command that OP-TEE sent. A classic guest may have to give a page for it first.
     pub(crate) fn rpc_arrived(&mut self, cookie: u32) -> Step {
         if cookie != 0 {
             // The argument is in a buffer that we never gave.
@@ -106,7 +106,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         Ok(count)
     }
 
-    /// Whether the policy lets OP-TEE load this application or library from the guest: an allowed
+    /// Checks that the policy lets OP-TEE load this application or library from the guest: an allowed
     /// application may have asked for it.
     fn permit_load(&mut self, params: &[[u64; PARAM_WORDS]]) -> Result<(), TeeResult> {
         if self.guest.config.policy == TaPolicy::Any {
@@ -149,7 +149,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         Ok(shape)
     }
 
-    /// OP-TEE gives an SHM_ALLOC buffer back. The guest may use its cookie again as soon as it
+    /// Forgets an SHM_ALLOC buffer that OP-TEE gives back. The guest may use its cookie again as soon as it
     /// is told, so the record goes first.
     fn forget_payload(&mut self, cookie: u64) -> Result<(), TeeResult> {
         let buffers = &mut self.guest.buffers;
@@ -159,7 +159,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         Ok(())
     }
 
-    /// The guest has served the command. A classic one names its RPC argument by cookie.
+    /// Handles that the guest has served the command. A classic one names its RPC argument by cookie.
     pub(crate) fn rpc_served(&mut self, cookie: u64) -> Step {
         let call = &self.guest.calls[self.slot];
         if call.page.is_some_and(|page| page.cookie != cookie) {
@@ -189,7 +189,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         self.resume_secure()
     }
 
-    /// The guest's answer to SHM_ALLOC: a page list, or one page by address.
+    /// Handles the guest's answer to SHM_ALLOC: a page list, or one page by address.
     fn payload_given(&mut self, param: Param) -> Step {
         match self.take_payload(param) {
             Ok(()) => self.translate_reply(),
@@ -252,7 +252,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         }
     }
 
-    /// An SHM_ALLOC buffer was refused: the guest frees it, then OP-TEE gets `result`. A cookie
+    /// Refuses an SHM_ALLOC buffer: the guest frees it, then OP-TEE gets `result`. A cookie
     /// that still stands for something else is not freed.
     fn discard(&mut self, cookie: u64, result: TeeResult) -> Step {
         if cookie == 0 || self.guest.buffers.find(cookie).is_some() {
@@ -266,7 +266,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         self.deliver(&message, State::Discarding(result), result)
     }
 
-    /// A classic guest's answer to ALLOC.
+    /// Handles a classic guest's answer to ALLOC.
     pub(crate) fn rpc_page_given(&mut self, at: u64, cookie: u64) -> Step {
         if at == 0 || cookie == 0 || self.guest.buffers.find(cookie).is_some() {
             // Nothing given, or a cookie that stands for something else: neither ours to use
@@ -315,7 +315,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     }
 }
 
-/// The header of a request that the guest has yet to serve.
+/// Returns the header of a request that the guest has yet to serve.
 fn request_header(command: RpcCommand, params: u32) -> [u64; HEADER_WORDS] {
     let header = Header {
         command,

@@ -27,7 +27,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         &mut self.guest.calls[self.slot]
     }
 
-    /// The call goes to OP-TEE with these registers and the guest's client id.
+    /// Sends the call to OP-TEE with these registers and the guest's client id.
     pub fn send(&mut self, id: Function, w1_3: [u32; 3]) -> Step {
         self.note(EventKind::Secure).state = State::Secure;
         let [w1, w2, w3] = w1_3.map(u64::from);
@@ -35,7 +35,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         self.guest.send(regs, Visit::Call(self.slot), self.vcpu)
     }
 
-    /// Something happened to the call, which is given back.
+    /// Traces what happened to the call, and returns the call.
     #[inline]
     pub fn note(&mut self, what: EventKind) -> &mut Call {
         let call = &mut self.guest.calls[self.slot];

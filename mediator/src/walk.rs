@@ -73,7 +73,7 @@ impl Walk {
         }
     }
 
-    /// Shadow frames for all lists.
+    /// Returns how many shadow frames all lists take.
     pub fn frames(&self) -> u32 {
         let lists = self.lists.iter().take(usize::from(self.count));
         lists
@@ -81,12 +81,12 @@ impl Walk {
             .sum()
     }
 
-    /// Record of the current list.
+    /// Returns the record of the current list.
     pub fn buffer(&self) -> BufferId {
         self.lists[usize::from(self.now)].buffer
     }
 
-    /// Whether there are lists at all.
+    /// Tells whether there are lists at all.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }

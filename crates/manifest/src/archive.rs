@@ -108,7 +108,7 @@ impl<'a> Archive<'a> {
         }
     }
 
-    /// The members in order.
+    /// Returns the members in order.
     pub fn members(&self) -> impl Iterator<Item = Member<'a>> + use<'a> {
         let (bytes, mut at) = (self.bytes, 0);
         core::iter::from_fn(move || {
@@ -118,7 +118,7 @@ impl<'a> Archive<'a> {
         })
     }
 
-    /// The bytes of the first member called `name`.
+    /// Returns the bytes of the first member called `name`.
     pub fn find(&self, name: &str) -> Option<&'a [u8]> {
         self.members()
             .find(|member| member.name == name)
@@ -126,7 +126,7 @@ impl<'a> Archive<'a> {
     }
 }
 
-/// The member whose header is at byte `at`, and where the next header is.
+/// Returns the member whose header is at byte `at`, and where the next header is.
 fn member(bytes: &[u8], at: usize) -> Result<(Member<'_>, usize), ArchiveProblem<'_>> {
     let rest = bytes
         .get(at..)
@@ -164,7 +164,7 @@ fn check_magic(rest: &[u8]) -> Result<(), ArchiveProblem<'static>> {
     }
 }
 
-/// The number in the eight hexadecimal digits at `at` of a header that is all there.
+/// Returns the number in the eight hexadecimal digits at `at` of a header that is all there.
 fn field(header: &[u8], at: usize) -> Option<usize> {
     let digits = header.get(..HEADER)?.get(at..at + 8)?;
     digits.iter().try_fold(0, |value, digit| {

@@ -131,13 +131,13 @@ impl<'a> Manifest<'a> {
         })
     }
 
-    /// The core that has console, monitor and OP-TEE's notifications, as a position in the board's
+    /// Returns the core that has console, monitor and OP-TEE's notifications, as a position in the board's
     /// /cpus, if the manifest chooses one.
     pub fn housekeeping_core(&self) -> Option<usize> {
         self.housekeeping_core.map(|core| core as usize)
     }
 
-    /// The guests, in the order in which they were written.
+    /// Returns the guests, in the order in which they were written.
     pub fn guests(&self) -> &[Guest<'a>] {
         &self.guests
     }
@@ -148,7 +148,7 @@ pub(crate) fn damaged<'a>(_: fdt::FdtError) -> ManifestError<'a> {
     ManifestError::Damaged
 }
 
-/// The tree at the front of `blob` if its header can be trusted.
+/// Returns the tree at the front of `blob` if its header can be trusted.
 fn sound(blob: &[u8]) -> Option<&[u8]> {
     let blob = blob.get(..flattened::total_size(blob)?)?;
     flattened::has_sound_header(blob).then_some(blob)

@@ -87,7 +87,7 @@ pub fn check<'a>(guests: &[Guest<'a>]) -> Result<(), Problem<'a>> {
     check_rpmb(guests)
 }
 
-/// OP-TEE keeps state of the RPMB for each guest, and there is one RPMB.
+/// Checks who has the RPMB: OP-TEE keeps state of it for each guest, and there is one.
 fn check_rpmb<'a>(guests: &[Guest<'a>]) -> Result<(), Problem<'a>> {
     let has = |guest: &Guest| guest.tee.is_some_and(|tee| tee.rpmb);
     let mut owners = guests.iter().enumerate().filter(|(_, guest)| has(guest));
@@ -323,7 +323,7 @@ fn is_member(name: &str) -> bool {
     !name.is_empty() && is_text(name, MAX_MEMBER) && !reserved.contains(&name)
 }
 
-/// Whether `name` has the form of a path or an alias (Devicetree Specification 2.2.1 and 3.3).
+/// Tells whether `name` has the form of a path or an alias (Devicetree Specification 2.2.1 and 3.3).
 fn is_node(name: &str) -> bool {
     let printable = name.bytes().all(|c| c.is_ascii_graphic());
     !name.is_empty() && name.len() <= MAX_DEVICE_NAME && printable

@@ -10,18 +10,18 @@ pub struct Devices<'a> {
 }
 
 impl<'a> Devices<'a> {
-    /// The devices whose names are in `joined`, with a NUL between two. The empty text has none.
+    /// Returns the devices whose names are in `joined`, with a NUL between two. The empty text has none.
     pub const fn new(joined: &'a str) -> Self {
         Self { joined }
     }
 
-    /// The names in order.
+    /// Returns the names in order.
     pub fn iter(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         let any = !self.joined.is_empty();
         self.joined.split('\0').filter(move |_| any)
     }
 
-    /// The names as [`Self::new`] takes them.
+    /// Returns the names as [`Self::new`] takes them.
     pub const fn joined(&self) -> &'a str {
         self.joined
     }

@@ -31,7 +31,7 @@ impl Image {
         Some(Self { text_offset, size })
     }
 
-    /// Bytes of RAM for the image, an initrd of `initrd` bytes and the device tree.
+    /// Returns the bytes of RAM for the image, an initrd of `initrd` bytes and the device tree.
     pub fn ram_needed(&self, initrd: u64) -> u64 {
         (self.text_offset + self.size)
             .saturating_add(initrd)

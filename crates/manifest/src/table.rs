@@ -168,7 +168,7 @@ impl<'a> Table<'a> {
         bytes.map_err(|_| self.malformed(key))
     }
 
-    /// The table below that is called `key`, there once at most.
+    /// Returns the table below that is called `key`, there once at most.
     fn below(&self, key: &'static str) -> Result<Option<Self>, ManifestError<'a>> {
         let mut found = None;
         for node in self.node.children().map_err(damaged)?.iter() {

@@ -5,7 +5,7 @@
 use super::barrier::{dsb, isb};
 use super::registers::*;
 
-/// Bytes of the smallest data cache line.
+/// Returns the bytes of the smallest data cache line.
 fn line() -> u64 {
     4 << CTR_EL0.read(Ctr::DminLine)
 }

@@ -43,14 +43,14 @@ pub fn set_current(index: usize) {
     isb();
 }
 
-/// The number of this core.
+/// Returns the number of this core.
 pub fn current() -> usize {
     let block = TPIDR_EL2.get() as *const CoreBlock;
     // SAFETY: `set_current` ran first on this core and left a pointer to a static block.
     unsafe { *(*block).index.get() }
 }
 
-/// The affinity fields of this core's MPIDR_EL1.
+/// Returns the affinity fields of this core's MPIDR_EL1.
 pub fn mpidr() -> u64 {
     MPIDR_EL1.get() & 0xff_00ff_ffff
 }

@@ -18,7 +18,7 @@ fn is_present() -> bool {
     PRESENT.load(Ordering::Relaxed)
 }
 
-/// An SMC32 with all eight argument registers; the first four results, zero-extended.
+/// Returns an SMC32 with all eight argument registers; the first four results, zero-extended.
 ///
 /// SMCCC 1.1 onwards preserves x4–x17, and so do TF-A and OP-TEE for every call made here.
 #[inline]
@@ -40,7 +40,7 @@ pub fn system_off() {
     }
 }
 
-/// What SMCCC_ARCH_FEATURES answers for the architecture call `id`; NOT_SUPPORTED from a firmware
+/// Returns what SMCCC_ARCH_FEATURES answers for the architecture call `id`; NOT_SUPPORTED from a firmware
 /// older than SMCCC 1.1, or from none.
 pub fn arch_feature(id: u32) -> i32 {
     const NOT_SUPPORTED: i32 = -1;

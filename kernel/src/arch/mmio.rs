@@ -9,7 +9,7 @@ use core::ops::Deref;
 pub struct Registers<T: 'static>(*const T);
 
 impl<T> Registers<T> {
-    /// The registers at `base`.
+    /// Returns the registers at `base`.
     ///
     /// # Safety
     /// They are a device's, EL2 owns the device, and it is mapped whenever it is used. `T` is made of
@@ -51,7 +51,7 @@ pub struct Mmio {
 }
 
 impl Mmio {
-    /// The frame at `base`, `size` bytes.
+    /// Returns the frame at `base`, `size` bytes.
     ///
     /// # Safety
     /// The frame is a device's, EL2 owns the device, and it is mapped whenever it is used.

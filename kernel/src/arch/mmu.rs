@@ -13,7 +13,7 @@ use boot::Layout;
 
 use super::registers::*;
 
-/// SCTLR_EL2 as EL2 runs: MMU, caches, stack alignment check, write-implies-execute-never, and the
+/// Returns SCTLR_EL2 as EL2 runs: MMU, caches, stack alignment check, write-implies-execute-never, and the
 /// RES1 bits (DDI 0487 D19.2.122).
 fn sctlr() -> u64 {
     const RES1: u64 = 0x30c5_0830;
@@ -25,7 +25,7 @@ fn sctlr() -> u64 {
     RES1 | on.value
 }
 
-/// MAIR_EL2: attribute 0 = Normal write-back, 1 = Device-nGnRE, as in boot's early tables.
+/// Returns MAIR_EL2: attribute 0 = Normal write-back, 1 = Device-nGnRE, as in boot's early tables.
 fn mair() -> u64 {
     let memory = MAIR_EL2::Attr0_Normal_Outer::WriteBack_NonTransient_ReadWriteAlloc
         + MAIR_EL2::Attr0_Normal_Inner::WriteBack_NonTransient_ReadWriteAlloc
@@ -33,7 +33,7 @@ fn mair() -> u64 {
     memory.value
 }
 
-/// TCR_EL2: 48-bit addresses, write-back inner-shareable walks, 4 KiB granule, and as much of
+/// Returns TCR_EL2: 48-bit addresses, write-back inner-shareable walks, 4 KiB granule, and as much of
 /// physical memory as the core can address; bits 31 and 23 are RES1.
 fn tcr() -> u64 {
     const RES1: u64 = 1 << 31 | 1 << 23;
@@ -128,7 +128,7 @@ impl Tables {
         self.0.mark_active();
     }
 
-    /// The registers that make a core use these tables.
+    /// Returns the registers that make a core use these tables.
     pub fn registers(&self) -> Registers {
         Registers {
             ttbr0: self.0.root_address().0 as u64,

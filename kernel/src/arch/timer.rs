@@ -7,13 +7,13 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use super::barrier::isb;
 use super::registers::*;
 
-/// CNTPCT_EL0, in ticks of [`frequency`] Hz.
+/// Returns CNTPCT_EL0, in ticks of [`frequency`] Hz.
 pub fn now() -> u64 {
     isb();
     coarse()
 }
 
-/// The same, but the counter may be read some instructions earlier or later.
+/// Returns the same, but the counter may be read some instructions earlier or later.
 #[inline]
 pub fn coarse() -> u64 {
     CNTPCT_EL0.get()
@@ -27,7 +27,7 @@ pub fn set_frequency(hz: u32) {
     FREQUENCY.store(hz, Ordering::Relaxed);
 }
 
-/// Ticks a second: what the board says, else CNTFRQ_EL0, as the firmware left it.
+/// Returns the ticks a second: what the board says, else CNTFRQ_EL0, as the firmware left it.
 pub fn frequency() -> u64 {
     match FREQUENCY.load(Ordering::Relaxed) {
         0 => CNTFRQ_EL0.get(),
@@ -35,7 +35,7 @@ pub fn frequency() -> u64 {
     }
 }
 
-/// CNTPCT in milliseconds.
+/// Returns CNTPCT in milliseconds.
 pub fn milliseconds() -> u64 {
     now() / (frequency() / 1000).max(1)
 }
@@ -53,7 +53,7 @@ pub fn stop_guest_timers() {
     isb();
 }
 
-/// EL2's own timer on this core interrupts when CNTPCT reaches `deadline`, or not at all.
+/// Lets EL2's own timer on this core interrupt when CNTPCT reaches `deadline`, or not at all.
 pub fn set_alarm(deadline: Option<u64>) {
     if let Some(deadline) = deadline {
         CNTHP_CVAL_EL2.set(deadline);
@@ -62,14 +62,14 @@ pub fn set_alarm(deadline: Option<u64>) {
     isb();
 }
 
-/// The interrupt line of this core's virtual timer: on, it has fired, and it is not masked.
+/// Returns the interrupt line of this core's virtual timer: on, it has fired, and it is not masked.
 pub fn virtual_line() -> bool {
     CNTV_CTL_EL0.matches_all(
         CNTV_CTL_EL0::ENABLE::SET + CNTV_CTL_EL0::ISTATUS::SET + CNTV_CTL_EL0::IMASK::CLEAR,
     )
 }
 
-/// The interrupt line of this core's physical timer, likewise.
+/// Returns the interrupt line of this core's physical timer, likewise.
 pub fn physical_line() -> bool {
     CNTP_CTL_EL0.matches_all(
         CNTP_CTL_EL0::ENABLE::SET + CNTP_CTL_EL0::ISTATUS::SET + CNTP_CTL_EL0::IMASK::CLEAR,

@@ -85,7 +85,7 @@ impl Cadence {
         self.0.interrupt_status.write(Interrupts::TEMPTY::SET);
     }
 
-    /// The next received byte.
+    /// Returns the next received byte.
     pub fn receive(&self) -> Option<u8> {
         // Cleared before the look: a byte that comes after the look raises it again.
         self.0.interrupt_status.write(Interrupts::RTRIG::SET);

@@ -73,7 +73,7 @@ impl MiniUart {
         room
     }
 
-    /// The next received byte.
+    /// Returns the next received byte.
     pub fn receive(&self) -> Option<u8> {
         self.0
             .line_status

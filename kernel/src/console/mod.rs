@@ -85,7 +85,7 @@ pub fn start(core: usize, interrupts: bool, kick: fn(usize), typist: Typist) {
     output::request();
 }
 
-/// One byte that guest number `vm` sent.
+/// Takes a byte that guest number `vm` sent.
 pub fn guest_output(vm: u16, byte: u8) {
     if let Some(ring) = RINGS.get(usize::from(vm)) {
         ring.lock().push(byte);
@@ -93,7 +93,7 @@ pub fn guest_output(vm: u16, byte: u8) {
     }
 }
 
-/// How many bytes of guest number `vm` were dropped.
+/// Returns how many bytes of guest number `vm` were dropped.
 pub fn dropped(vm: usize) -> u64 {
     RINGS.get(vm).map_or(0, |ring| ring.lock().dropped())
 }
@@ -104,7 +104,7 @@ pub fn show(view: View) {
     output::request();
 }
 
-/// Guest number `vm` is typed to.
+/// Lets guest number `vm` be typed to.
 pub fn attend(vm: usize) {
     MUX.lock().attend(vm);
     output::request();
@@ -128,18 +128,18 @@ pub fn end_prompt() {
     output::request();
 }
 
-/// Whether this core has to look at the console.
+/// Tells whether this core has to look at the console.
 #[inline]
 pub fn wants_visit() -> bool {
     (output::is_requested() || LOOK.load(Ordering::Relaxed) != NEVER) && is_housekeeping()
 }
 
-/// Whether this core is the housekeeping core.
+/// Tells whether this core is the housekeeping core.
 pub fn is_housekeeping() -> bool {
     CORE.load(Ordering::Relaxed) == cpu::current()
 }
 
-/// Whether EL2's lines have room for another one.
+/// Tells whether EL2's lines have room for another one.
 pub fn has_room() -> bool {
     LINES.lock().has_room(PREFIX.len() + LINE)
 }
@@ -162,7 +162,7 @@ pub fn visit() -> bool {
     LOOK.load(Ordering::Relaxed) != NEVER
 }
 
-/// When the housekeeping core has to look again by itself.
+/// Returns when the housekeeping core has to look again by itself.
 pub fn look_at() -> Option<u64> {
     let at = LOOK.load(Ordering::Relaxed);
     (at != NEVER && is_housekeeping()).then_some(at)

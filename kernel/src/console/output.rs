@@ -30,7 +30,7 @@ pub const SOURCES: Sources<'static> = Sources {
 /// Output waits, and the housekeeping core knows: it needs no kick more.
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
-/// Whether output waits.
+/// Tells whether output waits.
 #[inline]
 pub fn is_requested() -> bool {
     REQUESTED.load(Ordering::Relaxed)

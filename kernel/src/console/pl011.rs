@@ -64,7 +64,7 @@ impl Pl011 {
         Self(frame)
     }
 
-    /// An SBSA generic UART (DEN0029, appendix B): the same without control registers, always on.
+    /// Returns an SBSA generic UART (DEN0029, appendix B): the same without control registers, always on.
     pub fn sbsa(frame: Frame) -> Self {
         Self(frame)
     }
@@ -83,7 +83,7 @@ impl Pl011 {
         self.0.interrupt_clear.write(Interrupts::TRANSMIT::SET);
     }
 
-    /// The next received byte.
+    /// Returns the next received byte.
     pub fn receive(&self) -> Option<u8> {
         (!self.0.flags.is_set(Flags::RXFE)).then(|| self.0.data.read(Data::DATA) as u8)
     }

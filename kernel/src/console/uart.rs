@@ -37,7 +37,7 @@ macro_rules! each {
 }
 
 impl Uart {
-    /// The driver of `console`, which is turned on.
+    /// Returns the driver of `console`, which is turned on.
     ///
     /// # Safety
     /// The console's registers are mapped as a device and EL2 owns them.
@@ -85,7 +85,7 @@ impl Uart {
         }
     }
 
-    /// The next received byte.
+    /// Returns the next received byte.
     pub fn receive(&self) -> Option<u8> {
         each!(self, uart => uart.receive())
     }

@@ -92,7 +92,7 @@ pub struct GicV2 {
 }
 
 impl GicV2 {
-    /// The GIC with these frames, none of them at address 0.
+    /// Returns the GIC with these frames, none of them at address 0.
     ///
     /// # Safety
     /// Both frames are mapped as devices, EL2 owns them, and nothing else uses them.
@@ -112,7 +112,7 @@ impl GicV2 {
         }
     }
 
-    /// Every Non-secure SPI disabled.
+    /// Disables every Non-secure SPI, with nothing pending or active.
     #[cold]
     pub fn init(&self) {
         let mut distributor = self.distributor.lock();
@@ -157,7 +157,7 @@ impl GicV2 {
         set_targets(d, intid, mask);
     }
 
-    /// The distributor, for one core at a time.
+    /// Returns the distributor, for one core at a time.
     pub fn distributor(&self) -> MutexGuard<'_, UniqueMmioPointer<'static, Gicd>> {
         self.distributor.lock()
     }
@@ -203,7 +203,7 @@ impl GicV2 {
     }
 }
 
-/// The IGROUPR value that makes an interrupt ours: with the security extension all that
+/// Returns the IGROUPR value that makes an interrupt ours: with the security extension all that
 /// Non-secure state can touch is group 1 already; without, group 0 is what GICC_CTLR enables.
 fn group(distributor: &UniqueMmioPointer<'_, Gicd>) -> u32 {
     match field_shared!(*distributor, typer)

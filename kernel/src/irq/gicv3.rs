@@ -27,7 +27,7 @@ pub struct GicV3 {
 }
 
 impl GicV3 {
-    /// The GIC with these frames, none of them at address 0.
+    /// Returns the GIC with these frames, none of them at address 0.
     ///
     /// # Safety
     /// The distributor's frame and the regions of redistributors are mapped as devices, EL2 owns
@@ -45,7 +45,7 @@ impl GicV3 {
         }
     }
 
-    /// Every Non-secure SPI in group 1, disabled.
+    /// Puts every Non-secure SPI in group 1, disabled, with nothing pending or active.
     #[cold]
     pub fn init(&self) {
         self.with_distributor(|distributor| {
@@ -92,7 +92,7 @@ impl GicV3 {
             .find_map(|region| find_in(region, affinity))
     }
 
-    /// The redistributor of core number `index`, which is this one.
+    /// Returns the redistributor of core number `index`, which is this one.
     fn redistributor(&self, index: usize) -> Option<UniqueMmioPointer<'_, GicrSgi>> {
         let frames = NonNull::new(self.redistributors[index].load(Ordering::Relaxed))?;
         // SAFETY: `init_core` found it in a region that `new`'s caller vouched for. Its core alone
@@ -114,7 +114,7 @@ impl GicV3 {
         });
     }
 
-    /// The distributor, for one core at a time.
+    /// Returns the distributor, for one core at a time.
     pub fn distributor(&self) -> MutexGuard<'_, UniqueMmioPointer<'static, Gicd>> {
         self.distributor.lock()
     }

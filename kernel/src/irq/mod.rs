@@ -236,7 +236,7 @@ pub fn halt_others() {
     }
 }
 
-/// The list registers of this core.
+/// Returns the list registers of this core.
 pub fn virtual_interface() -> VirtualInterface {
     match controller().gich {
         Some(gich) => VirtualInterface::V2(gich),

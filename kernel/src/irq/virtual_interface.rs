@@ -27,7 +27,7 @@ pub enum VirtualInterface {
 }
 
 impl VirtualInterface {
-    /// Number of list registers.
+    /// Returns the number of list registers.
     pub fn count(&self) -> usize {
         let count = match self {
             Self::V3 => ich::count(),
@@ -125,7 +125,7 @@ fn active_priorities_mut(
         .filter(|(n, _)| has_active_priority(*n))
 }
 
-/// The bits of ICH_HCR_EL2 that this core has: TDIR only by ICH_VTR_EL2.TDS.
+/// Returns the bits of ICH_HCR_EL2 that this core has: TDIR only by ICH_VTR_EL2.TDS.
 fn v3_hcr_bits() -> u32 {
     if ich::can_trap_dir() {
         u32::MAX

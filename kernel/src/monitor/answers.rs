@@ -86,7 +86,7 @@ impl Answer {
         }
     }
 
-    /// Whether all is told.
+    /// Tells whether all is told.
     pub fn is_over(&self) -> bool {
         matches!(self.what, What::Nothing)
     }
@@ -124,7 +124,7 @@ impl Answer {
     }
 }
 
-/// Line `n` of the table of guests and vCPUs. False if there is none.
+/// Tells line `n` of the table of guests and vCPUs. False if there is none.
 fn guest_line(n: usize, focus: usize) -> bool {
     let mut left = n;
     for (index, vm) in vm::all().iter().enumerate() {
@@ -171,7 +171,7 @@ fn show_vcpu(vm: &Vm, number: usize) {
     info!("{line}");
 }
 
-/// Line `n` of EL2's own memory; the heap's first block lies in the image. False if there is none.
+/// Tells line `n` of EL2's own memory; the heap's first block lies in the image. False if there is none.
 fn memory_line(n: usize) -> bool {
     let layout = Layout::get();
     let image = layout.end - layout.start;
@@ -202,7 +202,7 @@ fn memory_line(n: usize) -> bool {
     true
 }
 
-/// Line `n` of a guest's OP-TEE; some say nothing.
+/// Tells line `n` of a guest's OP-TEE; some say nothing.
 fn tee_line(vm: &Vm, n: usize) {
     let tee = match n {
         0 => tee_of(vm),
@@ -249,7 +249,7 @@ fn show_counters(counters: &[(&str, u64)]) {
     info!("{}", TeeCounters(counters));
 }
 
-/// Application number `n` that was refused, or behind the last one how often others were.
+/// Tells application number `n` that was refused, or behind the last one how often others were.
 fn show_denial(denials: &Denials, n: usize) {
     match denials.iter().nth(n) {
         Some(Denial { uuid, asked, times }) => {

@@ -59,7 +59,7 @@ pub const TYPIST: Typist = Typist {
     tell,
 };
 
-/// A byte that the UART received. It is cold, so that it is not inlined into the path of a
+/// Handles a byte that the UART received. It is cold, so that it is not inlined into the path of a
 /// guest's interrupts.
 #[cold]
 fn typed(byte: u8) {
@@ -111,7 +111,7 @@ fn send(guest: usize, byte: u8) {
     }
 }
 
-/// Whether a byte may be read from the UART. If the guest that is typed to has no room for it, it
+/// Tells whether a byte may be read from the UART. If the guest that is typed to has no room for it, it
 /// waits there, but not for a guest that stands still, and not for ever: the operator's own keys
 /// come the same way.
 fn has_room() -> bool {
@@ -218,7 +218,7 @@ fn state(vm: &Vm) -> &'static str {
     }
 }
 
-/// The guest's OP-TEE, or a line that says why it has none.
+/// Returns the guest's OP-TEE, or a line that says why it has none.
 fn tee_of(vm: &Vm) -> Option<&Tee> {
     let tee = vm.tee.as_ref();
     tee.inspect_err(|reason| info!("{}: no OP-TEE: {reason}", vm.name))

@@ -34,7 +34,7 @@ pub fn emulate(vcpu: &mut VcpuContext, ipa: Ipa, write: bool) -> bool {
     true
 }
 
-/// The A64 instruction at the program counter, read once.
+/// Returns the A64 instruction at the program counter, read once.
 fn instruction(vcpu: &VcpuContext) -> Option<u32> {
     let regs = &vcpu.regs;
     if regs.is_aarch32() || regs.pc & 3 != 0 {
@@ -46,7 +46,7 @@ fn instruction(vcpu: &VcpuContext) -> Option<u32> {
         .then(|| (word[0] >> (8 * (ipa.0 & 4))) as u32)
 }
 
-/// What the elements are in. `None` if one of them is in nothing.
+/// Returns what the elements are in. `None` if one of them is in nothing.
 fn devices(
     vcpu: &VcpuContext,
     first: Ipa,

@@ -9,7 +9,7 @@ use super::virtual_devices::{Registers, find, mask};
 use crate::arch::guest::{self, Abort, Syndrome};
 use crate::vm::vcpu::{ExitAction, VcpuContext};
 
-/// A load, store or cache maintenance instruction that stage 2 does not map.
+/// Handles a load, store or cache maintenance instruction that stage 2 does not map.
 pub fn data_abort(vcpu: &mut VcpuContext, syndrome: Syndrome) -> ExitAction {
     let abort = syndrome.abort();
     if !abort.is_stage2_fault() || abort.is_table_walk() {
@@ -37,7 +37,7 @@ fn emulate(vcpu: &mut VcpuContext, registers: Registers, abort: Abort) {
     }
 }
 
-/// The loaded value as the instruction wants it in its register.
+/// Returns the loaded value as the instruction wants it in its register.
 fn extend(value: u64, abort: Abort) -> u64 {
     let unused = 64 - 8 * u32::from(abort.size());
     let value = value & mask(abort.size());
@@ -52,12 +52,12 @@ fn extend(value: u64, abort: Abort) -> u64 {
     }
 }
 
-/// An instruction fetch from where there is no RAM.
+/// Handles an instruction fetch from where there is no RAM.
 pub fn instruction_abort(vcpu: &mut VcpuContext, syndrome: Syndrome) -> ExitAction {
     external_abort(vcpu, syndrome.abort())
 }
 
-/// Nothing answers at the address: a synchronous external abort, as a bus would raise it.
+/// Raises a synchronous external abort, as a bus does when nothing answers at the address.
 fn external_abort(vcpu: &mut VcpuContext, abort: Abort) -> ExitAction {
     // The class is that of an abort from a lower exception level; `raise` corrects it for EL1.
     vcpu.raise(abort.as_external(), Some(guest::fault_address()));

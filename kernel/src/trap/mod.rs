@@ -48,7 +48,7 @@ fn handle_other(vcpu: &mut VcpuContext, syndrome: Syndrome) -> ExitAction {
     }
 }
 
-/// The instruction that trapped with `syndrome` does not exist for this guest.
+/// Raises the exception of an instruction, the one that trapped with `syndrome`, that does not exist for this guest.
 fn undefined(vcpu: &mut VcpuContext, syndrome: Syndrome) -> ExitAction {
     vcpu.raise(insn::undefined_syndrome(syndrome.bits()), None);
     ExitAction::Run

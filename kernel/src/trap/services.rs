@@ -141,7 +141,7 @@ fn stop(vcpu: &VcpuContext, after: StopAction) -> ExitAction {
     ExitAction::Run
 }
 
-/// A workaround call that the firmware has: its effect is on this core, all registers stay.
+/// Forwards a workaround call that the firmware has: its effect is on this core, all registers stay.
 fn forward(regs: &GuestRegs) -> ExitAction {
     let mut args = [0; 8];
     args.iter_mut()

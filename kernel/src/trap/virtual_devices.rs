@@ -70,7 +70,7 @@ static DEVICES: [VirtualDevice; 5] = [
     },
 ];
 
-/// The vCPU's redistributor that `offset` lies in, and where in it.
+/// Returns the vCPU's redistributor that `offset` lies in, and where in it.
 fn redistributor(offset: u64) -> (Frame, u64) {
     let owner = VcpuId((offset / platform::GICR_STRIDE) as u8);
     (Frame::Redist(owner), offset % platform::GICR_STRIDE)
@@ -110,7 +110,7 @@ impl Registers {
     }
 }
 
-/// The bits of `size` bytes.
+/// Returns the bits of `size` bytes.
 pub fn mask(size: u8) -> u64 {
     u64::MAX >> (64 - 8 * u32::from(size))
 }

@@ -182,7 +182,7 @@ pub fn all<'a>(
     Ok(housekeeping(&cores, numbers))
 }
 
-/// The number of the core that has console, monitor and OP-TEE's notifications.
+/// Returns the number of the core that has console, monitor and OP-TEE's notifications.
 fn housekeeping(cores: &Cores, numbers: &[Option<usize>]) -> usize {
     let (position, shared) = cores.housekeeping();
     if shared {
@@ -277,7 +277,7 @@ fn one(
     })
 }
 
-/// What the guest's tables map of the virtual platform.
+/// Returns what the guest's tables map of the virtual platform.
 fn tables(ram: &GuestRam, gic: &board::Gic) -> Result<Tables, MapError> {
     let mut tables = Tables::new();
     tables.map_ram(ram)?;
@@ -288,7 +288,7 @@ fn tables(ram: &GuestRam, gic: &board::Gic) -> Result<Tables, MapError> {
     Ok(tables)
 }
 
-/// OP-TEE as the guest's tree tells of it: it may admit at a restart a guest that it refuses now.
+/// Describes OP-TEE for the guest's tree: it may admit at a restart a guest that it refuses now.
 fn tee_node(tee: &Tee) -> guesttree::Tee {
     guesttree::Tee {
         interrupt: tee.offers_notifications().then_some(platform::OPTEE_INTID),
@@ -302,12 +302,12 @@ fn after(policy: Policy) -> StopAction {
     }
 }
 
-/// Ticks of the system counter in so many microseconds.
+/// Returns the ticks of the system counter in so many microseconds.
 fn ticks(microseconds: u32) -> u64 {
     u64::from(microseconds) * timer::frequency() / 1_000_000
 }
 
-/// Each vCPU on its core: those the manifest names, else those with the fewest vCPUs.
+/// Returns each vCPU on its core: those the manifest names, else those with the fewest vCPUs.
 fn assign(
     guest: &Guest<'_>,
     numbers: &[Option<usize>],
@@ -323,7 +323,7 @@ fn assign(
     placed.map_err(CreateError::Core)
 }
 
-/// RAM for a guest: consecutive for the guest, in as few pieces as there can be.
+/// Returns RAM for a guest: consecutive for the guest, in as few pieces as there can be.
 fn allocate(size: u64, memory: &mut FreeMap) -> Result<GuestRam, CreateError<'static>> {
     let too_little = CreateError::Memory {
         wanted: size,
@@ -346,7 +346,7 @@ fn allocate(size: u64, memory: &mut FreeMap) -> Result<GuestRam, CreateError<'st
     Ok(ram)
 }
 
-/// RAM for a guest at the addresses that the board has it at: one piece, clear of the virtual
+/// Returns RAM for a guest at the addresses that the board has it at: one piece, clear of the virtual
 /// platform's devices.
 fn allocate_direct(size: u64, memory: &mut FreeMap) -> Result<GuestRam, CreateError<'static>> {
     let none = CreateError::Piece(size);
@@ -368,7 +368,7 @@ fn allocate_direct(size: u64, memory: &mut FreeMap) -> Result<GuestRam, CreateEr
     Ok(ram)
 }
 
-/// What the firmware says of the speculation workarounds (SMCCC, DEN0028 7.5–7.7).
+/// Returns what the firmware says of the speculation workarounds (SMCCC, DEN0028 7.5–7.7).
 fn workarounds() -> Workarounds {
     Workarounds {
         one: firmware::arch_feature(0x8000_8000),

@@ -174,7 +174,7 @@ impl Devices {
         Ok(())
     }
 
-    /// The guest's INTID for a physical SPI, the same if it can be; and its trigger.
+    /// Returns the guest's INTID for a physical SPI, the same if it can be; and its trigger.
     fn route(&mut self, interrupt: Interrupt, core: usize) -> Option<(u32, bool)> {
         let Interrupt { intid, edge } = interrupt;
         let known = self.routes.iter().find(|route| route.physical == intid);
@@ -196,7 +196,7 @@ impl Devices {
         Some((virtual_, edge))
     }
 
-    /// What the guest's tree says of the devices.
+    /// Returns what the guest's tree says of the devices.
     pub fn describe(&self) -> Vec<guesttree::Device<'_>> {
         self.passed
             .iter()
@@ -220,7 +220,7 @@ impl Devices {
     }
 }
 
-/// The guest sees devices where the board has them.
+/// Returns the guest sees devices where the board has them.
 fn same(at: Pa) -> Ipa {
     Ipa(at.0)
 }
@@ -248,7 +248,7 @@ fn report(guest: &str, name: &str, device: &Device<'_>) {
     );
 }
 
-/// The guest whose the physical SPI `intid` is, and its INTID there.
+/// Returns the guest whose the physical SPI `intid` is, and its INTID there.
 fn owner(intid: u32) -> Option<(&'static Vm, u32)> {
     super::all().iter().find_map(|vm| {
         let mut routes = vm.devices.routes.iter();

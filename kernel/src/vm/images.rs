@@ -102,7 +102,7 @@ impl Images {
         })
     }
 
-    /// What is copied as it is, and where to.
+    /// Returns what is copied as it is, and where to.
     fn pieces(&self) -> impl Iterator<Item = (Ipa, &[u8])> {
         let always = [
             (self.tree, self.template.bytes()),

@@ -87,7 +87,7 @@ pub struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// A guest that has not started.
+    /// Returns a guest that has not started.
     pub fn new(limits: Limits) -> Self {
         Self {
             state: Mutex::new(State::Off),
@@ -108,33 +108,33 @@ impl Lifecycle {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// Whether its vCPUs stand still.
+    /// Tells whether its vCPUs stand still.
     pub fn is_paused(&self) -> bool {
         self.paused.load(Ordering::Acquire)
     }
 
-    /// Whether [`advance`] has something to do.
+    /// Tells whether [`advance`] has something to do.
     pub fn has_work(&self) -> bool {
         self.has_work.load(Ordering::Acquire)
     }
 
-    /// What the guest does.
+    /// Returns what the guest does.
     pub fn state(&self) -> State {
         *self.state.lock()
     }
 
-    /// Whether nothing of the guest runs.
+    /// Tells whether nothing of the guest runs.
     pub fn is_off(&self) -> bool {
         self.state() == State::Off
     }
 
-    /// When [`start_if_due`] has something to do, in ticks of CNTPCT.
+    /// Returns when [`start_if_due`] has something to do, in ticks of CNTPCT.
     pub fn due(&self) -> Option<u64> {
         let due = self.due.load(Ordering::Acquire);
         (due != NEVER).then_some(due)
     }
 
-    /// How often the guest was started anew.
+    /// Returns how often the guest was started anew.
     pub fn restarts(&self) -> u32 {
         self.starts.load(Ordering::Relaxed).saturating_sub(1)
     }
@@ -225,7 +225,7 @@ fn begin_stop(vm: &Vm, decide: impl FnOnce(&Vm) -> StopAction) -> Option<StopAct
     Some(after)
 }
 
-/// What becomes of a guest that is to restart: it does so only as often as it may.
+/// Returns what becomes of a guest that is to restart: it does so only as often as it may.
 fn may_restart(vm: &Vm) -> StopAction {
     match vm.life.restarts.lock().next(timer::milliseconds()) {
         Ok(wait) => {
@@ -244,7 +244,7 @@ fn may_restart(vm: &Vm) -> StopAction {
     }
 }
 
-/// The same as [`stop`], as the guest is lost: `why` says how. The vCPU on this core has not left it
+/// Stops a guest that is lost, as [`stop`] does: `why` says how. The vCPU on this core has not left it
 /// yet, so the line comes before those of its end.
 pub fn crash(vm: &Vm, after: StopAction, why: fmt::Arguments<'_>) -> bool {
     let ends = stop(vm, after);
@@ -269,7 +269,7 @@ pub fn pause(vm: &Vm, paused: bool) -> bool {
     changes
 }
 
-/// A vCPU has left the guest after a stop was asked for.
+/// Notes that a vCPU has left the guest after a stop was asked for.
 pub fn vcpu_left(vm: &Vm) {
     let mut state = vm.life.state.lock();
     match *state {
@@ -279,7 +279,7 @@ pub fn vcpu_left(vm: &Vm) {
     }
 }
 
-/// A vCPU is about to be off. With the last one, the guest can't go on.
+/// Notes that a vCPU is about to be off. With the last one, the guest can't go on.
 pub fn vcpu_turned_off(vm: &Vm) {
     if vm.power.lock().powered() == 0 {
         let why = format_args!("crashed: its last vCPU has turned itself off");

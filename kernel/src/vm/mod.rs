@@ -69,13 +69,13 @@ pub struct Vm {
 
 static VMS: Once<Box<[Vm]>> = Once::new();
 
-/// All guests; none before they are created.
+/// Returns all guests; none before they are created.
 pub fn all() -> &'static [Vm] {
     VMS.get().map_or(&[], |vms| vms)
 }
 
 impl Vm {
-    /// The vCPUs that core number `core` serves.
+    /// Returns the vCPUs that core number `core` serves.
     pub fn on_core(&self, core: usize) -> impl Iterator<Item = (&Self, VcpuId)> {
         (0..)
             .zip(&self.vcpus)
@@ -83,7 +83,7 @@ impl Vm {
             .map(move |(index, _)| (self, VcpuId(index)))
     }
 
-    /// Whether the guest's interrupt controller is a GICv3.
+    /// Tells whether the guest's interrupt controller is a GICv3.
     pub fn has_gicv3(&self) -> bool {
         self.gic_version == GicVersion::V3
     }
@@ -93,7 +93,7 @@ impl Vm {
         self.gic_version
     }
 
-    /// Whether OP-TEE has taken the guest.
+    /// Tells whether OP-TEE has taken the guest.
     pub fn has_tee(&self) -> bool {
         self.tee.as_ref().is_ok_and(Tee::is_admitted)
     }
@@ -139,24 +139,24 @@ impl Vm {
         self.kick(set);
     }
 
-    /// A guest's write to its UART.
+    /// Handles a guest's write to its UART.
     pub fn uart_write(&self, offset: u64, size: u8, value: u64) {
         if let Some(byte) = self.with_uart(|uart| uart.write(offset, size, value)) {
             console::guest_output(self.id.0, byte);
         }
     }
 
-    /// A guest's read of its UART.
+    /// Answers a guest's read of its UART.
     pub fn uart_read(&self, offset: u64, size: u8) -> u32 {
         self.with_uart(|uart| uart.read(offset, size))
     }
 
-    /// A byte typed at the console for this guest.
+    /// Takes a byte typed at the console for this guest.
     pub fn uart_receive(&self, byte: u8) -> Received {
         self.with_uart(|uart| uart.receive(byte))
     }
 
-    /// Whether a typed byte would be lost, as the guest reads none.
+    /// Tells whether a typed byte would be lost, as the guest reads none.
     pub fn uart_is_full(&self) -> bool {
         self.uart.lock().is_full()
     }
@@ -181,14 +181,14 @@ impl Vm {
         }
     }
 
-    /// OP-TEE has notified: tell the guest if it asked for that.
+    /// Tells the guest that OP-TEE has notified, if it asked for that.
     pub fn notify_from_tee(&self) {
         if self.tee.as_ref().is_ok_and(Tee::wants_notifications) {
             self.signal(|gic| gic.pulse(VcpuId(0), platform::OPTEE_INTID));
         }
     }
 
-    /// Every virtual device as at power-on, and the board's stopped. No core runs the guest.
+    /// Resets every virtual device to its state at power-on, and stops the board's. No core runs the guest.
     fn reset_devices(&self) {
         self.devices.stop();
         let mut gic = self.gic.lock();

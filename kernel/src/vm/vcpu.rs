@@ -64,7 +64,7 @@ pub struct Vcpu {
 }
 
 impl Vcpu {
-    /// A vCPU for core number `core`, off.
+    /// Returns a vCPU for core number `core`, off.
     pub fn new(core: usize) -> Self {
         Self {
             core,
@@ -74,7 +74,7 @@ impl Vcpu {
         }
     }
 
-    /// An interrupt has come for it or gone. True if its core must be kicked: if it runs there, or
+    /// Notes that an interrupt has come for the vCPU or gone. True if its core must be kicked: if it runs there, or
     /// may end its wait, and nobody has asked for that already. Else it will look by itself.
     pub fn mark_interrupts_changed(&self) -> bool {
         let asked = request::INTERRUPTS | request::WAKE;
@@ -93,7 +93,7 @@ impl Vcpu {
         self.request(request::SERVICE);
     }
 
-    /// What it does, as of a moment ago.
+    /// Returns what it does, as of a moment ago.
     pub fn state(&self) -> State {
         match self.state.load(Ordering::Relaxed) {
             1 => State::Ready,
@@ -107,17 +107,17 @@ impl Vcpu {
         self.requests.fetch_or(what, Ordering::Release);
     }
 
-    /// Whether any of `what` is asked; it is no longer, then.
+    /// Tells whether any of `what` is asked; it is no longer, then.
     fn take(&self, what: u32) -> bool {
         self.is_asked(what) && self.requests.fetch_and(!what, Ordering::AcqRel) & what != 0
     }
 
-    /// Nearly always nothing is asked: a load is cheaper than an exchange.
+    /// Tells whether any of `what` is asked. Nearly always nothing is: a load is cheaper than an exchange.
     fn is_asked(&self, what: u32) -> bool {
         self.requests.load(Ordering::Acquire) & what != 0
     }
 
-    /// What was asked before is seen behind this: [`Self::mark_interrupts_changed`].
+    /// Sets what it does. What was asked before is seen behind this: [`Self::mark_interrupts_changed`].
     fn set_state(&self, state: State) {
         self.state.store(state as u8, Ordering::Relaxed);
         fence(Ordering::SeqCst);
@@ -166,7 +166,7 @@ pub struct VcpuContext {
 }
 
 impl VcpuContext {
-    /// The vCPU `id` of `vm`, off.
+    /// Returns the vCPU `id` of `vm`, off.
     pub fn new(vm: &'static Vm, id: VcpuId, shares_core: bool) -> Self {
         Self {
             vm,
@@ -185,17 +185,17 @@ impl VcpuContext {
         }
     }
 
-    /// What others see of it.
+    /// Returns what others see of it.
     pub fn vcpu(&self) -> &'static Vcpu {
         &self.vm.vcpus[usize::from(self.id.0)]
     }
 
-    /// Whether the scheduler has to look at it.
+    /// Tells whether the scheduler has to look at it.
     pub fn wants_service(&self) -> bool {
         self.vcpu().is_asked(request::SERVICE)
     }
 
-    /// The stop that it has noticed last: what it asks for is asked by the guest before the next.
+    /// Returns the stop that it has noticed last: what it asks for is asked by the guest before the next.
     pub fn epoch(&self) -> u32 {
         self.epoch
     }
@@ -207,7 +207,7 @@ impl VcpuContext {
         core::mem::replace(&mut self.epoch, epoch) != epoch
     }
 
-    /// Whether it can run at `now`, or has work to do for its guest.
+    /// Tells whether it can run at `now`, or has work to do for its guest.
     pub fn can_run(&self, now: u64) -> bool {
         if self.has_work() {
             return true;
@@ -223,12 +223,12 @@ impl VcpuContext {
             }
     }
 
-    /// Whether its guest is to be ended or started anew, which is done in the time of vCPU 0.
+    /// Tells whether its guest is to be ended or started anew, which is done in the time of vCPU 0.
     pub fn has_work(&self) -> bool {
         self.id == VcpuId(0) && self.vm.life.has_work()
     }
 
-    /// When a wait off its core ends by itself.
+    /// Returns when a wait off its core ends by itself.
     pub fn wakes_at(&self) -> Option<u64> {
         let waits = self.vcpu().state() == State::Waiting && !self.vm.life.is_paused();
         self.deadline.filter(|_| waits)
@@ -256,7 +256,7 @@ impl VcpuContext {
         true
     }
 
-    /// Its turn is over while it could go on.
+    /// Ends its turn while it could go on.
     pub fn set_ready(&self) {
         self.vcpu().set_state(State::Ready);
     }
@@ -274,7 +274,7 @@ impl VcpuContext {
         self.vcpu().set_state(state);
     }
 
-    /// When it wakes again, it begins at `start`, as after a power-down suspend.
+    /// Lets it begin at `start` when it wakes again, as after a power-down suspend.
     pub fn resume_at(&mut self, start: Start) {
         self.resume = Some(start);
     }
@@ -309,7 +309,7 @@ impl VcpuContext {
         self.vm.gic.lock().power_off(self.id);
     }
 
-    /// Registers as after reset. It is off its core.
+    /// Sets its registers as after reset. It is off its core.
     fn fresh(&mut self, start: Start) {
         self.regs = GuestRegs::start(start.entry, start.context);
         self.fp = FpState::reset();
@@ -385,7 +385,7 @@ impl VcpuContext {
         result
     }
 
-    /// The same; the list registers are filled again before the vCPU goes on.
+    /// Lets `act` work as [`Self::with_model`] does; the list registers are filled again before the vCPU goes on.
     fn with_gic<T>(&mut self, act: impl FnOnce(&mut Vgic, VcpuId) -> (T, VcpuSet)) -> T {
         let id = self.id;
         self.vcpu().request(request::INTERRUPTS);
@@ -410,32 +410,32 @@ impl VcpuContext {
         }
     }
 
-    /// One of this vCPU's timers has fired.
+    /// Handles that one of this vCPU's timers has fired.
     pub fn timer_fired(&mut self, intid: u32) {
         self.vm.signal(|gic| gic.hw_pending(self.id, intid, intid));
     }
 
-    /// A write of ICC_SGI1R_EL1.
+    /// Handles a write of ICC_SGI1R_EL1.
     pub fn send_sgi(&mut self, value: u64) {
         self.vm.signal(|gic| gic.sgi1r(self.id, value));
     }
 
-    /// A write of ICC_SGI0R_EL1 or ICC_ASGI1R_EL1.
+    /// Handles a write of ICC_SGI0R_EL1 or ICC_ASGI1R_EL1.
     pub fn send_sgi_group0(&mut self, value: u64) {
         self.vm.signal(|gic| gic.sgi0r(self.id, value));
     }
 
-    /// The guest's write of ICC_DIR_EL1 for an interrupt without a list register.
+    /// Handles the guest's write of ICC_DIR_EL1 for an interrupt without a list register.
     pub fn deactivate(&mut self, intid: u32) {
         self.with_gic(|gic, id| ((), gic.deactivate(id, intid)));
     }
 
-    /// A read of the interrupt controller's registers.
+    /// Answers a read of the interrupt controller's registers.
     pub fn gic_read(&mut self, frame: Frame, offset: u64, size: u8) -> u64 {
         self.with_gic(|gic, id| gic.read(id, frame, offset, size))
     }
 
-    /// A write of the interrupt controller's registers.
+    /// Handles a write of the interrupt controller's registers.
     pub fn gic_write(&mut self, frame: Frame, offset: u64, size: u8, value: u64) {
         self.with_gic(|gic, id| ((), gic.write(id, frame, offset, size, value)));
     }
@@ -453,13 +453,13 @@ impl VcpuContext {
         }
     }
 
-    /// Its debug registers.
+    /// Returns its debug registers.
     pub fn debug(&mut self) -> &mut Debug {
         self.state.debug()
     }
 }
 
-/// A timer that the guest has stopped or set anew before it took the interrupt: the line is low
+/// Returns a timer that the guest has stopped or set anew before it took the interrupt: the line is low
 /// and the interrupt no longer pending.
 fn withdraw_timers(gic: &mut Vgic, id: VcpuId) -> VcpuSet {
     let lines = [

@@ -31,7 +31,7 @@ pub struct GuestWatchdog {
 }
 
 impl GuestWatchdog {
-    /// The guard of a guest that has not started. The watchdog runs from the guest's start on if
+    /// Returns the guard of a guest that has not started. The watchdog runs from the guest's start on if
     /// there is a `timeout`, in ticks.
     pub fn new(timeout: Option<u64>, action: StopAction) -> Self {
         Self {
@@ -44,7 +44,7 @@ impl GuestWatchdog {
 }
 
 impl Vm {
-    /// When [`Self::check_watchdog`] is due, in ticks of CNTPCT. The core of vCPU 0 sees to it.
+    /// Returns when [`Self::check_watchdog`] is due, in ticks of CNTPCT. The core of vCPU 0 sees to it.
     pub fn watchdog_deadline(&self) -> Option<u64> {
         let deadline = self.watchdog.as_ref()?.deadline.load(Ordering::Acquire);
         (deadline != NEVER).then_some(deadline)
@@ -60,24 +60,24 @@ impl Vm {
         }
     }
 
-    /// Whether the guest has a watchdog.
+    /// Tells whether the guest has a watchdog.
     pub fn has_watchdog(&self) -> bool {
         self.watchdog.is_some()
     }
 
-    /// A guest's read in a frame of its watchdog.
+    /// Answers a guest's read in a frame of its watchdog.
     pub fn watchdog_read(&self, frame: Frame, offset: u64, size: u8) -> u64 {
         let mut value = 0;
         self.with_watchdog(&mut |watchdog, _| value = watchdog.read(frame, offset, size));
         value
     }
 
-    /// A guest's write.
+    /// Handles a guest's write in a frame of its watchdog.
     pub fn watchdog_write(&self, frame: Frame, offset: u64, size: u8, value: u64) {
         self.with_watchdog(&mut |watchdog, now| watchdog.write(frame, offset, size, value, now));
     }
 
-    /// The guest starts.
+    /// Sets the watchdog up for a guest that starts.
     pub fn start_watchdog(&self) {
         let expired = |guard: &GuestWatchdog| guard.has_expired.swap(false, Ordering::Relaxed);
         let restarted = self.watchdog.as_ref().is_some_and(expired);
@@ -89,7 +89,7 @@ impl Vm {
         });
     }
 
-    /// The guest is paused, or goes on.
+    /// Stops the watchdog's time while the guest is paused.
     pub fn pause_watchdog(&self, paused: bool) {
         self.with_watchdog(&mut |watchdog, now| match paused {
             true => watchdog.hold(now),
@@ -97,7 +97,7 @@ impl Vm {
         });
     }
 
-    /// The guest has stopped.
+    /// Turns the watchdog of a guest that has stopped off.
     pub fn stop_watchdog(&self) {
         self.with_watchdog(&mut |watchdog, _| watchdog.stop());
     }

@@ -38,12 +38,12 @@ pub const RAM_PA: u64 = HOST << 24;
 /// Shadow pages of the first guest start here in the host.
 pub const POOL_PA: u64 = HOST << 24 | 0xC0_0000;
 
-/// Where the RAM of this client of OP-TEE, 1 or 2, starts in the host.
+/// Returns where the RAM of this client of OP-TEE, 1 or 2, starts in the host.
 pub fn ram_pa(client: u32) -> u64 {
     RAM_PA + u64::from(client - CLIENT) * RAM_STRIDE
 }
 
-/// Where its shadow pages start.
+/// Returns where its shadow pages start.
 pub fn pool_pa(client: u32) -> u64 {
     POOL_PA + u64::from(client - CLIENT) * 0x20_0000
 }
@@ -51,13 +51,13 @@ pub fn pool_pa(client: u32) -> u64 {
 /// Where the guest thinks its RAM starts.
 pub const RAM_IPA: u64 = 0x4000_0000;
 
-/// The client of OP-TEE whose RAM holds this host address.
+/// Returns the client of OP-TEE whose RAM holds this host address.
 fn owner(pa: u64) -> Option<u32> {
     let at = pa.checked_sub(RAM_PA).filter(|_| pa < POOL_PA)?;
     Some(CLIENT + (at / RAM_STRIDE) as u32)
 }
 
-/// Whether a word holds a host address, or half of one that tells.
+/// Tells whether a word holds a host address, or half of one that tells.
 pub fn is_host(word: u64) -> bool {
     let half = |half: u64| half >> 24 == HOST & 0xff;
     word >> 24 == HOST || half(word >> 32) || half(word & 0xFFFF_FFFF)

@@ -23,7 +23,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// A message with this command and these parameters.
+    /// Returns a message with this command and these parameters.
     pub fn new(command: Command, params: &[[u64; 4]]) -> Self {
         Self {
             command,
@@ -32,7 +32,7 @@ impl Message {
         }
     }
 
-    /// INVOKE in session 1.
+    /// Returns INVOKE in session 1.
     pub fn invoke(params: &[[u64; 4]]) -> Self {
         Self {
             session: 1,
@@ -41,7 +41,7 @@ impl Message {
         }
     }
 
-    /// OPEN_SESSION of this application.
+    /// Returns OPEN_SESSION of this application.
     pub fn open(uuid: [u8; 16], params: &[[u64; 4]]) -> Self {
         let half = |at: usize| u64::from_le_bytes(uuid[at..at + 8].try_into().expect("8"));
         let meta = attr::VALUE_IN | attr::META;
@@ -50,7 +50,7 @@ impl Message {
         Self::new(Command::OPEN_SESSION, &all)
     }
 
-    /// The words in memory. `ret` is 0, as Linux leaves it.
+    /// Returns the words in memory. `ret` is 0, as Linux leaves it.
     pub fn words(&self) -> Vec<u64> {
         let header = Header {
             command: self.command,
@@ -75,17 +75,17 @@ impl Param {
     /// A NULL memory reference of 16 bytes.
     pub const NULL: [u64; 4] = [9, 0, 16, 0];
 
-    /// A value of kind 1 in, 2 out, 3 inout.
+    /// Returns a value of kind 1 in, 2 out, 3 inout.
     pub fn value(kind: u64, a: u64, b: u64, c: u64) -> [u64; 4] {
         [kind, a, b, c]
     }
 
-    /// Part of a registered buffer, of kind 5 in, 6 out, 7 inout.
+    /// Returns part of a registered buffer, of kind 5 in, 6 out, 7 inout.
     pub fn shm(kind: u64, cookie: u64, offset: u64, size: u64) -> [u64; 4] {
         [kind, offset, size, cookie]
     }
 
-    /// A page list, of kind 9 in, a out, b inout.
+    /// Returns a page list, of kind 9 in, a out, b inout.
     pub fn list(kind: u64, list: u64, size: u64, cookie: u64) -> [u64; 4] {
         [kind | attr::NONCONTIG, list, size, cookie]
     }
@@ -125,7 +125,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that uses pages 0 to 2 of RAM and lists from page 40 on.
+    /// Returns a client that uses pages 0 to 2 of RAM and lists from page 40 on.
     pub fn new(world: &World, vcpu: u8, way: Way) -> Self {
         let base = u64::from(vcpu) * 4;
         Self {
@@ -142,7 +142,7 @@ impl Client {
         }
     }
 
-    /// A cookie never used before.
+    /// Returns a cookie never used before.
     pub fn cookie(&mut self) -> u64 {
         self.next_cookie += 0x100;
         self.next_cookie
@@ -164,7 +164,7 @@ impl Client {
         list + 4096
     }
 
-    /// Registers of a call with the message at `at`.
+    /// Returns the registers of a call with the message at `at`.
     pub fn regs(&self, at: u64) -> Regs {
         let id = match self.way {
             Way::RpcArg => Function::CALL_WITH_RPC_ARG,
@@ -173,13 +173,13 @@ impl Client {
         [id.into(), at >> 32, at & 0xFFFF_FFFF, 1, 0, 0, 0, 0x7777]
     }
 
-    /// One call from beginning to end. Gives w0 and the message afterwards.
+    /// Makes one call from beginning to end. Gives w0 and the message afterwards.
     pub fn call(&mut self, world: &mut World, message: &Message) -> (ReturnCode, Vec<u64>) {
         let (w0, words) = self.call_at(world, message, self.arg, self.regs(self.arg));
         (w0, words)
     }
 
-    /// One call with the message laid at `at` and these registers.
+    /// Makes one call with the message laid at `at` and these registers.
     pub fn call_at(
         &mut self,
         world: &mut World,
@@ -293,12 +293,12 @@ impl Client {
     }
 }
 
-/// The result in the words of a message.
+/// Returns the result in the words of a message.
 pub fn result(words: &[u64]) -> TeeResult {
     header(words).result
 }
 
-/// The fields in front of the parameters in the words of a message.
+/// Returns the fields in front of the parameters in the words of a message.
 pub fn header(words: &[u64]) -> Header {
     Header::of(words.first_chunk().expect("a header"))
 }

@@ -58,7 +58,7 @@ impl Op {
         }
     }
 
-    /// The byte that says whose operation it is: its low bits the vCPU, its highest one the guest
+    /// Returns the byte that says whose operation it is: its low bits the vCPU, its highest one the guest
     /// if there are two.
     pub(crate) fn who(&self) -> u8 {
         match self {
@@ -105,7 +105,7 @@ pub(crate) fn cookie(pick: u8) -> u64 {
     }
 }
 
-/// The cookie of a buffer: most of the time one that OP-TEE knows, so that calls meet.
+/// Returns the cookie of a buffer: most of the time one that OP-TEE knows, so that calls meet.
 fn known(world: &World, pick: u8) -> u64 {
     let known = world.optee.nth_buffer(world.client, pick / 8);
     let known = known.filter(|_| !pick.is_multiple_of(8));
@@ -139,13 +139,13 @@ pub(crate) const KINDS: [u8; 32] = [
 /// The same for INVOKE: all are good, and most of them name a buffer.
 pub(crate) const GOOD: [u8; 16] = [4, 5, 6, 4, 5, 6, 4, 5, 4, 1, 2, 3, 8, 9, 10, 12];
 
-/// Half of the UUID of one of two applications, of which policies forbid one.
+/// Returns half of the UUID of one of two applications, of which policies forbid one.
 fn application(pick: u8) -> u64 {
     let byte = if pick % 4 == 3 { 0x22 } else { 0x11 };
     u64::from_le_bytes([byte; 8])
 }
 
-/// A parameter: kind, cookie and size by three bytes.
+/// Returns a parameter: kind, cookie and size by three bytes.
 pub(crate) fn param(world: &World, kind: u8, which: u8, much: u8) -> [u64; 4] {
     let offset = u64::from(which / 21 % 3) * 0x80;
     let list = world.ram.page(LISTS + u64::from(which / 7 % 3)) | offset;
@@ -178,7 +178,7 @@ pub(crate) fn param(world: &World, kind: u8, which: u8, much: u8) -> [u64; 4] {
     }
 }
 
-/// What OP-TEE does next, by three bytes.
+/// Returns what OP-TEE does next, by three bytes.
 pub(crate) fn act(world: &World, kind: u8, which: u8, much: u8) -> Act {
     let noise = |pick: u8| {
         Some(word(world, pick))

@@ -29,7 +29,7 @@ pub struct Rpc {
 }
 
 impl Rpc {
-    /// A request with one parameter.
+    /// Returns a request with one parameter.
     pub fn of(command: RpcCommand, param: [u64; 4]) -> Self {
         let params = vec![param];
         Self { command, params }
@@ -113,7 +113,7 @@ fn results(w: [u32; 4]) -> Results {
     w.map(u64::from)
 }
 
-/// The value that an INVOKE leaves in word `word` of parameter `n`.
+/// Returns the value that an INVOKE leaves in word `word` of parameter `n`.
 pub fn output(n: usize, word: usize) -> u64 {
     0x0011_2200 + n as u64 * 0x10 + word as u64
 }
@@ -127,12 +127,12 @@ impl FakeOptee {
             .unwrap_or_default()
     }
 
-    /// The buffer of a guest that has this cookie.
+    /// Returns the buffer of a guest that has this cookie.
     pub fn buffer(&self, client: u32, cookie: u64) -> Option<&Shm> {
         self.guests.get(&client)?.shm.get(&cookie)
     }
 
-    /// Whether a guest takes notifications.
+    /// Tells whether a guest takes notifications.
     pub fn is_notified(&self, client: u32) -> bool {
         self.guests.get(&client).is_some_and(|guest| guest.notified)
     }
@@ -145,7 +145,7 @@ impl FakeOptee {
             .collect()
     }
 
-    /// Number of buffers of a guest.
+    /// Returns the number of buffers of a guest.
     pub fn shm_count(&self, client: u32) -> u32 {
         self.guests
             .get(&client)
@@ -166,14 +166,14 @@ impl FakeOptee {
         })
     }
 
-    /// The cookie of one of a guest's buffers, if it has any.
+    /// Returns the cookie of one of a guest's buffers, if it has any.
     pub fn nth_buffer(&self, client: u32, pick: u8) -> Option<u64> {
         let guest = self.guests.get(&client)?;
         let count = guest.shm.len().max(1);
         guest.shm.keys().nth(usize::from(pick) % count).copied()
     }
 
-    /// One of a guest's sessions; 1 if it has none.
+    /// Returns one of a guest's sessions; 1 if it has none.
     pub fn open_session(&self, client: u32, pick: u8) -> u32 {
         let sessions = self.guests.get(&client).map(|guest| &guest.sessions);
         let all = sessions.into_iter().flatten();
@@ -181,7 +181,7 @@ impl FakeOptee {
         open.nth(usize::from(pick) % 8).unwrap_or(1)
     }
 
-    /// Whether OP-TEE knows the guest.
+    /// Tells whether OP-TEE knows the guest.
     pub fn knows(&self, client: u32) -> bool {
         self.guests.contains_key(&client)
     }
@@ -193,7 +193,7 @@ impl FakeOptee {
         }
     }
 
-    /// One SMC.
+    /// Serves one SMC.
     pub fn smc(&mut self, regs: Regs, pool: &mut Pool) -> Results {
         assert!(
             regs.iter().all(|&x| x >> 32 == 0),

@@ -57,7 +57,7 @@ fn bit(style: u8, n: u8) -> bool {
     style >> n & 1 != 0
 }
 
-/// The first guest of a play, or the second one, which differs.
+/// Returns the first guest of a play, or the second one, which differs.
 fn config(style: u8, second: bool) -> Config {
     let policy = match (bit(style, 1), second) {
         (false, false) => TaPolicy::Any,
@@ -174,7 +174,7 @@ impl Player {
         }
     }
 
-    /// The guest is destroyed and made again.
+    /// Destroys the guest and makes it again.
     fn replace(&mut self) {
         if self.world.destroy().is_ok() {
             self.waiting[usize::from(self.second)].clear();
@@ -183,7 +183,7 @@ impl Player {
         }
     }
 
-    /// The guest is stopped, its vCPUs come out, and what it has left is ended. OP-TEE is as
+    /// Stops the guest, takes its vCPUs out and ends what it has left. OP-TEE is as
     /// hostile as ever. What is kept has nothing left in it.
     fn restart(&mut self) {
         self.leave_all();
@@ -217,7 +217,7 @@ impl Player {
         }
     }
 
-    /// Nothing of the guest at hand is left.
+    /// Checks that nothing of the guest at hand is left.
     fn check_clean(&self) {
         let World { optee, .. } = &self.world;
         let client = self.world.client;

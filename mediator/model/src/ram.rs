@@ -51,7 +51,7 @@ impl Ram {
         }
     }
 
-    /// Number of pages.
+    /// Returns the number of pages.
     pub fn pages(&self) -> u64 {
         self.pages
     }
@@ -61,20 +61,20 @@ impl Ram {
         RAM_IPA + n * PAGE_SIZE
     }
 
-    /// The words from `from` on as indexes, if all of them are inside.
+    /// Returns the words from `from` on as indexes, if all of them are inside.
     fn place(&self, from: u64, len: usize) -> Option<Range<usize>> {
         let start = usize::try_from(from.checked_sub(RAM_IPA)? / 8).ok()?;
         let end = start.checked_add(len)?;
         (end <= self.pages as usize * WORDS).then_some(start..end)
     }
 
-    /// What the guest reads at `at`.
+    /// Returns what the guest reads at `at`.
     pub fn get(&self, at: u64) -> u64 {
         let place = self.place(at, 1);
         place.map_or(0, |place| self.words.borrow()[place.start])
     }
 
-    /// The guest writes words; those outside RAM are lost.
+    /// Writes the guest's words; those outside RAM are lost.
     pub fn put(&self, at: u64, words: &[u64]) {
         let room = (self.pages * PAGE_SIZE).saturating_sub(at.wrapping_sub(RAM_IPA)) / 8;
         let inside = &words[..words.len().min(room as usize)];
@@ -88,12 +88,12 @@ impl Ram {
         self.races.borrow_mut().insert(at, value);
     }
 
-    /// The page that holds `at` is gone for the mediator.
+    /// Takes the page that holds `at` away from the mediator.
     pub fn vanish(&self, at: u64) {
         self.gone.borrow_mut().push(at / PAGE_SIZE);
     }
 
-    /// All pages are there again.
+    /// Brings all pages back.
     pub fn restore(&self) {
         self.gone.borrow_mut().clear();
     }
@@ -116,7 +116,7 @@ impl Ram {
         self.reads.borrow_mut().clear();
     }
 
-    /// How often the mediator read the word at `at`.
+    /// Returns how often the mediator read the word at `at`.
     pub fn reads(&self, at: u64) -> usize {
         let reads = self.reads.borrow();
         let holds = |&&(from, len): &&(u64, u64)| (from..from + len).contains(&at);
@@ -139,18 +139,18 @@ impl Ram {
         self.work.get()
     }
 
-    /// The first write of this step that is not `allowed`: its address and its bytes.
+    /// Returns the first write of this step that is not `allowed`: its address and its bytes.
     pub fn stray_write(&self, allowed: impl Fn(u64, u64) -> bool) -> Option<(u64, u64)> {
         let writes = self.writes.borrow();
         writes.iter().copied().find(|&(at, len)| !allowed(at, len))
     }
 
-    /// The mediator wrote this host address to this address of the guest.
+    /// Returns the mediator wrote this host address to this address of the guest.
     pub fn leak(&self) -> Option<(u64, u64)> {
         self.leak.get()
     }
 
-    /// The guest's page that lies at `pa`.
+    /// Returns the guest's page that lies at `pa`.
     pub fn owner(&self, pa: u64) -> Option<u64> {
         let n = (pa.checked_sub(self.base)? / PAGE_SIZE) ^ 1;
         (n < self.pages()).then(|| self.page(n))
@@ -230,12 +230,12 @@ impl Pool {
         (n < self.frames.len()).then_some(n)
     }
 
-    /// What OP-TEE reads at `pa`; `None` outside the shadow pages.
+    /// Returns what OP-TEE reads at `pa`; `None` outside the shadow pages.
     pub fn peek(&self, pa: u64) -> Option<u64> {
         Some(self.frames[self.frame(pa)?][(pa % PAGE_SIZE / 8) as usize])
     }
 
-    /// OP-TEE writes at `pa`.
+    /// Writes at `pa` as OP-TEE.
     pub fn poke(&mut self, pa: u64, word: u64) {
         if let Some(frame) = self.frame(pa) {
             self.frames[frame][(pa % PAGE_SIZE / 8) as usize] = word;

@@ -81,12 +81,12 @@ impl Vm {
         self.inside.contains_key(&vcpu)
     }
 
-    /// What the guest holds.
+    /// Returns what the guest holds.
     pub fn usage(&self) -> Usage {
         self.guest.usage()
     }
 
-    /// What the guest did.
+    /// Returns what the guest did.
     pub fn counters(&self) -> Counters {
         self.guest.counters()
     }
@@ -98,7 +98,7 @@ impl Vm {
         self.guest.left() - calls - buffers - notified
     }
 
-    /// An application that the guest may open.
+    /// Returns an application that the guest may open.
     pub(crate) fn application(&self) -> Uuid {
         match &self.config.policy {
             TaPolicy::Only(list) => list[0],
@@ -111,7 +111,7 @@ impl Vm {
         self.pool.begin_step();
     }
 
-    /// The guest's vCPU makes a call.
+    /// Makes a call of the guest's vCPU.
     pub(crate) fn enter(&mut self, vcpu: u8, regs: Regs, optee: &FakeOptee) -> Entered {
         assert!(!self.is_inside(vcpu), "vCPU {vcpu} is in the secure world");
         let resumed = match Function::of(regs[0]) {
@@ -136,7 +136,7 @@ impl Vm {
         self.take(vcpu, step, windows)
     }
 
-    /// EL2 handles what OP-TEE returned on the vCPU. The guest has the core then, so that
+    /// Lets EL2 handle what OP-TEE returned on the vCPU. The guest has the core then, so that
     /// interrupts are served.
     pub(crate) fn back(&mut self, vcpu: u8) -> Entered {
         let visit = self.inside.remove(&vcpu).expect("inside");
@@ -216,7 +216,7 @@ impl Vm {
         }
     }
 
-    /// What holds after every step.
+    /// Checks what holds after every step.
     pub(crate) fn check(&self, optee: &FakeOptee) {
         if let Some((at, word)) = self.ram.leak() {
             panic!("the host address {word:#x} was written to the guest's {at:#x}");
@@ -249,7 +249,7 @@ impl Vm {
     }
 }
 
-/// Whether an answer asks the guest for something and wants to be resumed.
+/// Tells whether an answer asks the guest for something and wants to be resumed.
 pub(crate) fn is_request(answer: Results) -> bool {
     ReturnCode::of(answer[0]).is_rpc()
 }

@@ -68,7 +68,7 @@ impl Windows {
         self.page = Range::default();
     }
 
-    /// Whether a write belongs to the call.
+    /// Tells whether a write belongs to the call.
     pub fn hold(&self, at: u64, len: u64) -> bool {
         let [first, second] = self.message;
         [first, second, self.page]
@@ -76,7 +76,7 @@ impl Windows {
             .any(|range| range.holds(at, len))
     }
 
-    /// Where a guest finds the RPC argument of its call.
+    /// Returns where a guest finds the RPC argument of its call.
     pub fn rpc_arg(&self) -> Vec<u64> {
         let words = |range: &Range| (0..range.len / 8).map(|n| range.at + n * 8).collect();
         let all: Vec<u64> = match self.page.len {
@@ -91,7 +91,7 @@ impl Windows {
     }
 }
 
-/// Bytes of a message that says `count` parameters. Beyond the most that there may be, the result
+/// Returns the bytes of a message that says `count` parameters. Beyond the most that there may be, the result
 /// alone is written.
 fn bytes(count: u64, beside: u64) -> u64 {
     match count {
@@ -100,13 +100,13 @@ fn bytes(count: u64, beside: u64) -> u64 {
     }
 }
 
-/// A message at the start of a page.
+/// Returns a message at the start of a page.
 fn page(at: u64, ram: &Ram, beside: u64) -> [Range; 2] {
     let len = bytes(ram.get(at.wrapping_add(24)) >> 32, beside);
     [Range { at, len }, Range::default()]
 }
 
-/// A message inside a registered buffer.
+/// Returns a message inside a registered buffer.
 fn in_buffer(
     cookie: u64,
     offset: u64,

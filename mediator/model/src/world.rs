@@ -55,7 +55,7 @@ impl DerefMut for World {
 }
 
 impl World {
-    /// A guest with this much RAM, known to OP-TEE, with session 1 open.
+    /// Returns a guest with this much RAM, known to OP-TEE, with session 1 open.
     pub fn new(config: Config, pages: usize) -> Self {
         let mut world = Self::unborn(config, FakeOptee::default(), pages, CLIENT);
         world.create().expect("OP-TEE has room");
@@ -82,7 +82,7 @@ impl World {
         self.optee.calls.clear();
     }
 
-    /// A guest that OP-TEE does not know yet.
+    /// Returns a guest that OP-TEE does not know yet.
     pub fn unborn(config: Config, mut optee: FakeOptee, pages: usize, client: u32) -> Self {
         let vm = Self::make(config, &mut optee, pages, client);
         Self {
@@ -116,14 +116,14 @@ impl World {
         }
     }
 
-    /// VM_CREATED.
+    /// Makes the VM_CREATED call.
     pub fn create(&mut self) -> Result<(), CreateError> {
         let Self { vm, optee, .. } = self;
         let Vm { guest, pool, .. } = &mut **vm;
         guest.create(|regs| optee.smc(regs, pool))
     }
 
-    /// VM_DESTROYED; afterwards nothing may be left.
+    /// Makes the VM_DESTROYED call; afterwards nothing may be left.
     pub fn destroy(&mut self) -> Result<(), mediator::StillInside> {
         let Self { vm, optee, .. } = self;
         let Vm { guest, pool, .. } = &mut **vm;
@@ -138,13 +138,13 @@ impl World {
         result
     }
 
-    /// The guest's vCPU makes a call.
+    /// Makes a call of the guest's vCPU.
     pub fn enter(&mut self, vcpu: u8, regs: Regs) -> Entered {
         let entered = self.vm.enter(vcpu, regs, &self.optee);
         self.stepped(entered)
     }
 
-    /// OP-TEE runs on the vCPU until it returns to EL2.
+    /// Runs OP-TEE on the vCPU until it returns to EL2.
     pub fn smc(&mut self, vcpu: u8) {
         let Self { vm, optee, .. } = self;
         let visit = vm.inside.get_mut(&vcpu).expect("inside");
@@ -153,7 +153,7 @@ impl World {
         }
     }
 
-    /// EL2 handles what OP-TEE returned on the vCPU.
+    /// Lets EL2 handle what OP-TEE returned on the vCPU.
     pub fn back(&mut self, vcpu: u8) -> Entered {
         self.smc(vcpu);
         let entered = self.vm.back(vcpu);
@@ -170,7 +170,7 @@ impl World {
         entered
     }
 
-    /// A call to its next answer for the guest.
+    /// Plays a call to its next answer for the guest.
     pub fn call(&mut self, vcpu: u8, regs: Regs) -> Results {
         match self.enter(vcpu, regs) {
             Entered::Reply(results) => results,
@@ -178,7 +178,7 @@ impl World {
         }
     }
 
-    /// The vCPU comes out of the secure world, if it is there.
+    /// Takes the vCPU out of the secure world, if it is there.
     pub fn leave(&mut self, vcpu: u8) -> Option<Results> {
         if !self.is_inside(vcpu) {
             return None;
@@ -189,7 +189,7 @@ impl World {
         }
     }
 
-    /// The guest resumes a call.
+    /// Resumes a call of the guest.
     pub fn resume(&mut self, vcpu: u8, answer: Results) -> Results {
         self.call(vcpu, resuming(answer))
     }
@@ -264,7 +264,7 @@ impl World {
         self.guest.left()
     }
 
-    /// What holds after every step.
+    /// Checks what holds after every step.
     pub fn check(&self) {
         self.vm.check(&self.optee);
         if let Some(other) = &self.beside {
@@ -282,7 +282,7 @@ impl World {
     }
 }
 
-/// Registers of a resume.
+/// Returns the registers of a resume.
 fn resuming(answer: Results) -> Regs {
     let [_, w1, w2, w3] = answer;
     [

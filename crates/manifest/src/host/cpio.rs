@@ -23,7 +23,7 @@ pub struct Writer<W> {
 }
 
 impl<W: Write> Writer<W> {
-    /// An archive that begins where `to` stands.
+    /// Returns an archive that begins where `to` stands.
     pub fn new(to: W) -> Self {
         Self {
             to,
@@ -83,7 +83,7 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// Where the data of a member `name` begins whose header is at `at`.
+/// Returns where the data of a member `name` begins whose header is at `at`.
 fn data_offset(at: u64, name: &str) -> u64 {
     (at + HEADER + name.len() as u64 + 1).next_multiple_of(4)
 }

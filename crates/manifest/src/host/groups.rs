@@ -103,14 +103,14 @@ pub const SHARED: [Shared; 27] = [
     row(Diagnostics, "PTA_GPROF", 0x2f6e0d48_c574_426d_824e_40198cde5cac, "sample where trusted applications spend their time"),
 ];
 
-/// The UUIDs of the group of this name.
+/// Returns the UUIDs of the group of this name.
 pub(super) fn find(name: &str) -> Option<impl Iterator<Item = [u8; 16]>> {
     let group = GROUPS.iter().find(|group| group.name == name)?;
     let members = SHARED.iter().filter(|row| group.kinds.contains(&row.kind));
     Some(members.map(|row| row.uuid.to_be_bytes()))
 }
 
-/// The names of all groups, for an error.
+/// Returns the names of all groups, for an error.
 pub(super) fn names() -> String {
     GROUPS.map(|group| format!("\"{}\"", group.name)).join(", ")
 }

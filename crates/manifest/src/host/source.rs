@@ -53,12 +53,12 @@ impl CompileError {
         Self::at_byte(text, at, error.message().to_owned())
     }
 
-    /// A broken rule, at the line of the key that breaks it.
+    /// Describes a broken rule, at the line of the key that breaks it.
     pub(super) fn of_rule(text: &str, problem: &Problem) -> Self {
         Self::at_key(text, problem.index, problem.key, problem.to_string())
     }
 
-    /// A broken rule of a key at the top, at its line.
+    /// Describes a broken rule of a key at the top, at the line of the key.
     pub(super) fn of_top(text: &str, problem: &Problem) -> Self {
         let at = DeTable::parse(text).ok().and_then(|root| {
             let value = root.get_ref().get(problem.key)?;
@@ -67,14 +67,14 @@ impl CompileError {
         Self::at_byte(text, at.unwrap_or(0), problem.to_string())
     }
 
-    /// At the line of a key of the `index`th guest.
+    /// Describes an error at the line of a key of the `index`th guest.
     pub(super) fn at_key(text: &str, index: usize, key: &str, message: String) -> Self {
         let at = key_position(text, index, key).unwrap_or(0);
         Self::at_byte(text, at, message)
     }
 }
 
-/// Where the value of a guest's key is, else where the table is that lacks it.
+/// Returns where the value of a guest's key is, else where the table is that lacks it.
 fn key_position(text: &str, index: usize, key: &str) -> Option<usize> {
     let root = DeTable::parse(text).ok()?;
     let guests = root.get_ref().get("guest")?.get_ref().as_array()?;
@@ -211,7 +211,7 @@ impl Source {
 }
 
 impl GuestSource {
-    /// `alone`: no other guest has a TEE.
+    /// Returns the guest; `alone` is whether no other guest has a TEE.
     fn guest(&self, alone: bool) -> Guest<'_> {
         Guest {
             name: &self.name,
@@ -256,17 +256,17 @@ impl TeeSource {
     }
 }
 
-/// 5 ms: long beside the cost of a switch, short beside what a person notices.
+/// Returns 5 ms: long beside the cost of a switch, short beside what a person notices.
 fn default_slice() -> u32 {
     5_000
 }
 
-/// 1 s: a guest that restarts in a circle prints a few lines a second, and one that is reset by hand is back soon.
+/// Returns 1 s: a guest that restarts in a circle prints a few lines a second, and one that is reset by hand is back soon.
 fn default_restart_delay() -> u32 {
     1_000_000
 }
 
-/// One of a few words: "hvc".
+/// Returns one of a few words: "hvc".
 fn word<'de, D: Deserializer<'de>, T: Word>(from: D) -> Result<T, D::Error> {
     let name = String::deserialize(from)?;
     let found = T::ALL.iter().find(|word| word.name() == name);
@@ -280,7 +280,7 @@ fn word<'de, D: Deserializer<'de>, T: Word>(from: D) -> Result<T, D::Error> {
     })
 }
 
-/// A number of bytes as text: "512MiB".
+/// Returns a number of bytes as text: "512MiB".
 fn size<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     let text = String::deserialize(from)?;
     let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
@@ -291,7 +291,7 @@ fn size<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     })
 }
 
-/// A time as text, in microseconds: "5ms".
+/// Returns a time as text, in microseconds: "5ms".
 fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
     let text = String::deserialize(from)?;
     let units = [
@@ -310,12 +310,12 @@ fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
         })
 }
 
-/// A time that may be left out.
+/// Returns a time that may be left out.
 fn timeout<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
     duration(from).map(Some)
 }
 
-/// A number and one of `units`, each with what it stands for.
+/// Returns a number and one of `units`, each with what it stands for.
 fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
@@ -323,7 +323,7 @@ fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(*factor)
 }
 
-/// The names as [`Devices`] has them.
+/// Returns the names as [`Devices`] has them.
 fn devices<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     let names = Vec::<String>::deserialize(from)?;
     if names
@@ -337,7 +337,7 @@ fn devices<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     Ok(names.join("\0"))
 }
 
-/// UUIDs, and names of groups that stand for several; each UUID comes up once.
+/// Reads UUIDs, and names of groups that stand for several; each UUID comes up once.
 fn uuids<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<[u8; 16]>, D::Error> {
     let mut list = Vec::new();
     for text in Vec::<String>::deserialize(from)? {
@@ -350,7 +350,7 @@ fn uuids<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<[u8; 16]>, D::Error> 
     Ok(list)
 }
 
-/// What an entry of `allow` or `deny` stands for: one UUID, or those of a group.
+/// Returns what an entry of `allow` or `deny` stands for: one UUID, or those of a group.
 fn named(text: &str) -> Result<Vec<[u8; 16]>, String> {
     if let Some(group) = groups::find(text) {
         return Ok(group.collect());
@@ -370,7 +370,7 @@ fn named(text: &str) -> Result<Vec<[u8; 16]>, String> {
     }
 }
 
-/// A list that means "these alone" is not empty: without any, it would mean "all".
+/// Returns a list that means "these alone" is not empty: without any, it would mean "all".
 fn some_uuids<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<[u8; 16]>, D::Error> {
     let list = uuids(from)?;
     if list.is_empty() {
@@ -381,7 +381,7 @@ fn some_uuids<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<[u8; 16]>, D::Er
     Ok(list)
 }
 
-/// The 8-4-4-4-12 form of RFC 4122.
+/// Returns the 8-4-4-4-12 form of RFC 4122.
 fn uuid(text: &str) -> Option<[u8; 16]> {
     let groups: Vec<_> = text.split('-').collect();
     if groups.iter().map(|group| group.len()).ne([8, 4, 4, 4, 12]) {

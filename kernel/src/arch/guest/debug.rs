@@ -38,7 +38,7 @@ indexed!(read_bcr, write_bcr: 0 => DBGBCR0_EL1, 1 => DBGBCR1_EL1, 2 => DBGBCR2_E
 indexed!(read_wvr, write_wvr: 0 => DBGWVR0_EL1, 1 => DBGWVR1_EL1, 2 => DBGWVR2_EL1, 3 => DBGWVR3_EL1, 4 => DBGWVR4_EL1, 5 => DBGWVR5_EL1, 6 => DBGWVR6_EL1, 7 => DBGWVR7_EL1, 8 => DBGWVR8_EL1, 9 => DBGWVR9_EL1, 10 => DBGWVR10_EL1, 11 => DBGWVR11_EL1, 12 => DBGWVR12_EL1, 13 => DBGWVR13_EL1, 14 => DBGWVR14_EL1, 15 => DBGWVR15_EL1,);
 indexed!(read_wcr, write_wcr: 0 => DBGWCR0_EL1, 1 => DBGWCR1_EL1, 2 => DBGWCR2_EL1, 3 => DBGWCR3_EL1, 4 => DBGWCR4_EL1, 5 => DBGWCR5_EL1, 6 => DBGWCR6_EL1, 7 => DBGWCR7_EL1, 8 => DBGWCR8_EL1, 9 => DBGWCR9_EL1, 10 => DBGWCR10_EL1, 11 => DBGWCR11_EL1, 12 => DBGWCR12_EL1, 13 => DBGWCR13_EL1, 14 => DBGWCR14_EL1, 15 => DBGWCR15_EL1,);
 
-/// How many breakpoints and watchpoints this core has (ID_AA64DFR0_EL1.BRPs, WRPs).
+/// Returns how many breakpoints and watchpoints this core has (ID_AA64DFR0_EL1.BRPs, WRPs).
 fn counts() -> (usize, usize) {
     let breakpoints = ID_AA64DFR0_EL1.read(ID_AA64DFR0_EL1::BRPs) as usize + 1;
     let watchpoints = ID_AA64DFR0_EL1.read(ID_AA64DFR0_EL1::WRPs) as usize + 1;
@@ -57,7 +57,7 @@ pub struct Debug {
 }
 
 impl Debug {
-    /// After reset: all off, the OS lock set.
+    /// Returns the state after reset: all off, the OS lock set.
     pub fn reset() -> Self {
         Self {
             breakpoints: [(0, 0); MAX],
@@ -98,7 +98,7 @@ impl Debug {
         OSLAR_EL1.set(value);
     }
 
-    /// A trapped read of the register at op0 = 2 and these, by the vCPU on this core. `None` if
+    /// Answers a trapped read of the register at op0 = 2 and these, by the vCPU on this core. `None` if
     /// there is none to read.
     pub fn read(&self, op1: u8, crn: u8, crm: u8, op2: u8) -> Option<u64> {
         let n = usize::from(crm);
@@ -116,12 +116,12 @@ impl Debug {
         }
     }
 
-    /// OSLSR_EL1: the OS lock is there.
+    /// Returns OSLSR_EL1: the OS lock is there.
     fn lock_status(&self) -> u64 {
         (Oslsr::OSLM1::SET + Oslsr::OSLK.val(self.locked.into())).value
     }
 
-    /// A trapped write, as [`read`](Self::read). False if there is no such register to write.
+    /// Handles a trapped write, as [`read`](Self::read) a read. False if there is no such register to write.
     pub fn write(&mut self, op1: u8, crn: u8, crm: u8, op2: u8, value: u64) -> bool {
         let n = usize::from(crm);
         let (breakpoints, watchpoints) = counts();
@@ -145,7 +145,7 @@ fn write_mdscr(value: u64) {
     MDSCR_EL1.set(value);
 }
 
-/// Registers that exist for the sake of an external debugger: MDCCINT_EL1, OSDTRRX_EL1, OSDTRTX_EL1,
+/// Tells whether it is a register for the sake of an external debugger: MDCCINT_EL1, OSDTRRX_EL1, OSDTRTX_EL1,
 /// OSECCR_EL1, OSDLR_EL1, DBGPRCR_EL1, DBGCLAIMSET_EL1, DBGCLAIMCLR_EL1, DBGDTR_EL0 and
 /// DBGDTRTX_EL0.
 fn is_external(op1: u8, crn: u8, crm: u8, op2: u8) -> bool {

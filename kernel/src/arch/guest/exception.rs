@@ -5,7 +5,7 @@
 use super::super::registers::*;
 use super::{GuestRegs, SPSR_EL1H};
 
-/// The vector of an exception that EL2 raises in the guest (DDI 0487 D1.3.1).
+/// Returns the vector of an exception that EL2 raises in the guest (DDI 0487 D1.3.1).
 fn vector_offset(spsr: u64) -> u64 {
     match (Pstate::AARCH32.is_set(spsr), Pstate::M.read_as_enum(spsr)) {
         (true, _) => 0x600,
@@ -29,7 +29,7 @@ pub fn raise(regs: &mut GuestRegs, esr: u64, far: Option<u64>) {
     regs.spsr = pstate_after_exception(regs.spsr, sctlr);
 }
 
-/// An abort that EL1 itself has caused is of a class of its own.
+/// Returns an abort that EL1 itself has caused is of a class of its own.
 fn syndrome_at_el1(esr: u64, regs: &GuestRegs) -> u64 {
     let from_el1 = !regs.is_aarch32() && !regs.is_at_el0();
     match ESR_EL1::EC.read_as_enum(esr) {
@@ -43,7 +43,7 @@ fn syndrome_at_el1(esr: u64, regs: &GuestRegs) -> u64 {
     }
 }
 
-/// EL1h, everything masked; PAN unless SCTLR_EL1.SPAN, SSBS from SCTLR_EL1.DSSBS, DIT kept, the
+/// Returns EL1h with everything masked; PAN unless SCTLR_EL1.SPAN, SSBS from SCTLR_EL1.DSSBS, DIT kept, the
 /// condition flags kept.
 fn pstate_after_exception(spsr: u64, sctlr: u64) -> u64 {
     const FLAGS: u64 = Pstate::NZCV.val(0).mask();

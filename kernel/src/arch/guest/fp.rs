@@ -57,7 +57,7 @@ macro_rules! all_pairs {
 }
 
 impl FpState {
-    /// All zero, as a vCPU starts with.
+    /// Returns all zero, as a vCPU starts with.
     pub const fn reset() -> Self {
         Self {
             vectors: [0; 32],
@@ -85,7 +85,7 @@ impl FpState {
     }
 }
 
-/// Whether the next use of the registers on this core traps.
+/// Sets whether the next use of the registers on this core traps.
 pub fn set_trap(on: bool) {
     if CPTR.is_set(Cptr::TFP) != on {
         CPTR.modify(Cptr::TFP.val(on.into()));

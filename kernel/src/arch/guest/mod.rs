@@ -43,7 +43,7 @@ pub struct GuestRegs {
 }
 
 impl GuestRegs {
-    /// A vCPU that starts at `entry` with x0 = `context`.
+    /// Returns a vCPU that starts at `entry` with x0 = `context`.
     pub fn start(entry: u64, context: u64) -> Self {
         let mut regs = Self {
             pc: entry,
@@ -54,7 +54,7 @@ impl GuestRegs {
         regs
     }
 
-    /// Register number `index` as an instruction names it: 31 is the zero register.
+    /// Returns register number `index` as an instruction names it: 31 is the zero register.
     pub fn get(&self, index: usize) -> u64 {
         self.x.get(index).copied().unwrap_or(0)
     }
@@ -66,12 +66,12 @@ impl GuestRegs {
         }
     }
 
-    /// Whether the guest is in AArch32 state.
+    /// Tells whether the guest is in AArch32 state.
     pub fn is_aarch32(&self) -> bool {
         Pstate::AARCH32.is_set(self.spsr)
     }
 
-    /// Whether it is at EL0, in either state.
+    /// Tells whether it is at EL0, in either state.
     pub fn is_at_el0(&self) -> bool {
         Pstate::M::EL0t.matches_all(self.spsr)
     }
@@ -118,17 +118,17 @@ pub fn run(regs: &mut GuestRegs) -> Exit {
     }
 }
 
-/// FAR_EL2 of the last synchronous exit.
+/// Returns FAR_EL2 of the last synchronous exit.
 pub fn fault_address() -> u64 {
     FAR_EL2.get()
 }
 
-/// The page that the last stage-2 fault was about: HPFAR_EL2.FIPA.
+/// Returns the page that the last stage-2 fault was about: HPFAR_EL2.FIPA.
 pub fn fault_page() -> addr::Ipa {
     addr::Ipa(HPFAR_EL2.read(HPFAR_EL2::FIPA) << PAGE_SHIFT)
 }
 
-/// HCR_EL2 for a guest that has its core to itself (DDI 0487 D19.2.48).
+/// Returns HCR_EL2 for a guest that has its core to itself (DDI 0487 D19.2.48).
 fn hcr_value() -> u64 {
     let mut value = HCR_EL2::VM::Enable
         + HCR_EL2::SWIO::SET
@@ -163,7 +163,7 @@ fn hcr_value() -> u64 {
     value.value
 }
 
-/// FEAT_PAuth by any algorithm: APA, API, GPA, GPI, and APA3, GPA3.
+/// Tells whether the core has FEAT_PAuth by any algorithm: APA, API, GPA, GPI, and APA3, GPA3.
 fn has_pointer_authentication() -> bool {
     let first = ISAR1.extract();
     let second = ISAR2.extract();
@@ -175,7 +175,7 @@ pub fn pend_serror() {
     HCR_EL2.modify(HCR_EL2::VSE::SET);
 }
 
-/// Whether the guest has a virtual SError to take.
+/// Tells whether the guest has a virtual SError to take.
 pub fn has_pending_serror() -> bool {
     HCR_EL2.is_set(HCR_EL2::VSE)
 }
@@ -214,7 +214,7 @@ pub fn init_core() {
     isb();
 }
 
-/// Fine-grained traps all off, and features behind HCRX_EL2 all off. EL3 must let EL2 use the
+/// Turns fine-grained traps and features behind HCRX_EL2 all off. EL3 must let EL2 use the
 /// registers of the features it shows, as Linux's boot protocol asks.
 fn init_fine_grained_traps() {
     // The registers exist by their features; zero turns every trap off and hides what must be

@@ -98,7 +98,7 @@ struct Timer {
 }
 
 impl Timer {
-    /// When it fires on its own counter, if it is going to.
+    /// Returns when it fires on its own counter, if it is going to.
     fn fires(self) -> Option<u64> {
         let ctl = LocalRegisterCopy::<u64, CNTV_CTL_EL0::Register>::new(self.ctl);
         ctl.matches_all(CNTV_CTL_EL0::ENABLE::SET + CNTV_CTL_EL0::IMASK::CLEAR)
@@ -125,7 +125,7 @@ pub struct CpuState {
 }
 
 impl CpuState {
-    /// As after a warm reset, and nothing of a former guest's.
+    /// Returns the state after a warm reset, and nothing of a former guest's.
     pub fn reset() -> Self {
         Self {
             sctlr: SCTLR_EL1_RESET,
@@ -209,7 +209,7 @@ impl CpuState {
         }
     }
 
-    /// When a timer of the vCPU, which is off its core, is going to fire, in ticks of the
+    /// Returns when a timer of the vCPU, which is off its core, is going to fire, in ticks of the
     /// physical counter. Timers in `owed` (bit n: INTID n) have an interrupt that it is handling.
     pub fn timer_deadline(&self, counter_offset: u64, owed: u32) -> Option<u64> {
         use platform::{PHYSICAL_TIMER_INTID, VIRTUAL_TIMER_INTID};
@@ -221,7 +221,7 @@ impl CpuState {
         [virtual_, physical].into_iter().flatten().min()
     }
 
-    /// The debug registers, which trap while the vCPU is on its core.
+    /// Returns the debug registers, which trap while the vCPU is on its core.
     pub fn debug(&mut self) -> &mut Debug {
         &mut self.debug
     }
@@ -235,7 +235,7 @@ fn has_sme() -> bool {
     PFR1.is_set(Pfr1::SME)
 }
 
-/// No translation of EL1's is begun from here until a vCPU's own TCR_EL1 is back, whatever the
+/// Stops EL1's translations: none is begun from here until a vCPU's own TCR_EL1 is back, whatever the
 /// registers hold meanwhile. Cortex-A57 and A72 may otherwise keep in their TLBs what they found
 /// by registers of two vCPUs (errata 1319537 and 1319367).
 fn stop_walks() {

@@ -86,7 +86,7 @@ mod class {
 pub struct Syndrome(u64);
 
 impl Syndrome {
-    /// The one of the last exception that this core took.
+    /// Returns the syndrome of the last exception that this core took.
     #[inline]
     pub fn read() -> Self {
         Self(ESR_EL2.get())

@@ -65,7 +65,7 @@ impl FakeOptee {
     }
 }
 
-/// The UUID in a value parameter.
+/// Returns the UUID in a value parameter.
 fn uuid(&[_, a, b, _]: &[u64; 4]) -> Uuid {
     Uuid((u128::from(b) << 64 | u128::from(a)).to_le_bytes())
 }

@@ -8,7 +8,7 @@ use super::partition::{Shm, Thread};
 use crate::ram::Pool;
 use crate::{is_host, owner};
 
-/// The pages in each list of a message. Every other address in it must be NULL.
+/// Returns the pages in each list of a message. Every other address in it must be NULL.
 pub(super) fn pages_of_lists(client: u32, thread: &Thread, pool: &Pool) -> Vec<Vec<u64>> {
     let params = (0..(thread.words.len() - 4) / 4).map(|n| thread.param(n));
     let by_address = params.filter(|param| matches!(param[0] & attr::TYPE, 9..=0xb));
@@ -49,7 +49,7 @@ pub(super) fn listed(client: u32, param: &[u64; 4], payload: bool, pool: &Pool) 
     }
 }
 
-/// The answer to SHM_ALLOC as OP-TEE reads it.
+/// Returns the answer to SHM_ALLOC as OP-TEE reads it.
 pub(super) fn payload(client: u32, param: &[u64; 4], size: u64, pool: &Pool) -> Shm {
     assert!(param[2] >= size, "less than was asked for");
     if param[0] == attr::TMEM_OUT | attr::NONCONTIG {

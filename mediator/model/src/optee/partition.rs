@@ -56,7 +56,7 @@ impl Thread {
         self.words[4 + 4 * n..][..4].try_into().expect("4")
     }
 
-    /// What the guest has answered: its result, then the words of its parameters.
+    /// Returns what the guest has answered: its result, then the words of its parameters.
     pub fn served(&self, pool: &Pool) -> Vec<u64> {
         let at = self.message + self.words.len() as u64 * 8;
         let word = |n: u64| pool.peek(at + n * 8).unwrap_or_default();
@@ -66,7 +66,7 @@ impl Thread {
         served
     }
 
-    /// The memory by cookie that its message names: offset, size, cookie.
+    /// Returns the memory by cookie that its message names: offset, size, cookie.
     fn named(&self) -> impl Iterator<Item = [u64; 3]> + use<> {
         let params = self.words[4..].as_chunks().0.to_vec();
         let is_registered = |&[kind, ..]: &[u64; 4]| matches!(kind & attr::TYPE, 5..=7);
@@ -74,7 +74,7 @@ impl Thread {
         params.map(|[_, offset, size, cookie]| [offset, size, cookie])
     }
 
-    /// Whether its plan lets it end without having done anything.
+    /// Tells whether its plan lets it end without having done anything.
     fn gives_up(&self) -> bool {
         self.acts.iter().any(|act| match act {
             Act::Code(_) | Act::Result(_) => true,
@@ -103,7 +103,7 @@ pub(super) struct Partition {
 }
 
 impl Partition {
-    /// One whose first call meets this many interrupts before it has set the partition up.
+    /// Returns one whose first call meets this many interrupts before it has set the partition up.
     pub fn new(slow_start: u32) -> Self {
         Self {
             setup: Setup::Under(None, slow_start),
@@ -115,7 +115,7 @@ impl Partition {
         }
     }
 
-    /// What a thread comes back with before the partition is set up. One that comes while another
+    /// Returns what a thread comes back with before the partition is set up. One that comes while another
     /// sets it up asks for the page of an RPC argument, again and again.
     pub fn set_up(&mut self, id: u32) -> Option<ReturnCode> {
         let Setup::Under(by, left) = &mut self.setup else {
@@ -132,7 +132,7 @@ impl Partition {
         Some(ReturnCode::RPC_FOREIGN_INTR)
     }
 
-    /// The session of a new thread. They count up from the last one.
+    /// Returns the session of a new thread. They count up from the last one.
     pub fn session(&mut self, words: &[u64]) -> u32 {
         let Header {
             command, session, ..
@@ -181,12 +181,12 @@ impl Partition {
         good
     }
 
-    /// Whether UNREGISTER_SHM has to wait for a call that holds the buffer.
+    /// Tells whether UNREGISTER_SHM has to wait for a call that holds the buffer.
     pub fn is_held(&self, cookie: u64) -> bool {
         self.shm.get(&cookie).is_some_and(|buffer| buffer.refs > 0)
     }
 
-    /// A thread is over. What it was opening is gone, unless it is open now; what it held is given
+    /// Ends a thread. What it was opening is gone, unless it is open now; what it held is given
     /// back.
     pub fn end(&mut self, id: u32) -> Thread {
         let thread = self.threads.remove(&id).expect("known");

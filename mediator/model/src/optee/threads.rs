@@ -211,7 +211,7 @@ impl FakeOptee {
     }
 }
 
-/// What a thread's message changes in the guest's share. Gives the TEE result.
+/// Returns what a thread's message changes in the guest's share. Gives the TEE result.
 fn conclude(client: u32, guest: &mut Partition, thread: &Thread, pool: &mut Pool) -> TeeResult {
     let is_done = match thread.command() {
         Command::OPEN_SESSION => {
@@ -263,7 +263,7 @@ fn is_silent(command: Command) -> bool {
     [Command::DO_BOTTOM_HALF, Command::STOP_ASYNC_NOTIF].contains(&command)
 }
 
-/// Whether an end with this code says by itself that the command is done.
+/// Tells whether an end with this code says by itself that the command is done.
 fn is_done(command: Command, w0: ReturnCode) -> bool {
     is_silent(command) && w0 == ReturnCode::OK
 }
