@@ -5,6 +5,7 @@
 //!
 //! Such a survivor fails the run unless [`survivors`] has it with a reason.
 
+mod merge;
 mod outcomes;
 mod survivors;
 mod tree;
@@ -106,6 +107,7 @@ fn try_package(tool: &Path, tree: &Path, options: &Options, package: &str) -> Re
     let log = target.join(format!("log/mutants-{package}.log"));
     cache::remove(&output)?;
     cache::remove(&log)?;
+    merge::merge(&tree.join(folder(package)))?;
     std::fs::create_dir_all(&output)?;
     let mut mutants = mutants(tool, tree, options, &[package.to_owned()]);
     // Whoever reads the log wants to know how far it is.
@@ -121,6 +123,14 @@ fn try_package(tool: &Path, tree: &Path, options: &Options, package: &str) -> Re
         log.display()
     );
     outcomes::read(&output.join("mutants.out/outcomes.json"))
+}
+
+/// Where the sources of a package are.
+fn folder(package: &str) -> PathBuf {
+    match package {
+        "board" | "mediator" => package.into(),
+        _ => Path::new("crates").join(package),
+    }
 }
 
 fn mutants(tool: &Path, tree: &Path, options: &Options, packages: &[String]) -> Command {
