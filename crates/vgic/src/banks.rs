@@ -146,8 +146,7 @@ impl Vgic {
             Bank::Priority => irq.priority.into(),
             Bank::Targets => self.targets(vcpu, intid, irq),
             Bank::Config => u32::from(irq.edge) << 1,
-            Bank::ClearSources | Bank::SetSources if self.is_v2_sgi(intid) => irq.sources.into(),
-            Bank::ClearSources | Bank::SetSources => 0,
+            Bank::ClearSources | Bank::SetSources => irq.sources.into(),
         }
     }
 
@@ -208,8 +207,8 @@ impl Vgic {
             GicVersion::V2 if self.vcpus > 1 && intid < crate::FIRST_SPI => {
                 VcpuSet::one(vcpu).bits().into()
             }
-            GicVersion::V2 if self.vcpus > 1 => irq.route,
-            _ => 0,
+            GicVersion::V2 => irq.route,
+            GicVersion::V3 => 0,
         }
     }
 

@@ -84,7 +84,7 @@ impl Vgic {
     /// of two.
     pub const fn heap_bytes(vcpus: usize, intids: usize) -> usize {
         let irqs = (vcpus * FIRST_SPI as usize + intids) * size_of::<Irq>();
-        let sets = (vcpus + 1) * (intids / 8 + 64).next_power_of_two();
+        let sets = (vcpus + 1) * (intids.div_ceil(32) * size_of::<u32>()).next_power_of_two();
         irqs.next_power_of_two() + (vcpus * size_of::<Cpu>()).next_power_of_two() + sets
     }
 
@@ -115,11 +115,6 @@ impl Vgic {
         };
         vgic.reset();
         vgic
-    }
-
-    /// The number of vCPUs.
-    pub const fn vcpus(&self) -> usize {
-        self.vcpus
     }
 
     /// Back to the state a guest starts with. Every vCPU must be out of the guest and synced.

@@ -27,7 +27,6 @@ const IIDR: u64 = 0x0008;
 const SGIR: u64 = 0x0f00;
 const PIDR2_V2: u64 = 0x0fe8;
 const IROUTER: u64 = 0x6000;
-const IROUTER_END: u64 = IROUTER + 8 * 1020;
 const PIDR2: u64 = 0xffe8;
 
 const GICR_TYPER: u64 = 0x0008;
@@ -93,7 +92,7 @@ impl Vgic {
         match (self.version, access.offset) {
             (_, CTLR) if access.size == 4 => self.set_groups(value),
             (GicVersion::V2, SGIR) if access.size == 4 => self.sgir(vcpu, value as u32),
-            (GicVersion::V3, IROUTER..IROUTER_END) => self.set_route(access, value),
+            (GicVersion::V3, IROUTER..) => self.set_route(access, value),
             _ => self.write_irqs(self.dist_span(vcpu), access, value as u32),
         }
     }
@@ -119,7 +118,7 @@ impl Vgic {
             (IIDR, 4) => Some(IIDR_VALUE),
             (PIDR2_V2, 4) if !v3 => Some(0x2b),
             (PIDR2, 4) if v3 => Some(0x3b),
-            (IROUTER..IROUTER_END, _) if v3 => Some(self.route(access)),
+            (IROUTER.., _) if v3 => Some(self.route(access)),
             _ => None,
         }
     }
@@ -165,7 +164,6 @@ impl Vgic {
             (GICR_TYPER_HIGH, 4) => Some(typer >> 32),
             (GICR_WAKER, 4) => Some(self.waker(of)),
             (PIDR2, 4) => Some(0x3b),
-            (..SGI_BASE, _) => Some(0),
             _ => None,
         }
     }
@@ -195,17 +193,12 @@ impl Vgic {
     /// GICD_IROUTER\<n\> (IHI 0069H 12.9.22), whole or by halves. Aff3 and the routing mode are
     /// always zero.
     fn route(&self, access: Access) -> u64 {
-        let Some((slot, high)) = self.routed(access) else {
-            return 0;
-        };
-        match self.irqs.get(slot) {
-            Some(irq) if !high => irq.route.into(),
-            _ => 0,
-        }
+        let irq = self.routed(access).and_then(|slot| self.irqs.get(slot));
+        irq.map_or(0, |irq| irq.route.into())
     }
 
     fn set_route(&mut self, access: Access, value: u64) -> VcpuSet {
-        let Some((slot, false)) = self.routed(access) else {
+        let Some(slot) = self.routed(access) else {
             return VcpuSet::EMPTY;
         };
         let route = value as u32 & 0xff_ffff;
@@ -220,17 +213,15 @@ impl Vgic {
         self.settle(slot)
     }
 
-    /// The interrupt that an access to GICD_IROUTER speaks of, and whether to its upper half.
-    fn routed(&self, access: Access) -> Option<(usize, bool)> {
+    /// The interrupt that an access to GICD_IROUTER speaks of; `None` for the upper half, in which
+    /// nothing can be set.
+    fn routed(&self, access: Access) -> Option<usize> {
         let at = access.offset.checked_sub(IROUTER)?;
-        let high = match (at % 8, access.size) {
-            (0, 4 | 8) => false,
-            (4, 4) => true,
-            _ => return None,
-        };
-        let intid = (at / 8) as u32;
-        let slot = self.slot(0, intid).filter(|_| intid >= FIRST_SPI)?;
-        Some((slot, high))
+        if !at.is_multiple_of(8) || !matches!(access.size, 4 | 8) {
+            return None;
+        }
+        let intid = u32::try_from(at / 8).ok()?;
+        self.slot(0, intid).filter(|_| intid >= FIRST_SPI)
     }
 }
 

@@ -73,7 +73,14 @@ fn encodings_have_the_bits_of_the_architecture() {
     for lr in [software, hardware, sgi, last] {
         assert_eq!(Lr::from_gich(lr.to_gich()), lr);
     }
-    for lr in [software, hardware] {
+    let untold = Lr {
+        origin: Origin::Software {
+            eoi: false,
+            source: 0,
+        },
+        ..software
+    };
+    for lr in [software, hardware, untold] {
         assert_eq!(Lr::from_ich(lr.to_ich()), lr);
     }
     assert_eq!((Lr::FREE.to_ich(), Lr::FREE.to_gich()), (0, 0));
@@ -323,6 +330,7 @@ fn registers_that_empty_are_written_once() {
         machine.set_level(0, intid, true);
     }
     assert_eq!(machine.cores[0].lrs.to_load().len(), 3);
+    assert_eq!(machine.cores[0].lrs.used(), 3);
     machine.gicd(0x184, u32::MAX);
     assert_eq!(machine.cores[0].lrs.used(), 0);
     assert!((0..4).all(|n| machine.cores[0].cpu.lr[n] == 0));

@@ -29,6 +29,11 @@ fn v3_describes_itself() {
         );
         assert_eq!(read(&vgic, Frame::Dist, 0, 4), 0x50, "ARE and DS");
         assert_eq!(read(&vgic, Frame::Dist, 0xffe8, 4) & 0xf0, 0x30);
+        assert_eq!(
+            read(&vgic, Frame::Dist, 0xfe8, 4),
+            0,
+            "a GICv2 has it there"
+        );
         assert_eq!(read(&vgic, Frame::Dist, 8, 4) & 0xfff, 0x43b);
         for n in 0..vcpus {
             let frame = Frame::Redist(vcpu(n));
@@ -39,6 +44,7 @@ fn v3_describes_itself() {
             assert_eq!(typer & 0xf, 0, "no LPIs");
             assert_eq!(read(&vgic, frame, 8, 4), typer & 0xffff_ffff);
             assert_eq!(read(&vgic, frame, 12, 4), typer >> 32);
+            assert_eq!(read(&vgic, frame, 4, 4) & 0xfff, 0x43b);
             assert_eq!(read(&vgic, frame, 0xffe8, 4) & 0xf0, 0x30);
             assert_eq!(read(&vgic, frame, 0, 4), 0);
         }
@@ -53,6 +59,11 @@ fn v2_describes_itself() {
         assert_eq!(read(&vgic, Frame::Dist, 0, 4), 0);
         assert_eq!(read(&vgic, Frame::Dist, 4, 4), (vcpus as u64 - 1) << 5 | 2);
         assert_eq!(read(&vgic, Frame::Dist, 0xfe8, 4) & 0xf0, 0x20);
+        assert_eq!(
+            read(&vgic, Frame::Dist, 0xffe8, 4),
+            0,
+            "a GICv3 has it there"
+        );
         assert_eq!(read(&vgic, Frame::Redist(vcpu(0)), 8, 8), 0);
         let _ = vgic.write(vcpu(0), Frame::Redist(vcpu(0)), 0x1_0100, 4, !0);
         assert_eq!(read(&vgic, Frame::Dist, 0x100, 4), 0xffff, "SGIs alone");
@@ -180,6 +191,79 @@ fn v2_targets_of_private_interrupts_show_the_reader() {
     let alone = Vgic::new(GicVersion::V2, 1, 96, 4);
     assert_eq!(read(&alone, Frame::Dist, 0x800, 4), 0);
     assert_eq!(read(&alone, Frame::Dist, 0x820, 4), 0);
+}
+
+#[test]
+fn a_lone_vcpu_gets_each_spi_whatever_is_written_to_its_targets() {
+    let mut machine = Machine::new(GicVersion::V2, 1, 96, 4);
+    machine.enable_all();
+    for targets in [0xffff_ffff, 0] {
+        machine.gicd(0x820, targets);
+        assert_eq!(machine.read(0, Frame::Dist, 0x820, 4), 0);
+        machine.pulse(0, 34);
+        assert_eq!(machine.acknowledge(0), Some((34, 0)));
+        machine.eoi(0, 34);
+    }
+}
+
+#[test]
+fn v2_targets_of_private_interrupts_can_not_be_set() {
+    let mut machine = Machine::new(GicVersion::V2, 2, 96, 4);
+    machine.enable_all();
+    machine.write(1, Frame::Dist, 0x800 + 27, 1, 0b01);
+    machine.set_level(1, 27, true);
+    assert_eq!(machine.acknowledge(0), None);
+    assert_eq!(machine.acknowledge(1), Some((27, 0)));
+}
+
+#[test]
+fn v3_spis_go_where_their_route_says_and_not_where_v2_targets_would() {
+    let mut machine = Machine::new(GicVersion::V3, 2, 96, 4);
+    machine.enable_all();
+    machine.write(0, Frame::Dist, 0x800 + 34, 1, 0b10);
+    assert_eq!(machine.read(0, Frame::Dist, 0x6000 + 8 * 34, 8), 0);
+    machine.pulse(0, 34);
+    assert_eq!(machine.acknowledge(0), Some((34, 0)));
+}
+
+#[test]
+fn v2_has_no_routes() {
+    let mut vgic = Vgic::new(GicVersion::V2, 2, 96, 4);
+    let _ = vgic.write(vcpu(0), Frame::Dist, 0x800 + 34, 1, 0b10);
+    let _ = vgic.write(vcpu(0), Frame::Dist, 0x6000 + 8 * 34, 8, 1);
+    assert_eq!(read(&vgic, Frame::Dist, 0x6000 + 8 * 34, 8), 0);
+    assert_eq!(read(&vgic, Frame::Dist, 0x800 + 34, 1), 0b10);
+}
+
+#[test]
+fn v2_spis_have_no_target_until_they_are_given_one() {
+    let mut machine = Machine::new(GicVersion::V2, 2, 96, 4);
+    machine.enable_all();
+    machine.pulse(0, 34);
+    let taken = [0, 1].map(|n| machine.acknowledge(n));
+    assert_eq!(taken, [None, None]);
+    machine.write(0, Frame::Dist, 0x800 + 34, 1, 0b10);
+    assert_eq!(machine.acknowledge(1), Some((34, 0)));
+}
+
+/// The index of what such a vCPU's interrupts were is that of the first SPIs.
+#[test]
+fn redistributors_that_are_not_there_take_no_writes() {
+    let mut vgic = Vgic::new(GicVersion::V3, 2, 96, 4);
+    let _ = vgic.write(vcpu(0), Frame::Redist(vcpu(2)), 0x1_0100, 4, !0);
+    assert_eq!(read(&vgic, Frame::Dist, 0x104, 4), 0);
+}
+
+/// IHI 0048B.b 4.3.15 and 4.3.16: words and, for sources, bytes.
+#[test]
+fn sgir_takes_words_alone() {
+    let mut vgic = Vgic::new(GicVersion::V2, 2, 96, 4);
+    let _ = vgic.write(vcpu(0), Frame::Dist, 0, 4, 3);
+    for size in [1, 2, 8] {
+        let kick = vgic.write(vcpu(0), Frame::Dist, 0xf00, size, 0b10 << 16 | 3);
+        assert!(kick.is_empty(), "{size}");
+        assert_eq!(read(&vgic, Frame::Dist, 0xf20, 4), 0);
+    }
 }
 
 /// What Linux's GICv3 driver does to the distributor and then on each CPU.
@@ -450,27 +534,4 @@ fn run(vgic: &mut Vgic, n: u8, lrs: &mut Lrs, hcr: u32, noise: &[u64]) -> VcpuSe
     assert!(lrs.used() <= Lrs::MAX);
     while vgic.take_deactivation(platform::VcpuId(n)).is_some() {}
     kick
-}
-
-/// A guest once made its neighbour's core take an interrupt by each of these writes.
-#[test]
-fn writing_what_is_there_already_kicks_nobody() {
-    const SPI: u64 = 40;
-    for version in [GicVersion::V2, GicVersion::V3] {
-        let mut vgic = Vgic::new(version, 2, 96, 4);
-        let mut write = |offset, size, value| vgic.write(vcpu(0), Frame::Dist, offset, size, value);
-        let _ = write(0, 4, 3);
-        let _ = match version {
-            GicVersion::V2 => write(0x800 + SPI, 1, 0b10),
-            GicVersion::V3 => write(0x6000 + 8 * SPI, 8, 1),
-        };
-        let _ = write(0xc00 + SPI / 4, 4, 0b10 << 16);
-        let _ = write(0x400 + SPI, 1, 0xa0);
-        let _ = write(0x100 + 4, 4, 1 << 8);
-        assert!(write(0x200 + 4, 4, 1 << 8) != VcpuSet::EMPTY);
-        assert_eq!(write(0x400 + SPI, 1, 0xa0), VcpuSet::EMPTY, "priority");
-        assert_eq!(write(0x400 + SPI, 1, 0xa7), VcpuSet::EMPTY, "its low bits");
-        assert_eq!(write(0xc00 + SPI / 4, 4, 0b10 << 16), VcpuSet::EMPTY);
-        assert_eq!(write(0x200 + 4, 4, 1 << 8), VcpuSet::EMPTY, "pending");
-    }
 }
