@@ -453,6 +453,23 @@ mod tests {
         }
     }
 
+    /// No more, or guests would be refused that there is room for.
+    #[test]
+    fn blocks_are_for_full_list_pages_and_the_rest_of_each_buffer() {
+        for (buffers, pages, expected) in [(1, 510, 33), (4, 511, 68), (8, 1022, 104)] {
+            let limits = Limits {
+                buffers,
+                pages,
+                ..Limits::default()
+            };
+            assert_eq!(
+                blocks(&limits),
+                expected,
+                "{buffers} buffers, {pages} pages"
+            );
+        }
+    }
+
     #[test]
     fn a_search_looks_at_some_records_at_a_time() {
         let limits = Limits {

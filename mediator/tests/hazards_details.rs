@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{REFUSED, code, get_time, outcome, start};
+use common::{REFUSED, code, get_time, outcome, resume, start};
 use mediator::abi::{Command, Function, ReturnCode, RpcCommand, TeeResult, attr};
 use mediator::{Limits, Usage};
 use mediator_model::{Act, Client, Entered, Message, Param, Rpc, Way, World};
@@ -166,4 +166,35 @@ fn h12_quotas_are_fitted_to_what_can_be_counted() {
     };
     let most = Limits::MAX_CALLS + Limits::MAX_LIST_FRAMES;
     assert_eq!(limits.frames(), usize::from(most));
+}
+
+/// Not if a list that fills its page is taken to go on in another.
+#[test]
+fn h03_nothing_behind_a_list_that_fills_its_page_is_read() {
+    let (mut world, mut client) = start(Way::RpcArg);
+    world.ram.forget_reads();
+    client.register(&mut world, client.lists, 511);
+    let reads = [510, 511].map(|n| world.ram.reads(client.lists + n * 8));
+    assert_eq!(reads, [1, 0]);
+}
+
+/// Not if what a classic guest did not give is given back to it.
+#[test]
+fn h17_a_page_that_was_not_given_is_not_freed() {
+    let (mut world, client) = start(Way::Classic);
+    for (page, cookie) in [(0, 0x100), (client.rpc_page, 0), (0, 0)] {
+        world.optee.plans.push_back(vec![get_time()]);
+        world.ram.put(client.arg, &Message::invoke(&[]).words());
+        let asked = world.call(0, client.regs(client.arg));
+        assert_eq!(asked[0], ReturnCode::RPC_ALLOC.into());
+        let mut given = resume(asked);
+        (given[1], given[2], given[5]) = (0, page, cookie);
+        assert_eq!(world.call(0, given), [0; 4], "OP-TEE goes on at once");
+        assert_ne!(
+            world.optee.served.last().unwrap()[0],
+            0,
+            "without an answer"
+        );
+        assert_eq!(world.usage(), Usage::default());
+    }
 }

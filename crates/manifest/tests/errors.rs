@@ -576,9 +576,11 @@ fn the_housekeeping_core_is_no_exclusive_guests() {
              exclusive = true\ncpus = [2]\nmemory = \"2MiB\"\nkernel = \"k\"\n"
         )
     };
-    let blob = compile(&manifest("1")).unwrap().blob;
-    let parsed = Manifest::parse(&blob).unwrap();
-    assert_eq!(parsed.housekeeping_core(), Some(1));
+    for core in [0, 1, 31] {
+        let blob = compile(&manifest(&core.to_string())).unwrap().blob;
+        let parsed = Manifest::parse(&blob).unwrap();
+        assert_eq!(parsed.housekeeping_core(), Some(core));
+    }
     let error = compile(&manifest("2")).unwrap_err();
     assert_eq!(error.line, 2);
     assert!(error.message.contains("an exclusive guest"), "{error}");
