@@ -137,6 +137,7 @@ mod tests {
             let mut a = frames.reserve(1).unwrap();
             let mut b = frames.reserve(3).unwrap();
             assert!(frames.reserve(1).is_none());
+            assert!(frames.reserve(0).is_none(), "a chain of none");
             assert_eq!(frames.used(), 4);
             let mut all = [0; 4];
             for (frame, of_b) in all.iter_mut().zip([true, false, true, true]) {
