@@ -173,4 +173,20 @@ mod tests {
         assert_eq!(frames.extend(&mut chain), Some(1));
         assert_eq!(frames.extend(&mut chain), Some(2));
     }
+
+    #[test]
+    fn a_chain_without_a_frame_is_given_back_too() {
+        let limits = Limits {
+            calls: 3,
+            list_frames: 2,
+            ..Limits::default()
+        };
+        let mut frames = ListPages::new(&limits);
+        let mut none = frames.reserve(2).unwrap();
+        frames.give_back(&mut none);
+        assert_eq!(frames.used(), 0);
+        let mut both = frames.reserve(2).unwrap();
+        let taken = [(); 2].map(|()| frames.extend(&mut both));
+        assert_eq!(taken, [Some(3), Some(4)]);
+    }
 }
