@@ -435,6 +435,18 @@ mod tests {
     }
 
     #[test]
+    fn each_block_is_used() {
+        let mut blocks = Blocks::new(2);
+        let first = blocks.take(NO_BLOCK);
+        let second = blocks.take(first);
+        assert_eq!((first, second), (0, 1));
+        assert_eq!(*blocks.next, [second, NO_BLOCK]);
+        // A guest's next start has all of them again.
+        blocks.clear();
+        assert_eq!(blocks.take(NO_BLOCK), 0);
+    }
+
+    #[test]
     fn what_is_allocated_is_counted() {
         for (buffers, pages) in [(1, 1), (3, 511), (1_100, 32_768), (32_768, 2 << 20)] {
             let limits = Limits {

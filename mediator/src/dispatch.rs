@@ -105,11 +105,11 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         }
         call.thread = w3;
         match w0 {
-            ReturnCode::RPC_FOREIGN_INTR => self.interrupted(),
             ReturnCode::RPC_CMD => self.rpc_arrived(w1 | w2),
-            // OP-TEE has its RPC argument from us, so there is nothing to allocate: w1:w2 = 0
-            // says so. Of any other request nothing is known but that it must be resumed. A guest's
-            // first calls may bring some, as long as another vCPU's sets its partition up.
+            // RPC_FOREIGN_INTR. OP-TEE has its RPC argument from us, so there is nothing to
+            // allocate: w1:w2 = 0 says so. Of any other request nothing is known but that it must be
+            // resumed. A guest's first calls may bring some, as long as another vCPU's sets its
+            // partition up.
             _ => self.interrupted(),
         }
     }

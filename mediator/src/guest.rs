@@ -319,4 +319,29 @@ mod tests {
         let guest = Guest::new(&optee(), NonZeroU16::MIN, config, Nobody);
         assert!(guest.sessions.capacity() >= usize::from(limits.sessions + limits.calls));
     }
+
+    #[test]
+    fn what_is_allocated_is_counted() {
+        let limits = Limits {
+            calls: 3,
+            sessions: 100,
+            list_frames: 37,
+            ..Limits::default()
+        };
+        let config = Config {
+            limits,
+            ..Config::default()
+        };
+        let guest = Guest::new(&optee(), NonZeroU16::MIN, config, Nobody);
+        let [.., lists, calls, sessions] = heap_blocks(&limits);
+        assert_eq!(lists, guest.lists.total() as usize * size_of::<u16>());
+        assert_eq!(calls, size_of_val(&*guest.calls));
+        assert_eq!(sessions, guest.sessions.capacity() * size_of::<u32>());
+        // A session more than the quota for each call, and not for each session.
+        assert_eq!(sessions, 103 * size_of::<u32>());
+        let blocks = heap_blocks(&limits);
+        assert!(blocks.iter().all(|&bytes| bytes > 1));
+        let all: usize = blocks.into_iter().map(usize::next_power_of_two).sum();
+        assert_eq!(limits.heap_bytes(), all);
+    }
 }

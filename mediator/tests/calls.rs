@@ -278,6 +278,18 @@ fn a_classic_guest_is_not_offered_the_modern_calls() {
         ReturnCode::UNKNOWN
     );
     client.way = Way::Classic;
+    let cookie = client.register(&mut world, client.lists, 1);
+    let in_buffer = [
+        Function::CALL_WITH_REGD_ARG.into(),
+        cookie >> 32,
+        cookie,
+        0,
+        0,
+        0,
+        0,
+        0,
+    ];
+    assert_eq!(world.call(0, in_buffer)[0], ReturnCode::UNKNOWN.into());
     assert_eq!(
         client.call(&mut world, &Message::invoke(&[])).0,
         ReturnCode::OK

@@ -37,8 +37,13 @@ fn h28_a_buffer_that_a_parked_call_names_is_not_unregistered() {
         let cookie = client.register(&mut world, list, 1);
         let parked = park(&mut world, cookie);
         let before = world.optee.seen.len();
+        let counted = world.counters();
         let (w0, _) = client.call(&mut world, &unregister(cookie));
         assert_eq!(w0, ReturnCode::ETHREAD_LIMIT);
+        // It may come again: it was turned away and not refused.
+        let counters = world.counters();
+        assert_eq!(counters.turned_away, counted.turned_away + 1);
+        assert_eq!(counters.refusals, counted.refusals);
         assert_eq!(
             world.optee.seen.len(),
             before,
