@@ -209,21 +209,17 @@ pub unsafe fn write_bare(console: &board::Console, level: u64) {
     // SAFETY: the caller's promise.
     let uart = unsafe { Uart::new(console) };
     let digit = [b'0' + level as u8];
-    let remedy: &[u8] = match level {
-        boot::HOST_EXTENSIONS => {
-            b"2 with HCR_EL2.E2H = 1, which this core can't clear; it needs one with FEAT_E2H0\r\n"
-        }
-        _ => b"; start it at EL2 (QEMU: -machine virt,virtualization=on)\r\n",
+    let (found, remedy): (&[u8], &[u8]) = match level {
+        boot::HOST_EXTENSIONS => (
+            b"2 with HCR_EL2.E2H = 1, which this core can't clear",
+            b"; it needs one with FEAT_E2H0\r\n",
+        ),
+        _ => (
+            &digit,
+            b"; start it at EL2 (QEMU: -machine virt,virtualization=on)\r\n",
+        ),
     };
-    let digit = match level {
-        boot::HOST_EXTENSIONS => &[][..],
-        _ => &digit,
-    };
-    for text in [
-        b"\r\nteevisor: error: entered at EL".as_slice(),
-        digit,
-        remedy,
-    ] {
+    for text in [b"\r\nteevisor: error: entered at EL", found, remedy] {
         text.iter().for_each(|&byte| uart.send_now(byte));
     }
 }

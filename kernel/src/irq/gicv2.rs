@@ -168,12 +168,6 @@ impl GicV2 {
         gicd::fill(field!(*distributor, isactiver), 0..1, intids);
     }
 
-    /// Disables a private interrupt of this core.
-    pub fn disable_private(&self, intid: u32) {
-        let mut distributor = self.distributor.lock();
-        gicd::fill(field!(*distributor, icenabler), 0..1, 1 << intid);
-    }
-
     /// Interrupts core `core` with the kick SGI.
     pub fn kick(&self, core: usize) {
         let mask = self.masks[core].load(Ordering::Acquire);

@@ -67,18 +67,16 @@ impl GicV3 {
         act(&mut GicDistributor::new(self.distributor.lock().reborrow()))
     }
 
-    /// Wakes this core's redistributor and turns its CPU interface on, with `reset` when system
-    /// registers of the GIC can be used. False if there is no redistributor for it.
+    /// Wakes this core's redistributor and turns its CPU interface on, whose registers are
+    /// [in use](cpu_interface::use_registers). False if there is no redistributor for it.
     #[cold]
-    pub fn init_core(&self, index: usize, reset: impl FnOnce()) -> bool {
+    pub fn init_core(&self, index: usize) -> bool {
         let affinity = cpu::mpidr();
         let Some(found) = self.find(affinity) else {
             return false;
         };
         self.redistributors[index].store(found.as_ptr(), Ordering::Relaxed);
         self.affinities[index].store(affinity, Ordering::Release);
-        cpu_interface::use_registers();
-        reset();
         if let Some(mut frames) = self.redistributor(index) {
             init_redistributor(&mut frames);
         }
@@ -131,7 +129,7 @@ impl GicV3 {
     pub fn disable_private(&self, index: usize, intid: u32) {
         if let Some(mut frames) = self.redistributor(index) {
             let mut sgi = field!(frames, sgi);
-            gicd::fill(field!(sgi, icenabler), 0..1, 1 << intid);
+            gicd::write_bit(field!(sgi, icenabler), intid);
         }
     }
 

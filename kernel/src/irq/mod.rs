@@ -11,11 +11,11 @@ pub mod virtual_interface;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use board::Board;
-use platform::{PHYSICAL_TIMER_INTID, VIRTUAL_TIMER_INTID};
+use platform::{FIRST_SPI, PHYSICAL_TIMER_INTID, VIRTUAL_TIMER_INTID};
 use safe_mmio::field;
 use spin::Once;
 
-use crate::arch::{barrier, cpu, mmio::Registers, timer};
+use crate::arch::{barrier, cpu, gic_cpu_interface, mmio::Registers, timer};
 use gich::Gich;
 use gicv2::GicV2;
 use gicv3::GicV3;
@@ -158,14 +158,18 @@ fn controller() -> &'static Controller {
 
 /// Turns interrupts on for this core, number `index`. False if the GIC doesn't know the core.
 pub fn init_core(index: usize) -> bool {
-    match &controller().driver {
+    let driver = &controller().driver;
+    if let Driver::V3(_) = driver {
+        gic_cpu_interface::use_registers();
+    }
+    // Nothing is enabled before what firmware left in the list registers is gone.
+    virtual_interface().reset();
+    match driver {
         Driver::V2(gic) => {
-            virtual_interface().reset();
             gic.init_core(index);
             true
         }
-        // The interface's registers are there once the CPU interface is: nothing is enabled before.
-        Driver::V3(gic) => gic.init_core(index, || virtual_interface().reset()),
+        Driver::V3(gic) => gic.init_core(index),
     }
 }
 
@@ -197,7 +201,7 @@ pub fn enable_spi(intid: u32) {
     });
 }
 
-/// Disables the SPI `intid`.
+/// Disables the SPI `intid`, or on a GICv2 a private interrupt of this core.
 pub fn disable_spi(intid: u32) {
     each!(controller(), gic => {
         let mut distributor = gic.distributor();
@@ -209,12 +213,10 @@ pub fn disable_spi(intid: u32) {
 #[cold]
 pub fn reject(intid: u32) {
     log::warn!("interrupt {intid} is nobody's: it is disabled");
-    match (&controller().driver, intid) {
-        (_, platform::FIRST_SPI..1020) => disable_spi(intid),
-        (Driver::V2(gic), 0..platform::FIRST_SPI) => gic.disable_private(intid),
-        (Driver::V3(gic), 0..platform::FIRST_SPI) => gic.disable_private(cpu::current(), intid),
-        // LPIs and the extended ranges: EL2 has enabled none.
-        _ => {}
+    match &controller().driver {
+        Driver::V3(gic) if intid < FIRST_SPI => gic.disable_private(cpu::current(), intid),
+        // LPIs and the extended ranges have no bit there: EL2 has enabled none.
+        _ => disable_spi(intid),
     }
 }
 
