@@ -327,6 +327,11 @@ pub trait Word: Copy + 'static {
 
     /// Returns the word as users write it.
     fn name(self) -> &'static str;
+
+    /// Returns the one that is called `name`.
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|word| word.name() == name)
+    }
 }
 
 impl Word for Conduit {
@@ -362,8 +367,7 @@ impl Word for Policy {
 impl<'a, T: Word> Value<'a> for T {
     fn read(table: &Table<'a>, key: &'static str) -> Result<Self, ManifestError<'a>> {
         let name = <&str>::read(table, key)?;
-        let word = T::ALL.iter().find(|word| word.name() == name);
-        word.copied().ok_or(table.malformed(key))
+        T::named(name).ok_or(table.malformed(key))
     }
 
     #[cfg(feature = "host")]

@@ -269,8 +269,7 @@ fn default_restart_delay() -> u32 {
 /// Returns one of a few words: "hvc".
 fn word<'de, D: Deserializer<'de>, T: Word>(from: D) -> Result<T, D::Error> {
     let name = String::deserialize(from)?;
-    let found = T::ALL.iter().find(|word| word.name() == name);
-    found.copied().ok_or_else(|| {
+    T::named(&name).ok_or_else(|| {
         let words: Vec<_> = T::ALL
             .iter()
             .map(|word| format!("`{}`", word.name()))
