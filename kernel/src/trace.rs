@@ -111,11 +111,17 @@ fn microseconds(ticks: u64) -> u64 {
 fn describe(what: EventKind) -> (&'static str, Option<Detail>) {
     match what {
         EventKind::Fast(id) => ("fast call to OP-TEE", Some(Detail::Function(id.0))),
-        EventKind::Taken(command) => ("taken over:", Some(Detail::Message(command.0))),
+        EventKind::Taken(command) => (
+            "taken over:",
+            Some(Detail::Command(command.name(), command.0)),
+        ),
         EventKind::Secure => ("enters OP-TEE", None),
         EventKind::Interrupted => ("interrupted", None),
         EventKind::Chunk => ("a part of its list is translated", None),
-        EventKind::Rpc(command) => ("RPC to the guest:", Some(Detail::Rpc(command.0))),
+        EventKind::Rpc(command) => (
+            "RPC to the guest:",
+            Some(Detail::Command(command.name(), command.0)),
+        ),
         EventKind::RpcAnswered(result) => ("RPC answered at EL2:", Some(Detail::Result(result.0))),
         EventKind::RpcPage => ("asks for, or returns, the page of its RPCs", None),
         EventKind::Refused(result) => ("refused:", Some(Detail::Result(result.0))),

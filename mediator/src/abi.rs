@@ -209,6 +209,12 @@ named! {
         STOP_ASYNC_NOTIF = 7;
         /// Lend protected memory: carries a raw physical address.
         LEND_PROTMEM = 8;
+        /// Take lent protected memory back.
+        RECLAIM_PROTMEM = 9;
+        /// What protected memory of a use must be like.
+        GET_PROTMEM_CONFIG = 10;
+        /// Give protected memory to a use.
+        ASSIGN_PROTMEM = 11;
     }
 }
 

@@ -215,7 +215,7 @@ fn steps_are_shown_with_names() {
         vcpu: 1,
         call: 1 << 30 | 0x123 << 8 | 7,
         what: "RPC to the guest:",
-        detail: Some(Detail::Rpc(6)),
+        detail: Some(Detail::Command(Some("SHM_ALLOC"), 6)),
     };
     assert_eq!(
         step.to_string(),
@@ -232,10 +232,10 @@ fn steps_are_shown_with_names() {
         "two: 12.000345 vCPU 1: fast call to OP-TEE 0xb2000010"
     );
     let details = [
-        (Detail::Message(1), "INVOKE"),
-        (Detail::Message(12), "command 12"),
-        (Detail::Rpc(24), "RPMB_FRAMES"),
-        (Detail::Rpc(8), "command 8"),
+        (Detail::Command(Some("INVOKE"), 1), "INVOKE"),
+        (Detail::Command(None, 12), "command 12"),
+        (Detail::Command(Some("RPMB_FRAMES"), 24), "RPMB_FRAMES"),
+        (Detail::Command(None, 8), "command 8"),
         (Detail::Result(0), "0x0"),
     ];
     for (detail, text) in details {

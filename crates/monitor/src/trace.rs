@@ -26,50 +26,11 @@ pub struct TraceLine<'a> {
 pub enum Detail {
     /// A function id.
     Function(u32),
-    /// A command of a message.
-    Message(u32),
-    /// A command of an RPC.
-    Rpc(u32),
+    /// A command of a message or of an RPC: its name, if it has one, and its number.
+    Command(Option<&'static str>, u32),
     /// A result of GlobalPlatform's, or a return code.
     Result(u32),
 }
-
-/// Names of commands (OP-TEE `optee_msg.h`), by number.
-const MESSAGES: [&str; 12] = [
-    "OPEN_SESSION",
-    "INVOKE",
-    "CLOSE_SESSION",
-    "CANCEL",
-    "REGISTER_SHM",
-    "UNREGISTER_SHM",
-    "DO_BOTTOM_HALF",
-    "STOP_ASYNC_NOTIF",
-    "LEND_PROTMEM",
-    "RECLAIM_PROTMEM",
-    "GET_PROTMEM_CONFIG",
-    "ASSIGN_PROTMEM",
-];
-
-/// Names of RPCs (OP-TEE `optee_rpc_cmd.h`).
-const RPCS: [(u32, &str); 17] = [
-    (0, "LOAD_TA"),
-    (1, "RPMB"),
-    (2, "FS"),
-    (3, "GET_TIME"),
-    (4, "NOTIFICATION"),
-    (5, "SUSPEND"),
-    (6, "SHM_ALLOC"),
-    (7, "SHM_FREE"),
-    (9, "GPROF"),
-    (10, "SOCKET"),
-    (11, "FTRACE"),
-    (12, "PLUGIN"),
-    (20, "BENCH_REG"),
-    (21, "I2C"),
-    (22, "RPMB_PROBE_RESET"),
-    (23, "RPMB_PROBE_NEXT"),
-    (24, "RPMB_FRAMES"),
-];
 
 impl fmt::Display for TraceLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -87,17 +48,10 @@ impl fmt::Display for TraceLine<'_> {
 
 impl fmt::Display for Detail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, number) = match *self {
-            Self::Function(id) | Self::Result(id) => return write!(f, "{id:#x}"),
-            Self::Message(command) => (MESSAGES.get(command as usize).copied(), command),
-            Self::Rpc(command) => {
-                let known = RPCS.iter().find(|(number, _)| *number == command);
-                (known.map(|(_, name)| *name), command)
-            }
-        };
-        match name {
-            Some(name) => f.write_str(name),
-            None => write!(f, "command {number}"),
+        match *self {
+            Self::Function(number) | Self::Result(number) => write!(f, "{number:#x}"),
+            Self::Command(Some(name), _) => f.write_str(name),
+            Self::Command(None, number) => write!(f, "command {number}"),
         }
     }
 }

@@ -91,6 +91,23 @@ pub(crate) const fn pack(low: u32, high: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::abi::RpcCommand;
+
+    #[test]
+    fn numbers_have_the_names_of_op_tee_s_headers() {
+        let commands = [
+            (1, Some("INVOKE")),
+            (11, Some("ASSIGN_PROTMEM")),
+            (12, None),
+        ];
+        for (number, name) in commands {
+            assert_eq!(Command(number).name(), name);
+        }
+        let rpcs = [(6, Some("SHM_ALLOC")), (24, Some("RPMB_FRAMES")), (8, None)];
+        for (number, name) in rpcs {
+            assert_eq!(RpcCommand(number).name(), name);
+        }
+    }
 
     #[test]
     fn fields_lie_where_optee_has_them() {
