@@ -81,7 +81,7 @@ impl fmt::Display for BoardError {
             }
             Self::TooMany(what, most) => write!(
                 f,
-                "the device tree has more than {most} {what}: this board is not supported"
+                "the device tree has more than {most} {what}: leave out or join some"
             ),
         }
     }

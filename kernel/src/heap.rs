@@ -10,8 +10,9 @@ use addr::PaRange;
 use buddy_system_allocator::Heap;
 use spin::Mutex;
 
-/// Bytes of the heap inside the image, enough for the tables that boot needs before it knows the
-/// board's memory.
+/// Bytes of the heap inside the image, for the tables that boot needs before it has any of the board's
+/// memory: a root, three for the image, and at most six for each of the device tree, the console, and the
+/// first piece of memory, wherever those lie.
 pub const BOOT_HEAP: usize = 128 * 1024;
 
 #[repr(C, align(4096))]

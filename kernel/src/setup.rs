@@ -4,10 +4,10 @@
 
 use core::fmt;
 
-use addr::{Pa, PaRange};
+use addr::{PAGE_SIZE, Pa, PaRange};
 use alloc::boxed::Box;
 use arrayvec::ArrayVec;
-use board::{Board, BoardError};
+use board::{Board, BoardError, Cpu};
 use boot::Layout;
 use log::info;
 use manifest::{
@@ -95,7 +95,8 @@ impl fmt::Display for SetupError {
             Self::Heap(size) => {
                 write!(
                     f,
-                    "no {} KiB of free memory for the hypervisor itself",
+                    "no {} KiB of free memory in one piece for the hypervisor itself: give the board more RAM, \
+                     or join ranges of /reserved-memory that lie near each other",
                     size >> 10
                 )
             }
@@ -260,7 +261,15 @@ fn own_tables(tree: Pa, blob: &[u8]) -> Result<&'static mut Tables, SetupError> 
     }
     let found = board::console(blob);
     if let Some(console) = found {
-        tables.map(console.registers, Kind::Device)?;
+        // A UART's registers begin it: what else the tree may count to them is not needed.
+        let size = console.registers.size.min(PAGE_SIZE);
+        tables.map(
+            PaRange {
+                size,
+                ..console.registers
+            },
+            Kind::Device,
+        )?;
     }
     tables.set_live();
     // SAFETY: all that runs now lies in the image, and the tables live for ever.
@@ -278,7 +287,8 @@ fn map_board(board: &Board, tables: &mut Tables) -> Result<FreeMap, SetupError> 
     let mut reserved: ArrayVec<PaRange, { board::MAX_RESERVED + 1 }> =
         board.reserved.iter().copied().collect();
     reserved.extend(PaRange::new(Pa(layout.start), layout.end - layout.start));
-    let memory = FreeMap::new(&board.memory, &reserved)?;
+    let mut memory = FreeMap::new(&board.memory, &reserved)?;
+    add_tables_heap(&mut memory, board, tables)?;
     for &range in memory.ranges() {
         tables.map(range, Kind::Ram)?;
     }
@@ -286,6 +296,32 @@ fn map_board(board: &Board, tables: &mut Tables) -> Result<FreeMap, SetupError> 
         tables.map(frame, Kind::Device)?;
     }
     Ok(memory)
+}
+
+/// Gives the heap what the tables for everything that the tree names take: how much that is depends
+/// on the tree, and the image's own heap does not.
+fn add_tables_heap(
+    memory: &mut FreeMap,
+    board: &Board,
+    tables: &mut Tables,
+) -> Result<(), SetupError> {
+    let free = memory.ranges().iter().copied();
+    let mapped = || {
+        let pages = board.cpus.iter().filter_map(Cpu::release_page);
+        let others = gic_frames(&board.gic).into_iter().chain(board.bundle);
+        free.clone().chain(others).chain(pages)
+    };
+    if let Some(range) = mapped().find(|range| !Tables::spans(range)) {
+        return Err(CannotMap(range).into());
+    }
+    let size = physmem::table_pages(mapped()) * PAGE_SIZE;
+    let heap = memory
+        .allocate(size, PAGE_SIZE)
+        .ok_or(SetupError::Heap(size))?;
+    tables.map(heap, Kind::Ram)?;
+    // SAFETY: free RAM, mapped, and taken out of the free map.
+    unsafe { heap::add(heap) };
+    Ok(())
 }
 
 /// Gives the heap what the guests take, all of it: nothing is left to fail later.

@@ -83,6 +83,9 @@ pub struct Machine {
     /// What is loaded into QEMU itself, with its arguments.
     #[arg(skip)]
     pub plugin: Option<Plugin>,
+    /// Ranges of a page that the device tree reserves, far apart, on the virt machine.
+    #[arg(skip)]
+    pub holes: u32,
     /// A file that is in RAM at [`RESIDUE`] when the machine starts.
     #[arg(skip)]
     pub residue: Option<PathBuf>,
@@ -125,6 +128,7 @@ impl Default for Machine {
             el2: true,
             plugin: None,
             residue: None,
+            holes: 0,
         }
     }
 }

@@ -15,8 +15,11 @@ use addr::{PAGE_SIZE, Pa, PaRange};
 use arrayvec::ArrayVec;
 use core::fmt;
 
+mod tables;
 #[cfg(test)]
 mod tests;
+
+pub use tables::table_pages;
 
 /// Most separate free ranges a [`FreeMap`] holds.
 pub const MAX_RANGES: usize = 64;
@@ -45,7 +48,8 @@ impl fmt::Display for Error {
         match self {
             Self::TooManyRanges => write!(
                 f,
-                "free memory is in more than {MAX_RANGES} pieces: the board reserves too many ranges"
+                "free memory is in more than {MAX_RANGES} pieces: join ranges of /reserved-memory that lie \
+                 near each other"
             ),
             Self::NotAllocated(range) => {
                 write!(

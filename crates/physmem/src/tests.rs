@@ -3,6 +3,10 @@
 //! Properties are checked against a page-by-page model of the same memory.
 use super::*;
 extern crate std;
+use aarch64_paging::Mapping;
+use aarch64_paging::descriptor::{El23Attributes as Attr, PhysicalAddress};
+use aarch64_paging::idmap::IdTranslation;
+use aarch64_paging::paging::{Constraints, El2, MemoryRegion};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::vec::Vec;
@@ -244,5 +248,81 @@ proptest! {
             map.allocate_guest(size, max);
             prop_assert!(well_formed(&map));
         }
+    }
+}
+
+/// Counts the tables that EL2's own way of mapping makes of `ranges`.
+fn tables_made(ranges: &[PaRange]) -> u64 {
+    let mut mapping = Mapping::new(IdTranslation::new(), 0, El2);
+    for range in ranges {
+        let (start, end) = (range.start.0 as usize, range.end().0 as usize);
+        mapping
+            .map_range(
+                &MemoryRegion::new(start, end),
+                PhysicalAddress(range.start.page().0 as usize),
+                Attr::VALID | Attr::ACCESSED | Attr::USER_RES1,
+                Constraints::NO_CONTIGUOUS_HINT,
+            )
+            .unwrap();
+    }
+    // Each table has an entry that leads to no other.
+    let mut tables = BTreeSet::new();
+    let whole = MemoryRegion::new(0, 1 << 48);
+    mapping
+        .walk_range(&whole, &mut |entry, _, level| {
+            if level > 0 {
+                tables.insert((level, entry.start().0 >> [0, 39, 30, 21][level]));
+            }
+            Ok(())
+        })
+        .unwrap();
+    tables.len() as u64
+}
+
+#[test]
+fn each_unaligned_hole_takes_a_table() {
+    let holes: Vec<_> = (0..40)
+        .map(|n| range(0x7000_1000 + n * 4 * MIB, 0x1000))
+        .collect();
+    let map = FreeMap::new(&[range(GIB, 2 * GIB)], &holes).unwrap();
+    let pages = table_pages(map.ranges().iter().copied());
+    // One of level 1, one of level 2, and one of level 3 for each hole.
+    assert_eq!(pages, 42);
+    assert_eq!(pages, tables_made(map.ranges()));
+}
+
+#[test]
+fn what_lies_beyond_48_bits_takes_no_table() {
+    assert_eq!(table_pages([range(1 << 48, GIB)]), 0);
+    assert_eq!(table_pages([range(u64::MAX - 1, 1)]), 0);
+    assert_eq!(table_pages([range((1 << 48) - 4096, GIB)]), 3);
+    assert_eq!(table_pages([range(0, u64::MAX)]), 512);
+}
+
+/// Ranges near the edges of blocks and tables.
+fn ragged_ranges() -> impl Strategy<Value = Vec<PaRange>> {
+    let edge = (0..4u64, 0..4u64, 0..3u64, 0..3u64)
+        .prop_map(|(l1, l2, l3, page)| (l1 << 39) + (l2 << 30) + (l3 << 21) + page * 4096);
+    proptest::collection::btree_set(edge, 2..12).prop_map(|edges| {
+        let edges: Vec<u64> = edges.into_iter().collect();
+        edges
+            .chunks_exact(2)
+            .filter(|pair| pair[1] - pair[0] < 3 << 39)
+            .map(|pair| range(pair[0], pair[1] - pair[0]))
+            .collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn the_tables_for_memory_are_known_before_they_are_made(
+        ranges in ragged_ranges(), seed in 0..1000usize,
+    ) {
+        let made = tables_made(&ranges);
+        prop_assert_eq!(table_pages(ranges.iter().copied()), made);
+        let mut mixed = ranges;
+        let count = mixed.len().max(1);
+        mixed.rotate_left(seed % count);
+        prop_assert!(table_pages(mixed) >= made);
     }
 }

@@ -93,6 +93,11 @@ impl Tables {
         tables
     }
 
+    /// Tells whether the tables can hold the range.
+    pub const fn spans(range: &PaRange) -> bool {
+        range.end().0 <= 1 << 48
+    }
+
     fn map_raw(&mut self, start: u64, end: u64, attributes: Attr) {
         self.try_map(start, end, attributes)
             .expect("the image fits in 48 bits");

@@ -32,6 +32,17 @@ impl Tree<'_> {
         command::output(&mut put).map(|_| ())
     }
 
+    /// Reserves the page at `address`.
+    pub fn reserve(&self, address: u32) -> Result<()> {
+        const PARENT: &str = "/reserved-memory";
+        let node = format!("{PARENT}/hole@{address:x}");
+        self.node(&node)?;
+        self.cells(PARENT, "#address-cells", &[2])?;
+        self.cells(PARENT, "#size-cells", &[2])?;
+        self.put("x", PARENT, "ranges", &[])?;
+        self.cells(&node, "reg", &[0, address, 0, 0x1000])
+    }
+
     /// Names the file that is loaded at `address` as the initrd.
     pub fn initrd(&self, file: &Path, address: u64) -> Result<()> {
         let size = std::fs::metadata(file)

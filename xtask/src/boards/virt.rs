@@ -27,6 +27,11 @@ use platform::GicVersion;
 /// Where the bundle, or a kernel's initial file system, is loaded.
 const INITRD: u64 = 0x6800_0000;
 
+/// Where the first reserved page of a board with holes lies, not at the start of a block.
+const HOLES: u32 = 0x7000_1000;
+/// From one to the next: each is in another block, with free ones between.
+const HOLE_TO_HOLE: u32 = 4 << 20;
+
 /// The board's recipe.
 pub struct Virt;
 
@@ -187,6 +192,7 @@ fn write_tree(machine: &Machine, files: &Files, flash: &Path, tree: &Path) -> Re
     command::output(&mut pack)?;
     fs::remove_file(&dumped)?;
     let tree = Tree(tree);
+    (0..machine.holes).try_for_each(|number| tree.reserve(HOLES + number * HOLE_TO_HOLE))?;
     if let Some(initrd) = &files.initrd {
         tree.initrd(initrd, INITRD)?;
     }

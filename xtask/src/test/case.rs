@@ -42,6 +42,8 @@ pub struct Case {
     pub disk: bool,
     /// Whether there are bytes in free RAM that something before the hypervisor left.
     pub residue: bool,
+    /// How many pages, far apart, the board reserves.
+    pub holes: u32,
     /// What is in the bundle.
     pub boots: Boots,
     /// What is typed at the console, each after what it must have said.
@@ -127,6 +129,7 @@ impl Case {
             el2: self.el2,
             optee: self.optee,
             optee_suite: self.optee_suite,
+            holes: self.holes,
             ..Machine::default()
         }
     }
@@ -165,6 +168,7 @@ pub const BASE: Case = Case {
     conduit: None,
     disk: false,
     residue: false,
+    holes: 0,
     boots: Boots::NoBundle,
     types: &[],
     seconds: 600,

@@ -105,9 +105,11 @@ pub const CASES: &[Case] = &[
         smp: 1,
         ..GUEST
     },
+    // Each hole takes EL2 a table.
     Case {
         name: "guest-one-core-gicv2-poisoned",
         profile: Profile::Poisoned,
+        holes: 40,
         smp: 1,
         gic: GicVersion::V2,
         ..GUEST
