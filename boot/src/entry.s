@@ -8,8 +8,12 @@
 .set MAIR, 0x04ff
 // T0SZ = 25 (39 bits, walks start at level 1), write-back inner shareable walks, 4 KiB granule; PS is filled in.
 .set TCR, 0x80803519
-// Block descriptor: valid, attribute 0, AF, inner shareable.
-.set BLOCK, 0x701
+// Block descriptor: valid, attribute 0, AF, inner shareable; AP[1], which is RES1 in a regime with one exception level.
+.set IMAGE_BLOCK, 0x741
+// The same, read-only and never executed.
+.set TREE_BLOCK, IMAGE_BLOCK | 0x80 | (1 << 54)
+// Log2 of the bytes that the early tables span.
+.set SPAN, 39
 
 // What firmware leaves in most registers of EL2 is UNKNOWN. Those that count before the vectors are in place: by
 // HCR_EL2.E2H the names of EL1's registers are EL2's, and by TPIDR_EL2 the vectors find an emergency stack.
@@ -21,13 +25,19 @@
     isb
 .endm
 
+// Notes how far the image has come: stage.rs. Clobbers x1-x4, x30.
+.macro reach stage
+    mov     x1, #\stage
+    bl      reached
+.endm
+
 .section .head, "ax"
 .global _head
 _head:
     b       primary_entry
     .long   0
     .quad   0                   // text_offset
-    .quad   __image_size
+    .quad   __image_size        // whole 2 MiB blocks: they are mapped as memory of ours
     .quad   0xa                 // little-endian, 4 KiB pages, anywhere in memory
     .quad   0, 0, 0
     .ascii  "ARM\x64"
@@ -38,12 +48,16 @@ primary_entry:
     poison_primary
     msr     daifset, #0xf
     mov     x20, x0
+    reach   {ENTERED}
     msr     spsel, #1
     mrs     x1, CurrentEL
     cmp     x1, #(2 << 2)
     b.ne    1f
     own_el2
 1:  mrs     x19, cntpct_el0
+    adr     x0, _head
+    tst     x0, #0xfff          // nothing here finds anything at such an address
+    b.ne    .
 
     // The boot protocol cleans the file's bytes only: drop stale lines of what is written below.
     bl      clean_image
@@ -55,22 +69,29 @@ primary_entry:
     b.lo    1b
     adrp    x0, stacks
     add     sp, x0, #({STACK_STRIDE} >> 12), lsl #12
+    reach   {CLEARED}
 
+    mov     x1, x20
     mrs     x0, CurrentEL
     lsr     x0, x0, #2
     cmp     x0, #2
-    b.eq    2f
-    mov     x1, x20
-    b       wrong_exception_level
-
-2:  mrs     x2, hcr_el2         // see own_el2: a core without E2H = 0 keeps it set
+    b.ne    cannot_start
+    mrs     x2, hcr_el2         // see own_el2: a core without E2H = 0 keeps it set
     mov     x0, #{HOST_EXTENSIONS}
-    mov     x1, x20
-    tbz     x2, #34, 3f
-    b       wrong_exception_level
+    tst     x2, #(1 << 34)
+    b.ne    cannot_start
+    adrp    x2, __image_start
+    mov     x0, #{MISPLACED}
+    tst     x2, #0x1fffff
+    b.ne    cannot_start
+    reach   {FIT}
 
-3:  bl      build_early_tables
+    bl      measure_tree
+    cbz     x21, 1f
+    reach   {TREE}
+1:  bl      build_early_tables
     bl      clean_image
+    reach   {TABLES}
     adrp    x0, early_l1
     ldr     x1, =TCR
     mrs     x2, id_aa64mmfr0_el1
@@ -83,7 +104,8 @@ primary_entry:
     ldr     x3, =SCTLR_ON
     bl      enable_mmu
     mov     x0, x20
-    mov     x1, x19
+    mov     x1, x21
+    mov     x2, x19
     bl      primary_main
     b       .
 
@@ -186,49 +208,89 @@ relocate:
     b       3b
 5:  ret
 
-// Map the image's 2 MiB block and the two blocks from the device tree (x20). Clobbers x0-x9.
-build_early_tables:
-    adrp    x0, early_l1
-    adrp    x1, early_l2_image
-    adrp    x2, early_l2_tree
-    adrp    x3, __image_start
-    mov     x9, x30
-    mov     x4, x1
-    bl      map_block
-    cbz     x20, 1f
-    lsr     x5, x3, #30
-    lsr     x6, x20, #30
-    cmp     x5, x6
-    csel    x4, x1, x2, eq      // one level-2 table if both lie in the same GiB
-    mov     x3, x20
-    bl      map_block
-    add     x3, x20, #0x200000
-    lsr     x5, x3, #30
-    cmp     x5, x6
-    b.ne    1f
-    bl      map_block
-1:  mov     x30, x9
+// x1 = the stage. The word is stage.rs's; a line that the loader left dirty must not overwrite it.
+reached:
+    adr     x2, _head
+    and     x2, x2, #~0xfff
+    add     x2, x2, #({POST_CODE} >> 12), lsl #12
+    mov     x3, x1
+    movk    x3, #({POST_MAGIC} >> 32) & 0xffff, lsl #32
+    movk    x3, #({POST_MAGIC} >> 48), lsl #48
+    dc      civac, x2
+    dsb     sy
+    str     x3, [x2]
+    dsb     sy
+    early_letter
     ret
 
-// x0 = level-1 table, x3 = address, x4 = level-2 table of its GiB. Clobbers x7, x8.
+// x21 = bytes of the device tree at x20 (Devicetree Specification 0.4, 5.2), or 0 if that is none which can be mapped.
+// Clobbers x0, x1.
+measure_tree:
+    mov     x21, xzr
+    cbz     x20, 1f
+    tst     x20, #7
+    b.ne    1f
+    lsr     x0, x20, #SPAN
+    cbnz    x0, 1f
+    dc      cvac, x20           // the boot protocol does not have the loader clean it
+    dsb     sy
+    ldp     w0, w1, [x20]       // magic, totalsize
+    rev     w0, w0
+    rev     w1, w1
+    ldr     w2, =0xd00dfeed
+    cmp     w0, w2
+    b.ne    1f
+    cmp     w1, #40             // of the header
+    b.lo    1f
+    cmp     w1, #0x200000       // by the boot protocol
+    b.hi    1f
+    add     x0, x20, x1
+    sub     x0, x0, #1
+    lsr     x0, x0, #SPAN
+    cbnz    x0, 1f
+    mov     x21, x1
+1:  ret
+
+// Map the image's 2 MiB block, and the one or two of the device tree (x20, x21): no other, for what may be behind them
+// is not ours to read, and a core reads ahead. Clobbers x0-x9.
+build_early_tables:
+    mov     x9, x30
+    adrp    x0, early_l1
+    adrp    x4, early_l2
+    early_map
+    cbz     x21, 1f
+    ldr     x5, =TREE_BLOCK
+    mov     x3, x20
+    bl      map_block
+    add     x3, x20, x21
+    sub     x3, x3, #1
+    bl      map_block
+    // Last: should the tree lie in the image's block, that is still written.
+1:  mov     x5, #IMAGE_BLOCK
+    adrp    x3, __image_start
+    bl      map_block
+    mov     x30, x9
+    ret
+
+// x0 = level-1 table, x3 = address, x4 = the next free level-2 table, x5 = attributes. Clobbers x6-x8.
 map_block:
-    lsr     x7, x3, #39
-    cbnz    x7, 1f              // beyond the 39 bits that the early tables span
-    ubfx    x7, x3, #30, #9
+    ubfx    x7, x3, #30, #(SPAN - 30)
+    ldr     x8, [x0, x7, lsl #3]
+    cbnz    x8, 1f
     orr     x8, x4, #3
     str     x8, [x0, x7, lsl #3]
+    add     x4, x4, #4096
+1:  and     x8, x8, #~0xfff
     ubfx    x7, x3, #21, #9
-    and     x8, x3, #0xffffffffffe00000
-    orr     x8, x8, #(BLOCK & ~1)
-    orr     x8, x8, #1
-    str     x8, [x4, x7, lsl #3]
-1:  ret
+    and     x6, x3, #~0x1fffff
+    orr     x6, x6, x5
+    str     x6, [x8, x7, lsl #3]
+    ret
 
 .section .bss.early, "aw", %nobits
 .balign 4096
 early_l1:           .skip 4096
-early_l2_image:     .skip 4096
-early_l2_tree:      .skip 4096
+early_l2:           .skip 4096 * {EARLY_BLOCKS}
 
 .section .stacks, "aw", %nobits
 .balign 4096

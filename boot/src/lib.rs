@@ -8,15 +8,21 @@
 //! Rust code runs with caches. Secondary cores start on the tables that the primary core built.
 //!
 //! The kernel provides these symbols:
-//! - `primary_main(tree: u64, entry_ticks: u64) -> !`, at EL2 with the MMU on;
-//! - `wrong_exception_level(level: u64, tree: u64) -> !`, at EL1 or EL3, or at EL2 with
-//!   [`HOST_EXTENSIONS`] as its level, with the MMU off;
+//! - `primary_main(tree: u64, tree_size: u64, entry_ticks: u64) -> !`, at EL2 with the MMU on; the size
+//!   is 0 if x0 held no tree;
+//! - `cannot_start(why: u64, tree: u64) -> !`, with the MMU off: why is an exception level that is not 2,
+//!   [`HOST_EXTENSIONS`] or [`MISPLACED`];
 //! - `secondary_main(context: u64) -> !`, at EL2 on the final tables;
 //! - `exception_vectors`, the EL2 vector table.
 #![no_std]
 
+pub mod early;
+pub mod stage;
+
 use core::arch::global_asm;
 use core::cell::UnsafeCell;
+
+use stage::Stage;
 
 /// Bytes of one core's stack, without its guard page. Making guests of a board's tree takes most of
 /// it, on the first core.
@@ -26,6 +32,8 @@ pub const STACK_STRIDE: usize = STACK_SIZE + 0x1000;
 /// In the place of an exception level: EL2 whose HCR_EL2.E2H can't be cleared (a core without
 /// FEAT_E2H0).
 pub const HOST_EXTENSIONS: u64 = 0x102;
+/// In the place of an exception level: the image does not lie on a multiple of 2 MiB.
+pub const MISPLACED: u64 = 0x103;
 /// Cores that have a stack; further ones are not started.
 pub const MAX_CORES: usize = 8;
 
@@ -47,14 +55,38 @@ macro_rules! poison {
     };
 }
 
+/// The early console's part in what follows: nothing in a usual build.
+#[cfg(not(feature = "early-console"))]
+macro_rules! early {
+    () => {
+        ".macro early_letter\n.endm\n.macro early_map\n.endm\n"
+    };
+}
+#[cfg(feature = "early-console")]
+macro_rules! early {
+    () => {
+        include_str!("early.s")
+    };
+}
+
 global_asm!(
     poison!(),
+    early!(),
     include_str!("entry.s"),
     STACK_STRIDE = const STACK_STRIDE,
     STACKS_SIZE = const STACK_STRIDE * MAX_CORES,
     MAX_CORES = const MAX_CORES,
     START_SIZE = const size_of::<SecondaryStart>(),
     HOST_EXTENSIONS = const HOST_EXTENSIONS,
+    MISPLACED = const MISPLACED,
+    EARLY_BLOCKS = const 3 + early::BLOCKS,
+    ENTERED = const Stage::Entered as u8,
+    CLEARED = const Stage::Cleared as u8,
+    FIT = const Stage::Fit as u8,
+    TREE = const Stage::Tree as u8,
+    TABLES = const Stage::Tables as u8,
+    POST_CODE = const stage::POST_CODE,
+    POST_MAGIC = const stage::MAGIC,
 );
 
 /// What a starting secondary core reads with its MMU off; the primary core must have cleaned it
@@ -139,7 +171,7 @@ pub struct Layout {
     pub data_end: u64,
     /// The lowest guard page.
     pub stacks_start: u64,
-    /// End of everything.
+    /// End of everything but the page of [`stage::POST_CODE`].
     pub end: u64,
 }
 

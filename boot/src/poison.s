@@ -135,7 +135,8 @@ poison_gicv2:
     msr     spsel, #0
 9:  ret
 
-// What all cores share: the distributor, and the image's memory that is not loaded. The first core's alone. Keeps x0.
+// What all cores share: the distributor, the image's memory that is not loaded, and the device tree (x0), which it moves
+// to where it lies in two gibibytes. The first core's alone.
 poison_shared:
     ldr     x5, =GICD
     mov     w6, #-1
@@ -156,4 +157,13 @@ poison_shared:
 2:  str     x7, [x5], #8
     cmp     x5, x6
     b.lo    2b
+    ldr     w5, [x0, #4]            // totalsize
+    rev     w5, w5
+    ldr     x6, =0x7ffff000
+    mov     x7, x0
+    mov     x0, x6
+3:  ldr     x8, [x7], #8
+    str     x8, [x6], #8
+    subs    x5, x5, #8
+    b.hi    3b
     ret

@@ -34,11 +34,13 @@ use arch::{cpu, firmware};
 
 /// Entered by `boot` at EL2 with the MMU on; `tree` is x0 of the boot protocol.
 #[unsafe(no_mangle)]
-extern "C" fn primary_main(tree: u64, entry_ticks: u64) -> ! {
+extern "C" fn primary_main(tree: u64, tree_size: usize, entry_ticks: u64) -> ! {
     cpu::set_current(0);
+    boot::stage::reached(boot::stage::Stage::Mmu);
     heap::init();
     console::init_log();
-    match setup::run(Pa(tree), entry_ticks) {
+    // SAFETY: boot has mapped what it has found to be a tree; nobody writes it.
+    match unsafe { setup::run(Pa(tree), tree_size, entry_ticks) } {
         Ok(()) => scheduler::serve(0),
         Err(error) => {
             log::error!("{error}");
@@ -54,16 +56,14 @@ extern "C" fn secondary_main(index: u64) -> ! {
     smp::secondary(index as usize)
 }
 
-/// Entered by `boot` at another exception level than EL2, or as [`boot::HOST_EXTENSIONS`] says, with
-/// the MMU off.
+/// Entered by `boot` at another exception level than EL2, or as [`boot::HOST_EXTENSIONS`] and
+/// [`boot::MISPLACED`] say, with the MMU off.
 #[unsafe(no_mangle)]
-extern "C" fn wrong_exception_level(level: u64, tree: u64) -> ! {
+extern "C" fn cannot_start(why: u64, tree: u64) -> ! {
     // SAFETY: with the MMU off all memory is reachable.
     let found = unsafe { setup::tree_at(Pa(tree)) }.and_then(board::console);
-    if let Some(console) = found {
-        // SAFETY: the tree says that this is a UART, and nobody else runs.
-        unsafe { console::write_bare(&console, level) };
-    }
+    // SAFETY: the tree says that this is a UART, and nobody else runs.
+    unsafe { console::write_bare(found.as_ref(), why) };
     cpu::park()
 }
 

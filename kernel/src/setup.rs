@@ -2,18 +2,18 @@
 
 //! What the first core does once: from the device tree in x0 to guests that are ready to run.
 
-use core::fmt;
+mod error;
 
 use addr::{PAGE_SIZE, Pa, PaRange};
 use alloc::boxed::Box;
 use arrayvec::ArrayVec;
-use board::{Board, BoardError, Cpu};
-use boot::Layout;
-use log::info;
-use manifest::{
-    Guest, MEMBER, Manifest, ManifestError,
-    archive::{Archive, ArchiveError},
+use board::{Board, Cpu};
+use boot::{
+    Layout, early,
+    stage::{POST_CODE, Stage, reached},
 };
+use log::info;
+use manifest::{Guest, MEMBER, Manifest, archive::Archive};
 use physmem::FreeMap;
 use platform::{Conduit, flattened};
 
@@ -24,134 +24,16 @@ use crate::arch::{
 };
 use crate::vm::{
     self,
-    create::{self, CreateError, Resources},
+    create::{self, Resources},
     devices::Source,
     lifecycle,
 };
 use crate::{console, heap, irq, monitor, scheduler, smp, tee};
 
+pub use error::SetupError;
+
 /// Heap for tables and devices of the guests; what OP-TEE's mediator needs comes on top.
 const HEAP: u64 = 256 << 10;
-
-/// Why teevisor can't run here.
-#[derive(Debug)]
-pub enum SetupError {
-    /// x0 holds no device tree.
-    NoTree(Pa),
-    /// The device tree can't be used.
-    Board(BoardError),
-    /// Memory, the image or a device can't be mapped.
-    Map(CannotMap),
-    /// The memory map has too many pieces.
-    Memory(physmem::Error),
-    /// There is no room for this many bytes of EL2's heap.
-    Heap(u64),
-    /// The same, for the guests. The one of this name takes most of it: so many bytes.
-    GuestsHeap {
-        /// Bytes needed, in one piece.
-        needed: u64,
-        /// Bytes free.
-        free: u64,
-        /// The guest that takes most.
-        name: &'static str,
-        /// Bytes it takes.
-        takes: u64,
-    },
-    /// The interrupt controller can't be used.
-    Interrupts(irq::InitError),
-    /// The first core has no redistributor.
-    Redistributor,
-    /// Nobody says how fast the timer counts.
-    Frequency,
-    /// The tree names no initrd.
-    NoBundle,
-    /// The bundle is damaged.
-    Archive(ArchiveError<'static>),
-    /// The bundle has no manifest.
-    NoManifest,
-    /// The manifest can't be used.
-    Manifest(ManifestError<'static>),
-    /// A guest can't be made.
-    Guest(&'static str, CreateError<'static>),
-}
-
-impl fmt::Display for SetupError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoTree(at) => write!(
-                f,
-                "x0 = {at} is not a device tree: start teevisor by Linux's boot protocol \
-                 (TF-A: ARM_LINUX_KERNEL_AS_BL33=1)"
-            ),
-            Self::Board(error) => write!(f, "device tree: {error}"),
-            Self::Map(CannotMap(range)) => {
-                write!(
-                    f,
-                    "device tree: {:#x} bytes at {} can't be mapped",
-                    range.size, range.start
-                )
-            }
-            Self::Memory(error) => write!(f, "device tree: {error}"),
-            Self::Heap(size) => {
-                write!(
-                    f,
-                    "no {} KiB of free memory in one piece for the hypervisor itself: give the board more RAM, \
-                     or join ranges of /reserved-memory that lie near each other",
-                    size >> 10
-                )
-            }
-            Self::GuestsHeap {
-                needed,
-                free,
-                name,
-                takes,
-            } => write!(
-                f,
-                "EL2 needs {} KiB in one piece to keep the guests, and {} KiB are free: lower max-buffers, \
-                 max-shared or vcpus, first of guest {name}, which takes {} KiB",
-                needed >> 10,
-                free >> 10,
-                takes >> 10
-            ),
-            Self::Interrupts(error) => write!(f, "{error}"),
-            Self::Redistributor => f.write_str("the GIC has no redistributor for the boot core"),
-            Self::Frequency => f.write_str(
-                "the firmware left CNTFRQ_EL0 at 0: give the device tree's timer node its \
-                 clock-frequency",
-            ),
-            Self::NoBundle => f.write_str(
-                "/chosen has no linux,initrd-start and -end: load the bundle as the initrd",
-            ),
-            Self::Archive(error) => write!(f, "bundle: {error}"),
-            Self::NoManifest => {
-                write!(
-                    f,
-                    "bundle: no {MEMBER}: make the bundle with `cargo xtask bundle`"
-                )
-            }
-            Self::Manifest(error) => write!(f, "bundle: {MEMBER}: {error}"),
-            Self::Guest(name, error) => write!(f, "guest {name}: {error}"),
-        }
-    }
-}
-
-macro_rules! from {
-    ($($error:ty => $variant:ident),* $(,)?) => {
-        $(impl From<$error> for SetupError {
-            fn from(error: $error) -> Self {
-                Self::$variant(error)
-            }
-        })*
-    };
-}
-from!(
-    BoardError => Board,
-    CannotMap => Map,
-    physmem::Error => Memory,
-    irq::InitError => Interrupts,
-    ArchiveError<'static> => Archive,
-    ManifestError<'static> => Manifest,
-);
 
 /// Returns the device tree at `at`, if its header says that it is one.
 ///
@@ -169,26 +51,37 @@ pub unsafe fn tree_at(at: Pa) -> Option<&'static [u8]> {
 }
 
 /// Makes the guests ready; their first vCPUs wait for their cores.
-pub fn run(tree: Pa, entry_ticks: u64) -> Result<(), SetupError> {
-    // SAFETY: boot maps the tree's 2 MiB block and the next, as much as `total_size` allows.
-    let blob = unsafe { tree_at(tree) }.ok_or(SetupError::NoTree(tree))?;
+///
+/// # Safety
+/// A device tree of `tree_size` bytes is mapped at `tree` and stays as it is, if that is not 0.
+pub unsafe fn run(tree: Pa, tree_size: usize, entry_ticks: u64) -> Result<(), SetupError> {
+    if tree_size == 0 {
+        return Err(SetupError::NoTree(tree));
+    }
+    // SAFETY: the caller's promise.
+    let blob = unsafe { core::slice::from_raw_parts(tree.0 as *const u8, tree_size) };
     let tables = own_tables(tree, blob)?;
     info!("version {}", env!("CARGO_PKG_VERSION"));
     let board = Board::from_tree(blob, tree)?;
     use_firmware(&board)?;
+    reached(Stage::Board);
     let mut memory = map_board(&board, tables)?;
     let free_at_first = memory.free_bytes();
     add_heap(&mut memory, HEAP)?;
+    reached(Stage::Memory);
     // SAFETY: `map_board` has just mapped the GIC.
     unsafe { irq::init(&board) }?;
     if !smp::init_core(0) {
         return Err(SetupError::Redistributor);
     }
+    reached(Stage::Interrupts);
     let bundle = bundle(&board, tables)?;
     let manifest = bundle.find(MEMBER).ok_or(SetupError::NoManifest)?;
     let manifest = &*Box::leak(Box::new(Manifest::parse(manifest)?));
     add_guests_heap(&mut memory, manifest)?;
+    reached(Stage::Manifest);
     let cores = smp::start_all(&board, tables);
+    reached(Stage::Cores);
     info!(
         "{}: {} MiB of RAM, {} cores, GICv{}",
         board.model,
@@ -201,6 +94,7 @@ pub fn run(tree: Pa, entry_ticks: u64) -> Result<(), SetupError> {
         }
     );
     let optee = tee::probe(&board);
+    reached(Stage::Tee);
     let resources = Resources {
         board: &board,
         memory: &mut memory,
@@ -217,9 +111,10 @@ pub fn run(tree: Pa, entry_ticks: u64) -> Result<(), SetupError> {
     let housekeeping =
         create::all(manifest, resources).map_err(|(name, error)| SetupError::Guest(name, error))?;
     report_guests();
+    reached(Stage::Guests);
     let guests = vm::all().iter().map(|vm| vm.ram.size()).sum::<u64>();
     let layout = Layout::get();
-    let own = layout.end - layout.start + free_at_first - memory.free_bytes() - guests;
+    let own = layout.end - layout.start + PAGE_SIZE + free_at_first - memory.free_bytes() - guests;
     start_guests(entry_ticks, own);
     let interrupts = board
         .console
@@ -228,6 +123,7 @@ pub fn run(tree: Pa, entry_ticks: u64) -> Result<(), SetupError> {
     console::start(housekeeping, interrupts, irq::kick, monitor::TYPIST);
     heap::expect_users(cores.iter().flatten().count());
     smp::release_all();
+    reached(Stage::Running);
     Ok(())
 }
 
@@ -259,6 +155,9 @@ fn own_tables(tree: Pa, blob: &[u8]) -> Result<&'static mut Tables, SetupError> 
     if let Some(range) = PaRange::new(tree, blob.len() as u64) {
         tables.map(range, Kind::Constant)?;
     }
+    if let Some(registers) = early::registers() {
+        tables.map(registers, Kind::Device)?;
+    }
     let found = board::console(blob);
     if let Some(console) = found {
         // A UART's registers begin it: what else the tree may count to them is not needed.
@@ -274,19 +173,23 @@ fn own_tables(tree: Pa, blob: &[u8]) -> Result<&'static mut Tables, SetupError> 
     tables.set_live();
     // SAFETY: all that runs now lies in the image, and the tables live for ever.
     unsafe { tables.registers().switch() };
+    reached(Stage::OwnTables);
     if let Some(console) = found {
+        reached(Stage::Console);
         // SAFETY: the tree says that it is a UART; it is mapped as a device above.
         unsafe { console::set_uart(&console) };
     }
+    b"\r\n".iter().for_each(|&byte| early::put(byte));
     Ok(tables)
 }
 
 /// Maps all free memory and the GIC.
 fn map_board(board: &Board, tables: &mut Tables) -> Result<FreeMap, SetupError> {
     let layout = Layout::get();
-    let mut reserved: ArrayVec<PaRange, { board::MAX_RESERVED + 1 }> =
+    let mut reserved: ArrayVec<PaRange, { board::MAX_RESERVED + 2 }> =
         board.reserved.iter().copied().collect();
     reserved.extend(PaRange::new(Pa(layout.start), layout.end - layout.start));
+    reserved.extend(PaRange::new(Pa(layout.start + POST_CODE), PAGE_SIZE));
     let mut memory = FreeMap::new(&board.memory, &reserved)?;
     add_tables_heap(&mut memory, board, tables)?;
     for &range in memory.ranges() {

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::boards::EarlyConsole;
 use crate::toolchain::{TARGET, Toolchain};
 use crate::{cache, command};
 
@@ -20,7 +21,7 @@ pub enum Profile {
     Debug,
     /// Optimized, with a console that takes as long as one of 115,200 baud.
     SlowConsole,
-    /// Optimised, started with all that firmware may leave behind at its worst.
+    /// Optimised, started with all that firmware may leave behind at its worst, and speaking early.
     Poisoned,
 }
 
@@ -48,14 +49,17 @@ pub enum LogLevel {
 
 /// Builds the hypervisor: the path of its flat image.
 pub fn hypervisor(toolchain: &Toolchain, profile: Profile) -> Result<PathBuf> {
-    hypervisor_with_log(toolchain, profile, LogLevel::default())
+    // The test's machine is virt.
+    let early = (profile == Profile::Poisoned).then_some(EarlyConsole::VIRT);
+    hypervisor_with(toolchain, profile, LogLevel::default(), early)
 }
 
-/// Builds the hypervisor with more of its log.
-pub fn hypervisor_with_log(
+/// Builds the hypervisor with more of its log, or with a console that speaks early.
+pub fn hypervisor_with(
     toolchain: &Toolchain,
     profile: Profile,
     level: LogLevel,
+    early: Option<EarlyConsole>,
 ) -> Result<PathBuf> {
     let log: &[_] = match level {
         LogLevel::Info => &[],
@@ -63,18 +67,25 @@ pub fn hypervisor_with_log(
         LogLevel::Trace => &["--no-default-features", "--features", "log-trace"],
     };
     let (feature, extension): (&[_], _) = match profile {
-        Profile::Release | Profile::Debug => (&[], "bin"),
+        Profile::Release | Profile::Debug if early.is_none() => (&[], "bin"),
+        Profile::Release | Profile::Debug => (&[], "early.bin"),
         Profile::SlowConsole => (&["--features", "slow-uart"], "slow.bin"),
         Profile::Poisoned => (&["--features", "poison"], "poisoned.bin"),
     };
-    build(toolchain, profile, "teevisor", &[log, feature].concat())?;
+    let speaks: &[_] = match early {
+        Some(_) => &["--features", "early-console"],
+        None => &[],
+    };
+    let environment = early.iter().flat_map(EarlyConsole::environment).collect();
+    let options = [log, feature, speaks].concat();
+    build(toolchain, profile, "teevisor", &options, environment)?;
     let elf = elf(profile, "teevisor");
     flatten(&elf, &elf.with_extension(extension))
 }
 
 /// Builds the test guests: a name and a flat image each.
 pub fn test_guests(toolchain: &Toolchain) -> Result<Vec<(String, PathBuf)>> {
-    let elves = build(toolchain, Profile::Release, "testguests", &[])?;
+    let elves = build(toolchain, Profile::Release, "testguests", &[], Vec::new())?;
     let guest = |elf: &PathBuf| {
         let name = elf
             .file_name()
@@ -103,8 +114,10 @@ fn build(
     profile: Profile,
     package: &str,
     options: &[&str],
+    environment: Vec<(&str, String)>,
 ) -> Result<Vec<PathBuf>> {
     let mut cargo = toolchain.cargo("build");
+    cargo.envs(environment);
     cargo.args([
         "--package",
         package,

@@ -80,6 +80,9 @@ enum Task {
         /// With debug assertions
         #[arg(long)]
         debug: bool,
+        /// A UART on which the image speaks before it has read the device tree: docs/hardware.md
+        #[arg(long, value_name = "UART")]
+        early_console: Option<boards::EarlyConsole>,
     },
     /// Check a manifest and pack it with its guests' files
     Bundle(bundle::Options),
@@ -127,7 +130,10 @@ fn perform(task: Task) -> Result<ExitCode> {
                 boards::fetch()?;
             }
         }
-        Task::Build { debug } => build(debug)?,
+        Task::Build {
+            debug,
+            early_console,
+        } => build(debug, early_console)?,
         Task::Bundle(options) => bundle::write(&options)?,
         Task::Image(options) => boards::image::make(&options)?,
         Task::RunQemu(options) => return run::run(&options),
@@ -160,7 +166,7 @@ fn fetch(refresh: bool, optee_suite: Suite) -> Result<()> {
     Ok(())
 }
 
-fn build(debug: bool) -> Result<()> {
+fn build(debug: bool, early: Option<boards::EarlyConsole>) -> Result<()> {
     let cache = Cache::open()?;
     host::ensure_tools(&cache)?;
     let toolchain = Toolchain::ensure(&cache)?;
@@ -171,7 +177,8 @@ fn build(debug: bool) -> Result<()> {
     } else {
         image::Profile::Release
     };
-    let image = image::hypervisor(&toolchain, profile)?;
+    let level = image::LogLevel::default();
+    let image = image::hypervisor_with(&toolchain, profile, level, early)?;
     println!(
         "{} ({} bytes)",
         image.display(),

@@ -83,6 +83,9 @@ pub struct Machine {
     /// What is loaded into QEMU itself, with its arguments.
     #[arg(skip)]
     pub plugin: Option<Plugin>,
+    /// The file that is the virt machine's RAM.
+    #[arg(skip)]
+    pub ram: Option<PathBuf>,
     /// Ranges of a page that the device tree reserves, far apart, on the virt machine.
     #[arg(skip)]
     pub holes: u32,
@@ -128,6 +131,7 @@ impl Default for Machine {
             el2: true,
             plugin: None,
             residue: None,
+            ram: None,
             holes: 0,
         }
     }

@@ -61,6 +61,9 @@ pub struct Options {
     /// How much the hypervisor tells of what it does
     #[arg(long, value_enum, default_value_t, conflicts_with = "no_hypervisor")]
     log_level: LogLevel,
+    /// A UART on which the hypervisor speaks before it has read the device tree: docs/hardware.md
+    #[arg(long, value_name = "UART", conflicts_with = "no_hypervisor")]
+    early_console: Option<boards::EarlyConsole>,
     /// Keep the run's files here: console.log, tee.log, board.dtb, command
     #[arg(long, value_name = "DIR")]
     log: Option<PathBuf>,
@@ -184,7 +187,12 @@ fn prepare(options: &Options, dir: &RunDir) -> Result<(Machine, Files)> {
     } else {
         Profile::Release
     };
-    let bl33 = image::hypervisor_with_log(&toolchain, profile, options.log_level)?;
+    let bl33 = image::hypervisor_with(
+        &toolchain,
+        profile,
+        options.log_level,
+        options.early_console,
+    )?;
     let initrd = dir.file("bundle");
     let bytes = bundle::pack(&manifest(options), &guests, &changes(options))?;
     std::fs::write(&initrd, bytes).with_context(|| format!("{}", initrd.display()))?;

@@ -80,12 +80,14 @@ pub struct Tables(Mapping<IdTranslation<Attr>, El2>);
 pub struct CannotMap(pub PaRange);
 
 impl Tables {
-    /// Tables that map this image: code, constants, data, and each stack above its guard page.
+    /// Tables that map this image: code, constants, data, the post code, and each stack above its guard page.
     pub fn of_image(layout: &Layout) -> Self {
         let mut tables = Self(Mapping::new(IdTranslation::new(), ROOT_LEVEL, El2));
         tables.map_raw(layout.start, layout.text_end, CODE);
         tables.map_raw(layout.text_end, layout.rodata_end, CONSTANTS);
         tables.map_raw(layout.rodata_end, layout.data_end, DATA);
+        let post_code = layout.start + boot::stage::POST_CODE;
+        tables.map_raw(post_code, post_code + addr::PAGE_SIZE, DATA);
         for core in 0..boot::MAX_CORES {
             let (low, top) = layout.stack(core);
             tables.map_raw(low, top, DATA);

@@ -201,25 +201,38 @@ pub fn init_log() {
     log::set_max_level(LevelFilter::Trace);
 }
 
-/// Says, without locks and with the MMU off, that EL2 was not where we were entered.
+/// Says, without locks and with the MMU off, why EL2 does not start: see [`boot::MISPLACED`] and its like.
 ///
 /// # Safety
-/// The console is a UART that nobody else uses.
-pub unsafe fn write_bare(console: &board::Console, level: u64) {
+/// The console, if there is one, is a UART that nobody else uses.
+pub unsafe fn write_bare(console: Option<&board::Console>, why: u64) {
     // SAFETY: the caller's promise.
-    let uart = unsafe { Uart::new(console) };
-    let digit = [b'0' + level as u8];
-    let (found, remedy): (&[u8], &[u8]) = match level {
-        boot::HOST_EXTENSIONS => (
+    let uart = console.map(|console| unsafe { Uart::new(console) });
+    let digit = [b'0' + why as u8];
+    let text: [&[u8]; 3] = match why {
+        boot::HOST_EXTENSIONS => [
+            b"entered at EL",
             b"2 with HCR_EL2.E2H = 1, which this core can't clear",
             b"; it needs one with FEAT_E2H0\r\n",
-        ),
-        _ => (
+        ],
+        boot::MISPLACED => [
+            b"loaded at an address that is no multiple of 2 MiB",
+            b"; change it where the loader has it",
+            b" (Raspberry Pi: kernel_address=0x200000 in config.txt)\r\n",
+        ],
+        _ => [
+            b"entered at EL",
             &digit,
             b"; start it at EL2 (QEMU: -machine virt,virtualization=on)\r\n",
-        ),
+        ],
     };
-    for text in [b"\r\nteevisor: error: entered at EL", found, remedy] {
-        text.iter().for_each(|&byte| uart.send_now(byte));
+    let bytes = [b"\r\nteevisor: error: ".as_slice()]
+        .into_iter()
+        .chain(text);
+    for &byte in bytes.flatten() {
+        match &uart {
+            Some(uart) => uart.send_now(byte),
+            None => boot::early::put(byte),
+        }
     }
 }

@@ -91,7 +91,10 @@ fn feed(mux: &mut Mux) -> Fed {
             uart.clear_transmit_interrupt();
             mux.feed(SOURCES, VISIT, |byte| uart.send(byte))
         }
-        None => mux.feed(SOURCES, VISIT, |_| true),
+        None => mux.feed(SOURCES, VISIT, |byte| {
+            boot::early::put(byte);
+            true
+        }),
     }
 }
 
@@ -104,8 +107,9 @@ fn write_all(most: usize) {
 }
 
 fn send_now(byte: u8) {
-    if let Some(uart) = UART.get() {
-        uart.send_now(byte);
+    match UART.get() {
+        Some(uart) => uart.send_now(byte),
+        None => boot::early::put(byte),
     }
 }
 

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
-use super::card;
+use super::{EarlyConsole, card};
 use crate::bundle::{self, Changes};
 use crate::cache::{self, Cache};
-use crate::image::{self, Profile};
+use crate::image::{self, LogLevel, Profile};
 use crate::packages::Packages;
 use crate::qemu::{Board, Machine};
 use crate::toolchain::Toolchain;
@@ -28,6 +28,9 @@ pub struct Options {
     /// Files to add to the card, such as the board's own firmware
     #[arg(long, value_name = "FILE")]
     add: Vec<PathBuf>,
+    /// A UART on which the image speaks before it has read the device tree: docs/hardware.md
+    #[arg(long, value_name = "UART")]
+    early_console: Option<EarlyConsole>,
     /// Where the folder and the image go [default: target/images/BOARD, and .img beside it]
     #[arg(long, short, value_name = "DIR")]
     output: Option<PathBuf>,
@@ -54,7 +57,8 @@ pub fn make(options: &Options) -> Result<()> {
     let packed = bundle::pack(&options.manifest, &guests, &Changes::default())?;
     let bundle = folder.join(card::BUNDLE);
     fs::write(&bundle, packed).with_context(|| format!("{}", bundle.display()))?;
-    let image = image::hypervisor(&toolchain, Profile::Release)?;
+    let level = LogLevel::default();
+    let image = image::hypervisor_with(&toolchain, Profile::Release, level, options.early_console)?;
     card::lay_out(recipe.card(&firmware)?, &image, &folder)?;
     for file in &options.add {
         let name = file.file_name().context("--add wants files")?;

@@ -6,6 +6,7 @@
 //! memory and in the device tree, and QEMU's arguments. The hypervisor's image is the same on all.
 
 mod card;
+mod early;
 pub mod image;
 mod kernel_trees;
 mod recipe;
@@ -26,6 +27,7 @@ use crate::firmware::Optee;
 use crate::packages::{Packages, Suite};
 use crate::qemu::{Board, Files, Firmware, Machine, RESIDUE};
 
+pub use early::EarlyConsole;
 use recipe::Recipe;
 
 /// Returns the recipe of a board.

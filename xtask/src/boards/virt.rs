@@ -153,7 +153,13 @@ fn arguments(machine: &Machine, option: &str, flash: Option<&Path>) -> Vec<Strin
         "off"
     };
     let el2 = if machine.el2 { "on" } else { "off" };
-    let name = format!("virt,secure={secure},virtualization={el2},gic-version={gic}{option}");
+    let backend = machine.ram.as_ref().map_or("", |_| ",memory-backend=ram");
+    let name =
+        format!("virt,secure={secure},virtualization={el2},gic-version={gic}{backend}{option}");
+    let object = machine.ram.as_ref().map(|file| {
+        let (size, file) = (&machine.mem, escape(file));
+        format!("memory-backend-file,id=ram,size={size},mem-path={file},share=on")
+    });
     let smp = machine.smp.to_string();
     let flash = flash.map(|flash| flash.display().to_string());
     let pairs = [
@@ -168,8 +174,10 @@ fn arguments(machine: &Machine, option: &str, flash: Option<&Path>) -> Vec<Strin
     // The seeds that QEMU writes to /chosen, too, are to repeat.
     let seed = machine.icount.then_some(("-seed", "1"));
     let flash = flash.as_deref().map(|flash| ("-bios", flash));
+    let object = object.as_deref().map(|object| ("-object", object));
     pairs
         .iter()
+        .chain(&object)
         .chain(&flash)
         .chain(&seed)
         .flat_map(|(a, b)| [a.to_string(), b.to_string()])

@@ -44,6 +44,10 @@ pub struct Case {
     pub residue: bool,
     /// How many pages, far apart, the board reserves.
     pub holes: u32,
+    /// Whether the image is not where it should be.
+    pub misplaced: bool,
+    /// The last stage that the image's post code must say.
+    pub stage: Option<u64>,
     /// What is in the bundle.
     pub boots: Boots,
     /// What is typed at the console, each after what it must have said.
@@ -169,6 +173,8 @@ pub const BASE: Case = Case {
     disk: false,
     residue: false,
     holes: 0,
+    misplaced: false,
+    stage: None,
     boots: Boots::NoBundle,
     types: &[],
     seconds: 600,

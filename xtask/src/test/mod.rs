@@ -7,6 +7,7 @@ mod cases;
 mod host;
 mod judge;
 mod passthrough;
+mod post;
 pub mod soak;
 
 use std::fs;
@@ -213,6 +214,7 @@ impl Bench {
             fs::write(&path, [0xa5; 1 << 20])?;
             machine.residue = Some(path);
         }
+        machine.ram = case.stage.map(|_| dir.file("ram"));
         let sections = dir.file("sections");
         machine.plugin = self
             .masked
@@ -232,12 +234,16 @@ impl Bench {
         if let (Ok(_), Some(disk)) = (&verdict, &machine.disk) {
             verdict = passthrough::check(disk).map(|()| String::new());
         }
+        if let (Ok(_), Some(ram)) = (&verdict, &machine.ram) {
+            verdict = post::check(case, ram).map(|()| String::new());
+        }
         if verdict.is_ok() && machine.plugin.is_some() {
             let names = names(case)?;
             let silent = names.iter().filter(|name| name.starts_with("silent"));
             verdict = sections::verdict(&fs::read_to_string(&sections)?, silent.count());
         }
         if verdict.is_err() {
+            machine.ram.iter().try_for_each(|ram| cache::remove(ram))?;
             fs::create_dir_all(kept.parent().unwrap_or(&kept))?;
             fs::rename(dir.keep(), &kept)?;
         }
@@ -258,6 +264,10 @@ impl Bench {
                 let masked = self.masked.as_ref();
                 masked.context("only `measure` builds it")?.slow.clone()
             }
+        };
+        let bl33 = match case.misplaced {
+            true => post::misplace(&bl33, dir)?,
+            false => bl33,
         };
         let initrd = match bundle(case, &foreign)? {
             Some(bytes) => {

@@ -112,6 +112,13 @@ pub const CASES: &[Case] = &[
         holes: 40,
         smp: 1,
         gic: GicVersion::V2,
+        expect: &[
+            Line("abcdefgh"),
+            Line(" passed, 0 failed"),
+            Absent("FAILED"),
+            PANIC,
+            Off,
+        ],
         ..GUEST
     },
     Case {
@@ -140,6 +147,7 @@ pub const CASES: &[Case] = &[
         name: "guest-first-start",
         boots: Boots::TestGuest("test=reset reset-until=0"),
         residue: true,
+        stage: Some(16),
         expect: &[
             Line("16 MiB of RAM at 0x40200000"),
             Line("reset::scrubbed ... ok"),

@@ -10,6 +10,7 @@ use crate::test::case::{Boots, Case};
 pub const CASES: &[Case] = &[
     Case {
         name: "refuses-no-bundle",
+        stage: Some(11),
         boots: Boots::NoBundle,
         expect: &[
             Line("teevisor: error: /chosen has no linux,initrd-start"),
@@ -49,8 +50,18 @@ pub const CASES: &[Case] = &[
     Case {
         name: "refuses-el1",
         el2: false,
+        stage: Some(2),
         boots: Boots::TestGuest(""),
         expect: &[Line("teevisor: error: entered at EL1")],
+        ..REFUSED
+    },
+    Case {
+        name: "refuses-load-address",
+        misplaced: true,
+        stage: Some(2),
+        expect: &[Line(
+            "teevisor: error: loaded at an address that is no multiple of 2 MiB; ",
+        )],
         ..REFUSED
     },
 ];
