@@ -49,7 +49,10 @@ fn clear_active_priorities() {
 
 /// Acknowledges the most urgent pending interrupt, and returns its INTID.
 pub fn acknowledge() -> Option<u32> {
-    let intid = GicCpuInterface::get_and_acknowledge_interrupt(InterruptGroup::Group1)?;
+    let intid = GicCpuInterface::get_and_acknowledge_interrupt(InterruptGroup::Group1);
+    // It is no LDAR: what the sender wrote before could be read from before it.
+    dsb();
+    let intid = intid?;
     // 1020 to 1022 mean, as 1023 does, that there is none for EL2. INTIDs beyond are LPIs and the
     // extended ranges, which have to be ended like all others.
     Some(u32::from(intid)).filter(|intid| !matches!(intid, 1020..1024))

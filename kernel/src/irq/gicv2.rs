@@ -15,7 +15,7 @@ use tock_registers::interfaces::{Readable, Writeable};
 use tock_registers::registers::{ReadOnly, ReadWrite, WriteOnly};
 use tock_registers::{register_bitfields, register_structs};
 
-use crate::arch::mmio::Registers;
+use crate::arch::{barrier, mmio::Registers};
 
 use super::{Acknowledged, DEFAULT_PRIORITY, KICK, PRIVATE_ENABLED, gicd};
 
@@ -171,7 +171,7 @@ impl GicV2 {
     /// Interrupts core `core` with the kick SGI.
     pub fn kick(&self, core: usize) {
         let mask = self.masks[core].load(Ordering::Acquire);
-        crate::arch::barrier::dsb();
+        barrier::dsb();
         self.sgis
             .send
             .write(Sgi::TARGETS.val(mask.into()) + Sgi::INTID.val(KICK));
@@ -180,6 +180,8 @@ impl GicV2 {
     /// Acknowledges the most urgent pending interrupt.
     pub fn acknowledge(&self) -> Option<Acknowledged> {
         let value = self.cpu_interface.acknowledge.extract();
+        // It is no LDAR: what the sender wrote before could be read from before it.
+        barrier::dsb();
         let intid = value.read(Acknowledge::INTID);
         let value = value.get();
         (intid < FIRST_SPECIAL).then_some(Acknowledged { value, intid })

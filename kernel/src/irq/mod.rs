@@ -15,7 +15,7 @@ use platform::{FIRST_SPI, PHYSICAL_TIMER_INTID, VIRTUAL_TIMER_INTID};
 use safe_mmio::field;
 use spin::Once;
 
-use crate::arch::{barrier, cpu, gic_cpu_interface, mmio::Registers, timer};
+use crate::arch::{cpu, gic_cpu_interface, mmio::Registers, timer};
 use gich::Gich;
 use gicv2::GicV2;
 use gicv3::GicV3;
@@ -282,8 +282,6 @@ pub enum Taken {
 pub fn take() -> Option<Taken> {
     let controller = controller();
     let interrupt = each!(controller, gic => gic.acknowledge())?;
-    // Reading IAR is no LDAR: what the sender wrote before could be read from before it.
-    barrier::dsb();
     each!(controller, gic => gic.drop_priority(interrupt));
     let intid = interrupt.intid;
     Some(match intid {
