@@ -45,7 +45,10 @@ pub(crate) struct RpcPage {
 }
 
 /// A slot for a call. Its number is that of its shadow page.
+///
+/// Aligned so that its place among the others is found by a shift: a multiplication after a load costs more.
 #[derive(Default)]
+#[repr(align(512))]
 pub(crate) struct Call {
     pub slot: u8,
     pub generation: u16,

@@ -135,8 +135,7 @@ impl Limits {
     /// Returns the bytes of heap that [`Guest::new`] takes at most, if the heap rounds each block up
     /// to a power of two.
     pub fn heap_bytes(&self) -> usize {
-        let fitted = self.fitted();
-        heap_blocks(&fitted)
+        heap_blocks(&self.fitted())
             .into_iter()
             .map(usize::next_power_of_two)
             .sum()
