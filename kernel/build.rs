@@ -17,6 +17,7 @@ fn main() {
         "--pack-dyn-relocs=relr",
         "-zmax-page-size=4096",
         "--build-id=none",
+        "--fix-cortex-a53-843419",
     ] {
         println!("cargo:rustc-link-arg-bins={arg}");
     }

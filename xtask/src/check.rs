@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::cache::{self, Cache};
 use crate::image::{self, Profile};
 use crate::toolchain::{self, Toolchain};
-use crate::{command, deny, docs, headers, lines, modules, ui};
+use crate::{command, deny, docs, elf, headers, lines, modules, ui};
 
 /// Bytes of the release image.
 const IMAGE: u64 = 384 * 1024;
@@ -85,6 +85,7 @@ pub fn checks(toolchain: &Toolchain) -> Vec<Check<'_>> {
         ("lints on the host", Box::new(host_lints)),
         ("lints on the target", Box::new(|| target_lints(toolchain))),
         ("image's size", Box::new(|| image_size(toolchain))),
+        ("image's instructions", Box::new(|| instructions(toolchain))),
     ]
 }
 
@@ -132,6 +133,11 @@ fn image_size(toolchain: &Toolchain) -> Result<String> {
     let size = fs::metadata(&image)?.len();
     ensure!(size <= IMAGE, "{size} bytes, more than {IMAGE}");
     Ok(format!("{size} of {IMAGE} bytes"))
+}
+
+fn instructions(toolchain: &Toolchain) -> Result<String> {
+    image::hypervisor(toolchain, Profile::Release)?;
+    elf::scan::check(&image::elf(Profile::Release, "teevisor"))
 }
 
 fn within(count: usize, budget: usize) -> Result<String> {

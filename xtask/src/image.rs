@@ -9,6 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::boards::EarlyConsole;
+use crate::elf::veneers;
 use crate::toolchain::{TARGET, Toolchain};
 use crate::{cache, command};
 
@@ -80,6 +81,7 @@ pub fn hypervisor_with(
     let options = [log, feature, speaks].concat();
     build(toolchain, profile, "teevisor", &options, environment)?;
     let elf = elf(profile, "teevisor");
+    veneers::apply(&elf)?;
     flatten(&elf, &elf.with_extension(extension))
 }
 

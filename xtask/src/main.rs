@@ -17,6 +17,7 @@ mod console;
 mod cpio;
 mod deny;
 mod docs;
+mod elf;
 mod emulator;
 mod fip;
 mod firmware;
