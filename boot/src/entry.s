@@ -6,7 +6,7 @@
 .set SCTLR_ON, SCTLR_OFF | 0x1005
 // Attr0 = Normal write-back, Attr1 = Device-nGnRE.
 .set MAIR, 0x04ff
-// T0SZ = 25 (39 bits, walks start at level 1), write-back inner shareable walks, 4 KiB granule; PS is filled in.
+// T0SZ = 25 (39 bits, walks start at level 1), write-back inner shareable walks, 4 KiB granule.
 .set TCR, 0x80803519
 // Block descriptor: valid, attribute 0, AF, inner shareable; AP[1], which is RES1 in a regime with one exception level.
 .set IMAGE_BLOCK, 0x741
@@ -94,12 +94,6 @@ primary_entry:
     reach   {TABLES}
     adrp    x0, early_l1
     ldr     x1, =TCR
-    mrs     x2, id_aa64mmfr0_el1
-    and     x2, x2, #7          // PARange, at most 48 bits = 5
-    cmp     x2, #5
-    mov     x3, #5
-    csel    x2, x2, x3, lo
-    orr     x1, x1, x2, lsl #16
     ldr     x2, =MAIR
     ldr     x3, =SCTLR_ON
     bl      enable_mmu
@@ -144,9 +138,15 @@ secondary_entry:
     bl      secondary_main
     b       .
 
-// x0 = TTBR0, x1 = TCR, x2 = MAIR, x3 = SCTLR. Clobbers x4.
+// x0 = TTBR0, x1 = TCR but for PS, which is what this core can address; x2 = MAIR, x3 = SCTLR. Clobbers x1, x4, x5.
 .global enable_mmu
 enable_mmu:
+    mrs     x4, id_aa64mmfr0_el1
+    and     x4, x4, #0xf        // PARange
+    mov     x5, #5              // 48 bits: more need other descriptors
+    cmp     x4, x5
+    csel    x4, x4, x5, lo
+    bfi     x1, x4, #16, #3     // PS
     ldr     x4, =SCTLR_OFF
     msr     sctlr_el2, x4
     isb

@@ -49,7 +49,7 @@ macro_rules! poison {
     () => {
         concat!(
             ".macro poison_primary\nbl poison_shared\nbl poison\n.endm\n",
-            ".macro poison_secondary\nbl poison\n.endm\n",
+            ".macro poison_secondary\nbl poison_frequency\nbl poison\n.endm\n",
             include_str!("poison.s")
         )
     };
@@ -98,7 +98,7 @@ pub struct SecondaryStart {
     pub stack_top: u64,
     /// TTBR0_EL2.
     pub ttbr0: u64,
-    /// TCR_EL2.
+    /// TCR_EL2, but for PS, which each core has of its own.
     pub tcr: u64,
     /// MAIR_EL2.
     pub mair: u64,

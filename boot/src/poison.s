@@ -135,6 +135,15 @@ poison_gicv2:
     msr     spsel, #0
 9:  ret
 
+// What a firmware may leave out on all cores but the first. Where EL2 is the highest exception level it can be played.
+// Clobbers x1.
+poison_frequency:
+    mrs     x1, id_aa64pfr0_el1
+    tst     x1, #0xf000             // EL3
+    b.ne    1f
+    msr     cntfrq_el0, xzr
+1:  ret
+
 // What all cores share: the distributor, the image's memory that is not loaded, and the device tree (x0), which it moves
 // to where it lies in two gibibytes. The first core's alone.
 poison_shared:

@@ -132,9 +132,11 @@ fn use_firmware(board: &Board) -> Result<(), SetupError> {
     if board.psci.is_some_and(|psci| psci.conduit == Conduit::Smc) {
         firmware::set_present();
     }
-    if let Some(hz) = board.timer.frequency {
-        timer::set_frequency(hz);
+    let said = board.timer.frequency.filter(|&hz| hz != 0);
+    if said.is_some() {
+        timer::tell_guests();
     }
+    timer::set_frequency(said.unwrap_or_else(timer::own_frequency));
     if timer::frequency() == 0 {
         return Err(SetupError::Frequency);
     }

@@ -2,7 +2,7 @@
 
 //! The cores: starting them, and what each does for ever.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use addr::{Pa, PaRange};
 use arrayvec::ArrayVec;
@@ -18,6 +18,22 @@ static READY: AtomicBool = AtomicBool::new(false);
 /// Set by each core once its interrupts work.
 static ONLINE: [AtomicBool; MAX_CORES] = [const { AtomicBool::new(false) }; MAX_CORES];
 
+/// What a core says of itself before that.
+struct Said {
+    pa_range: AtomicU64,
+    frequency: AtomicU32,
+    /// It can't run with what is on this board.
+    refuses: AtomicBool,
+}
+
+static SAID: [Said; MAX_CORES] = [const {
+    Said {
+        pa_range: AtomicU64::new(0),
+        frequency: AtomicU32::new(0),
+        refuses: AtomicBool::new(false),
+    }
+}; MAX_CORES];
+
 /// How long a core may take to come up, in seconds of the system counter.
 const PATIENCE: u64 = 5;
 
@@ -27,6 +43,7 @@ type SpinTables = ArrayVec<PaRange, { board::MAX_CPUS }>;
 /// Starts all other cores of the board. For each position in /cpus, the core's number if it runs.
 pub fn start_all(board: &Board, tables: &mut mmu::Tables) -> [Option<usize>; board::MAX_CPUS] {
     let spin_tables = map_spin_tables(board, tables);
+    mmu::limit(mmu::own_pa_range());
     let mut numbers = [None; board::MAX_CPUS];
     let mut next = 1;
     for (position, core) in board.cpus.iter().enumerate() {
@@ -37,6 +54,9 @@ pub fn start_all(board: &Board, tables: &mut mmu::Tables) -> [Option<usize>; boa
             // A core that comes too late must not find its number taken.
             next += 1;
         }
+    }
+    if timer::guests_frequency().is_none() {
+        compare_frequencies(board, &numbers);
     }
     numbers
 }
@@ -85,11 +105,45 @@ fn start(core: &Cpu, index: usize, spin_tables: &SpinTables, tables: &mmu::Table
         }
         EnableMethod::SpinTable(_) | EnableMethod::Unknown => false,
     };
-    let online = asked && wait_until(&ONLINE[index]);
-    if !online {
-        warn!("core {:#x} does not start: it stays unused", core.mpidr);
+    if asked && wait_until(|| has_answered(index)) {
+        return admit(core.mpidr, index);
     }
-    online
+    warn!("core {:#x} does not start: it stays unused", core.mpidr);
+    false
+}
+
+fn has_answered(index: usize) -> bool {
+    ONLINE[index].load(Ordering::Acquire) || SAID[index].refuses.load(Ordering::Acquire)
+}
+
+/// Compares a core that has started with the first. False if it can't be used.
+fn admit(mpidr: u64, index: usize) -> bool {
+    let pa_range = SAID[index].pa_range.load(Ordering::Relaxed);
+    if SAID[index].refuses.load(Ordering::Relaxed) {
+        let bits = stage2::pa_bits(pa_range);
+        warn!(
+            "core {mpidr:#x} addresses {bits} bits of memory, and the board has more: it stays unused"
+        );
+        return false;
+    }
+    mmu::limit(pa_range);
+    true
+}
+
+/// Compares CNTFRQ_EL0 of the cores with the first's. Guests go by their trees where it differs.
+fn compare_frequencies(board: &Board, numbers: &[Option<usize>]) {
+    let first = timer::frequency();
+    let others = board.cpus.iter().zip(numbers);
+    for (mpidr, index) in others.filter_map(|(core, &index)| Some((core.mpidr, index?))) {
+        let found = SAID[index].frequency.load(Ordering::Relaxed);
+        if index > 0 && u64::from(found) != first {
+            timer::tell_guests();
+            warn!(
+                "core {mpidr:#x}: CNTFRQ_EL0 is {found}, the first core's {first}, which guests' device trees now \
+                 say: the firmware must set it on each core, or the tree's timer node have its clock-frequency"
+            );
+        }
+    }
 }
 
 fn is_mapped(core: &Cpu, spin_tables: &SpinTables) -> bool {
@@ -97,9 +151,9 @@ fn is_mapped(core: &Cpu, spin_tables: &SpinTables) -> bool {
         .is_some_and(|page| spin_tables.contains(&page))
 }
 
-fn wait_until(flag: &AtomicBool) -> bool {
+fn wait_until(is_over: impl Fn() -> bool) -> bool {
     let deadline = timer::now() + PATIENCE * timer::frequency();
-    while !flag.load(Ordering::Acquire) {
+    while !is_over() {
         if timer::now() > deadline {
             return false;
         }
@@ -119,6 +173,14 @@ pub fn init_core(index: usize) -> bool {
 
 /// Returns the life of a secondary core.
 pub fn secondary(index: usize) -> ! {
+    let said = &SAID[index];
+    said.pa_range.store(mmu::own_pa_range(), Ordering::Relaxed);
+    said.frequency
+        .store(timer::own_frequency(), Ordering::Relaxed);
+    if !mmu::reaches_all() {
+        said.refuses.store(true, Ordering::Release);
+        cpu::park();
+    }
     if !init_core(index) {
         cpu::park();
     }

@@ -4,7 +4,7 @@
 
 use aarch64_paging::{
     Mapping,
-    descriptor::{PhysicalAddress, Stage2Attributes as Attr},
+    descriptor::{PhysicalAddress, Stage2Attributes as Attr, VirtualAddress},
     idmap::IdTranslation,
     paging::{Constraints, MemoryRegion, Stage2},
 };
@@ -32,11 +32,32 @@ const DEVICE: Attr = Attr::VALID
     .union(Attr::ACCESS_FLAG)
     .union(Attr::XN);
 
-/// Returns VTCR_EL2 for these tables, with the board's `pa_range` (ID_AA64MMFR0_EL1.PARange).
+/// Returns the bits of a physical address that `pa_range` (ID_AA64MMFR0_EL1.PARange) stands for, at most the 48
+/// that descriptors without FEAT_LPA2 hold.
+pub const fn pa_bits(pa_range: u64) -> u32 {
+    match pa_range {
+        0 => 32,
+        1 => 36,
+        2 => 40,
+        3 => 42,
+        4 => 44,
+        _ => 48,
+    }
+}
+
+/// Returns the bits of a guest's addresses: what walks from level 1 span, but no more than a physical address has
+/// (DDI 0487 D8.2, "Supported IPA size").
+pub const fn ipa_bits(pa_range: u64) -> u32 {
+    let bits = pa_bits(pa_range);
+    if bits < 39 { bits } else { 39 }
+}
+
+/// Returns VTCR_EL2 for these tables, with the least `pa_range` (ID_AA64MMFR0_EL1.PARange) of the board's cores.
 pub const fn vtcr(pa_range: u64) -> u64 {
     // Output sizes above 48 bits need FEAT_LPA2 descriptors.
     let ps = if pa_range > 5 { 5 } else { pa_range };
-    let (t0sz, start_at_level_1, write_back, inner_shareable, res1) = (64 - 39, 1, 1, 3, 1);
+    let t0sz = 64 - ipa_bits(pa_range) as u64;
+    let (start_at_level_1, write_back, inner_shareable, res1) = (1, 1, 3, 1);
     t0sz | start_at_level_1 << 6
         | write_back << 8
         | write_back << 10
@@ -48,19 +69,17 @@ pub const fn vtcr(pa_range: u64) -> u64 {
 /// One guest's tables. Built while no core uses them; freed on drop.
 pub struct Tables {
     mapping: Mapping<IdTranslation<Attr>, Stage2>,
-}
-
-impl Default for Tables {
-    fn default() -> Self {
-        Self::new()
-    }
+    /// One past the guest's last address.
+    end: u64,
 }
 
 impl Tables {
-    /// Tables that map nothing. The global allocator must hand out identity-mapped memory.
-    pub fn new() -> Self {
+    /// Tables that map nothing, as wide as [`vtcr`] has it with the same `pa_range`. The global allocator must
+    /// hand out identity-mapped memory.
+    pub fn new(pa_range: u64) -> Self {
         Self {
             mapping: Mapping::new(IdTranslation::new(), ROOT_LEVEL, Stage2),
+            end: 1 << ipa_bits(pa_range),
         }
     }
 
@@ -85,6 +104,10 @@ impl Tables {
     }
 
     fn map(&mut self, region: &RamRegion, attributes: Attr) -> Result<(), MapError> {
+        let end = region.ipa.0.saturating_add(region.size);
+        if end > self.end {
+            return Err(MapError::AddressRange(VirtualAddress(end as usize)));
+        }
         let start = region.ipa.0 as usize;
         self.mapping.map_range(
             &MemoryRegion::new(start, start + region.size as usize),
@@ -132,7 +155,7 @@ mod tests {
             size,
         })
         .unwrap();
-        let mut tables = Tables::new();
+        let mut tables = Tables::new(5);
         tables.map_ram(&ram).unwrap();
         let levels: Vec<usize> = leaves(&tables, 0x4000_0000, 0x4000_0000 + size as usize)
             .iter()
@@ -164,7 +187,7 @@ mod tests {
                 let mut ram = GuestRam::new();
                 let (ipa, pa) = (Ipa(start), Pa(0x4840_0000));
                 ram.push(RamRegion { ipa, pa, size }).unwrap();
-                let mut tables = Tables::new();
+                let mut tables = Tables::new(5);
                 tables.map_ram(&ram).unwrap();
                 let (made, most) = (tables_below(&tables), Tables::most_for_ram(size));
                 assert!(
@@ -184,7 +207,7 @@ mod tests {
             size: 1 << 21,
         })
         .unwrap();
-        let mut tables = Tables::new();
+        let mut tables = Tables::new(5);
         tables.map_ram(&ram).unwrap();
         tables
             .map_device(Ipa(0x0801_0000), Pa(0x0804_0000), 0x2000)
@@ -197,28 +220,43 @@ mod tests {
 
     #[test]
     fn each_guests_tables_have_a_root_of_their_own() {
-        let (one, two) = (Tables::new(), Tables::new());
+        let (one, two) = (Tables::new(5), Tables::new(5));
         assert!(one.root() != Pa(0) && one.root().is_aligned(4096));
         assert_ne!(one.root(), two.root());
     }
 
     #[test]
     fn beyond_the_ipa_space_is_refused() {
-        let mut tables = Tables::new();
-        assert!(tables.map_device(Ipa(1 << 39), Pa(0x1000), 0x1000).is_err());
+        for (pa_range, bits) in [(0, 32), (1, 36), (2, 39), (5, 39), (6, 39)] {
+            let mut tables = Tables::new(pa_range);
+            let last = Ipa((1 << bits) - 0x1000);
+            assert!(tables.map_device(last, Pa(0x1000), 0x1000).is_ok());
+            assert!(tables.map_device(last, Pa(0x1000), 0x2000).is_err());
+            assert!(
+                tables
+                    .map_device(Ipa(1 << bits), Pa(0x1000), 0x1000)
+                    .is_err()
+            );
+            assert!(tables.map_device(last, Pa(0x1000), u64::MAX).is_err());
+        }
     }
 
     #[test]
     fn vtcr_caps_the_output_size() {
         assert_eq!(vtcr(2) >> 16 & 7, 2);
         assert_eq!(vtcr(6) >> 16 & 7, 5);
-        assert_eq!(vtcr(0) & 0x3f, 25);
+        assert_eq!(
+            [0, 1, 2, 6].map(|range| vtcr(range) & 0x3f),
+            [32, 28, 25, 25]
+        );
     }
 
     /// Walks are cacheable and inner shareable, begin at level 1, and RES1 is one.
     #[test]
     fn vtcr_has_all_its_fields() {
-        assert_eq!(vtcr(0), 0x8000_3559);
+        assert_eq!(vtcr(0), 0x8000_3560);
+        assert_eq!(vtcr(1), 0x8001_355c);
+        assert_eq!(vtcr(2), 0x8002_3559);
         assert_eq!(vtcr(5), 0x8005_3559);
     }
 
@@ -232,7 +270,7 @@ mod tests {
             size: 1 << 21,
         })
         .unwrap();
-        let mut tables = Tables::new();
+        let mut tables = Tables::new(5);
         tables.map_ram(&ram).unwrap();
         tables
             .map_device(Ipa(0x0801_0000), Pa(0x0804_0000), 0x1000)

@@ -2,6 +2,8 @@
 
 //! EL2's own stage-1 tables: everything identity-mapped, nothing both writable and executable.
 
+use core::sync::atomic::{AtomicU64, Ordering};
+
 use aarch64_paging::{
     Mapping,
     descriptor::{El23Attributes as Attr, PhysicalAddress},
@@ -33,18 +35,15 @@ fn mair() -> u64 {
     memory.value
 }
 
-/// Returns TCR_EL2: 48-bit addresses, write-back inner-shareable walks, 4 KiB granule, and as much of
-/// physical memory as the core can address; bits 31 and 23 are RES1.
+/// Returns TCR_EL2: 48-bit addresses, write-back inner-shareable walks, 4 KiB granule; bits 31 and 23 are RES1.
+/// `enable_mmu` adds PS: as much of physical memory as the core can address.
 fn tcr() -> u64 {
     const RES1: u64 = 1 << 31 | 1 << 23;
-    // 52-bit addresses need larger descriptors.
-    let pa_range = ID_AA64MMFR0_EL1.read(ID_AA64MMFR0_EL1::PARange).min(5);
     let fields = TCR_EL2::T0SZ.val(16)
         + TCR_EL2::IRGN0::WriteBack_ReadAlloc_WriteAlloc_Cacheable
         + TCR_EL2::ORGN0::WriteBack_ReadAlloc_WriteAlloc_Cacheable
         + TCR_EL2::SH0::Inner
-        + TCR_EL2::TG0::KiB_4
-        + TCR_EL2::PS.val(pa_range);
+        + TCR_EL2::TG0::KiB_4;
     RES1 | fields.value
 }
 
@@ -72,10 +71,36 @@ pub enum Kind {
     Device,
 }
 
+/// One past the last address that they map.
+static END: AtomicU64 = AtomicU64::new(0);
+/// The least PARange (ID_AA64MMFR0_EL1) of the cores that run guests.
+static PA_RANGE: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// Returns this core's PARange.
+pub fn own_pa_range() -> u64 {
+    ID_AA64MMFR0_EL1.read(ID_AA64MMFR0_EL1::PARange)
+}
+
+/// Tells whether this core can address all that EL2 maps.
+pub fn reaches_all() -> bool {
+    END.load(Ordering::Relaxed) <= 1 << stage2::pa_bits(own_pa_range())
+}
+
+/// Notes that a core with this PARange runs guests. Only before there are any.
+pub fn limit(pa_range: u64) {
+    PA_RANGE.fetch_min(pa_range, Ordering::Relaxed);
+}
+
+/// Returns the PARange that all cores have which run guests.
+#[inline]
+pub fn pa_range() -> u64 {
+    PA_RANGE.load(Ordering::Relaxed)
+}
+
 /// The tables of EL2, shared by all cores.
 pub struct Tables(Mapping<IdTranslation<Attr>, El2>);
 
-/// A range that the tables can't hold: it overlaps another kind or lies beyond 48 bits.
+/// A range that the tables can't hold: it overlaps another kind or lies beyond what the core can address.
 #[derive(Clone, Copy, Debug)]
 pub struct CannotMap(pub PaRange);
 
@@ -95,9 +120,9 @@ impl Tables {
         tables
     }
 
-    /// Tells whether the tables can hold the range.
-    pub const fn spans(range: &PaRange) -> bool {
-        range.end().0 <= 1 << 48
+    /// Tells whether this core and the tables can address the range.
+    pub fn spans(range: &PaRange) -> bool {
+        range.end().0 <= 1 << stage2::pa_bits(own_pa_range())
     }
 
     fn map_raw(&mut self, start: u64, end: u64, attributes: Attr) {
@@ -111,6 +136,7 @@ impl Tables {
         end: u64,
         attributes: Attr,
     ) -> Result<(), aarch64_paging::MapError> {
+        END.fetch_max(end, Ordering::Relaxed);
         self.0.map_range(
             &MemoryRegion::new(start as usize, end as usize),
             PhysicalAddress(start as usize & !(addr::PAGE_SIZE as usize - 1)),
@@ -151,7 +177,7 @@ impl Tables {
 pub struct Registers {
     /// TTBR0_EL2.
     pub ttbr0: u64,
-    /// TCR_EL2.
+    /// TCR_EL2, but for PS.
     pub tcr: u64,
     /// MAIR_EL2.
     pub mair: u64,

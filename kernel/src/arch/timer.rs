@@ -2,7 +2,7 @@
 
 //! The generic timer (DDI 0487 D12).
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::barrier::isb;
 use super::registers::*;
@@ -19,20 +19,35 @@ pub fn coarse() -> u64 {
     CNTPCT_EL0.get()
 }
 
-/// What the board says instead of CNTFRQ_EL0, which only EL3 can write; 0: nothing.
+/// What the board says, or CNTFRQ_EL0 of the first core: only EL3 can write that, core by core.
 static FREQUENCY: AtomicU32 = AtomicU32::new(0);
+/// Some core's CNTFRQ_EL0 says otherwise.
+static IS_HIDDEN: AtomicBool = AtomicBool::new(false);
 
-/// Makes [`frequency`] `hz`, whatever the firmware left in CNTFRQ_EL0.
+/// Returns CNTFRQ_EL0 of this core, as the firmware left it.
+pub fn own_frequency() -> u32 {
+    CNTFRQ_EL0.get() as u32
+}
+
+/// Makes [`frequency`] `hz` on all cores.
 pub fn set_frequency(hz: u32) {
     FREQUENCY.store(hz, Ordering::Relaxed);
 }
 
-/// Returns the ticks a second: what the board says, else CNTFRQ_EL0, as the firmware left it.
+/// Has guests told the frequency: they can't go by CNTFRQ_EL0 of each core.
+pub fn tell_guests() {
+    IS_HIDDEN.store(true, Ordering::Relaxed);
+}
+
+/// Returns what guests must be told of the frequency.
+pub fn guests_frequency() -> Option<u32> {
+    let hz = FREQUENCY.load(Ordering::Relaxed);
+    IS_HIDDEN.load(Ordering::Relaxed).then_some(hz)
+}
+
+/// Returns the ticks a second.
 pub fn frequency() -> u64 {
-    match FREQUENCY.load(Ordering::Relaxed) {
-        0 => CNTFRQ_EL0.get(),
-        hz => hz.into(),
-    }
+    FREQUENCY.load(Ordering::Relaxed).into()
 }
 
 /// Returns CNTPCT in milliseconds.

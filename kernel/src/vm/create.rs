@@ -29,7 +29,7 @@ use super::{
     watchdog::GuestWatchdog,
 };
 use crate::{
-    arch::{firmware, timer},
+    arch::{firmware, mmu, timer},
     irq,
     tee::{self, Tee},
 };
@@ -114,7 +114,7 @@ impl fmt::Display for CreateError<'_> {
             Self::Images(error) => write!(f, "{error}"),
             Self::Device(name, error) => write!(f, "device {name}: {error}"),
             Self::Map => {
-                f.write_str("its RAM does not fit the 39-bit guest address space: lower `memory`")
+                f.write_str("its RAM does not fit the guest address space: lower `memory`")
             }
         }
     }
@@ -241,7 +241,7 @@ fn one(
         tee: tee.as_ref().ok().map(tee_node),
         devices: &devices.describe(),
         watchdog: guest.watchdog.is_some(),
-        timer_frequency: board.timer.frequency,
+        timer_frequency: timer::guests_frequency(),
     };
     let images = Images::place(kernel, initrd, &ram, &tree)?;
     let workarounds = workarounds();
@@ -279,7 +279,7 @@ fn one(
 
 /// Returns what the guest's tables map of the virtual platform.
 fn tables(ram: &GuestRam, gic: &board::Gic) -> Result<Tables, MapError> {
-    let mut tables = Tables::new();
+    let mut tables = Tables::new(mmu::pa_range());
     tables.map_ram(ram)?;
     if let board::Gic::V2(gic) = gic {
         // The virtual CPU interface is hardware: it only reaches this core's list registers.

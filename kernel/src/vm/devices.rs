@@ -80,7 +80,7 @@ impl fmt::Display for PassError {
                 f.write_str("it lies where the guest has RAM or a device of the virtual platform")
             }
             Self::Interrupts => f.write_str("the guest has too many interrupts"),
-            Self::Map => f.write_str("its registers lie beyond the 39-bit guest address space"),
+            Self::Map => f.write_str("its registers lie beyond the guest address space"),
         }
     }
 }

@@ -262,9 +262,7 @@ impl Identity {
             hcr |= (HCR_EL2::TWI::SET + HCR_EL2::TWE::SET).value;
         }
         HCR_EL2.set(hcr);
-        VTCR_EL2.set(stage2::vtcr(
-            ID_AA64MMFR0_EL1.read(ID_AA64MMFR0_EL1::PARange),
-        ));
+        VTCR_EL2.set(stage2::vtcr(super::mmu::pa_range()));
         VTTBR_EL2.set(vmid << 48 | self.stage2.0);
         VMPIDR_EL2.set(self.mpidr);
         CNTVOFF_EL2.set(self.counter_offset);

@@ -4,6 +4,7 @@
 
 use super::{GUEST, LINUX, NO_TEE, OK, PANIC, QUIET, manifest};
 use crate::firmware::Optee;
+use crate::image::Profile;
 use crate::qemu::{Board, Loader};
 use crate::script::{Script, guest, once};
 use crate::test::case::Expect::{Absent, Line, Off};
@@ -51,8 +52,18 @@ const RPI4_LINUX: Case = Case {
 /// The runs.
 pub const CASES: &[Case] = &[
     Case {
-        name: "linux-direct",
+        name: "linux-direct-poisoned",
         loader: Loader::Direct,
+        profile: Profile::Poisoned,
+        expect: &[
+            OK,
+            Line("abcdefgh"),
+            Line("core 0x1: CNTFRQ_EL0 is 0, the first core's 62500000, which guests'"),
+            Line("core 0x3: CNTFRQ_EL0 is 0"),
+            Line("the guests get no TEE: the device tree has no linaro,optee-tz node"),
+            PANIC,
+            Off,
+        ],
         ..NO_TEE
     },
     Case {
