@@ -25,8 +25,14 @@ pub struct GuestWatchdog {
     /// What becomes of the guest when it has expired.
     action: StopAction,
     /// The watchdog's deadline in ticks of CNTPCT, or [`NEVER`], to be read without the lock.
+    ///
+    /// Protocol (litmus/service.litmus): stored under the lock; if it is sooner, the core of vCPU 0 is asked for service,
+    /// kicked, and loads it after that. Forbidden: the request is taken, and the alarm set by the later deadline.
     deadline: AtomicU64,
     /// It has ended the guest's last run.
+    ///
+    /// Protocol: set before the stop is asked for, and read when the guest starts anew; between them the lock of the guest's
+    /// state is released and taken. Forbidden: the guest has restarted for it, and it is not seen.
     has_expired: AtomicBool,
 }
 
@@ -121,9 +127,12 @@ impl Vm {
             self.set_alarm_anew();
         }
         if expired {
-            let ends =
-                lifecycle::crash(self, guard.action, format_args!("its watchdog has expired"));
-            guard.has_expired.fetch_or(ends, Ordering::Relaxed);
+            // Before the stop is asked for, as the start after it may come on another core at once.
+            let before = guard.has_expired.swap(true, Ordering::Relaxed);
+            let why = format_args!("its watchdog has expired");
+            if !lifecycle::crash(self, guard.action, why) {
+                guard.has_expired.store(before, Ordering::Relaxed);
+            }
         }
     }
 
