@@ -21,6 +21,8 @@ struct BootHeap([u8; BOOT_HEAP]);
 static mut BOOT_MEMORY: BootHeap = BootHeap([0; BOOT_HEAP]);
 
 /// Cores that may still need some of it; while EL2 boots, more than there are.
+///
+/// Protocol: this and `LATE` are counts; no other memory is read by what they say.
 static USERS: AtomicUsize = AtomicUsize::new(usize::MAX);
 /// Allocations since there is none.
 static LATE: AtomicUsize = AtomicUsize::new(0);

@@ -14,11 +14,27 @@ use crate::arch::{cache, cpu, firmware, guest, mmu, timer};
 use crate::{interrupts, irq, memory, scheduler};
 
 /// Set once the guests exist.
+///
+/// Protocol (litmus/ready.litmus): the first core makes the guests; stores READY with Release; kicks (DSB, SGI). The
+/// others take the kick (IAR, DSB); load READY with Acquire; look at the guests. Forbidden: the kick is taken and READY
+/// not seen, after which the core would sleep for ever; READY is seen, and the guests are not. A core that comes up
+/// too late to be kicked serves no vCPU.
 static READY: AtomicBool = AtomicBool::new(false);
 /// Set by each core once its interrupts work.
+///
+/// Protocol (litmus/publish.litmus): a core stores its place in the interrupt controller, then this with Release. The
+/// first core loads this with Acquire, then routes and kicks. Forbidden: the core counts as up, and its place is not
+/// seen.
+///
+/// Before that (litmus/start.litmus) the first core stores the other's `SecondaryStart`; cleans it; DSB; stores the
+/// release word, cleans it, DSB, SEV; or asks the firmware. The other one, its MMU off, loads the word and then the
+/// `SecondaryStart`: Device memory, which is not read ahead of the branch. Forbidden: the core is released, and where
+/// it starts is not seen. The SEV is a kick: what it wakes the core for was stored before the DSB.
 static ONLINE: [AtomicBool; MAX_CORES] = [const { AtomicBool::new(false) }; MAX_CORES];
 
 /// What a core says of itself before that.
+///
+/// Protocol: stored before `ONLINE`, or before `refuses`, which is a flag like it.
 struct Said {
     pa_range: AtomicU64,
     frequency: AtomicU32,

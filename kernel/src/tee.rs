@@ -33,6 +33,8 @@ pub struct Tee {
     /// Whether each start gets a new VM of OP-TEE's.
     fresh: bool,
     /// Whether each step is shown as it comes.
+    ///
+    /// Protocol: a core may see it some steps late. The steps are under the lock.
     follow: AtomicBool,
 }
 

@@ -27,6 +27,7 @@ mod headers;
 mod host;
 mod image;
 mod lines;
+mod litmus;
 mod make;
 mod measure;
 mod modules;

@@ -7,6 +7,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use smccc::{Call, Smc};
 
 /// Whether there is firmware at EL3 that answers calls: without, an SMC would go nowhere.
+///
+/// Protocol: stored before other cores are started.
 static PRESENT: AtomicBool = AtomicBool::new(false);
 
 /// Says that the board has firmware to call.

@@ -72,6 +72,8 @@ pub enum Kind {
 }
 
 /// One past the last address that they map.
+///
+/// Protocol: this and `PA_RANGE` are stored by the first core, before others start or look at the guests.
 static END: AtomicU64 = AtomicU64::new(0);
 /// The least PARange (ID_AA64MMFR0_EL1) of the cores that run guests.
 static PA_RANGE: AtomicU64 = AtomicU64::new(u64::MAX);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! The generic timer (DDI 0487 D12).
+//!
+//! Protocol: what is static here is stored by the first core, before others start or look at the guests.
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 

@@ -41,6 +41,9 @@ const NEVER: u64 = u64::MAX;
 
 static UART: Once<Uart> = Once::new();
 /// The housekeeping core. While there is none, EL2 boots: who prints writes, too.
+///
+/// Protocol (litmus/publish.litmus): stored with Release after `KICK`, `TYPIST` and `INTERRUPTS`, loaded with Acquire before
+/// they are used. Forbidden: there is a core to kick, and nothing to kick it with.
 static CORE: AtomicUsize = AtomicUsize::new(NONE);
 /// Who takes what is typed.
 static TYPIST: Once<Typist> = Once::new();
@@ -49,6 +52,8 @@ static KICK: Once<fn(usize)> = Once::new();
 /// The UART interrupts that core; else it looks by its timer.
 static INTERRUPTS: AtomicBool = AtomicBool::new(false);
 /// When that core looks again without being asked to.
+///
+/// Protocol: that core's own.
 static LOOK: AtomicU64 = AtomicU64::new(NEVER);
 
 /// Uses the board's console from now on.

@@ -28,6 +28,10 @@ pub const SOURCES: Sources<'static> = Sources {
 };
 
 /// Output waits, and the housekeeping core knows: it needs no kick more.
+///
+/// Protocol (litmus/console.litmus): who prints stores a byte under its ring's lock; unlocks; swaps this, and kicks if it
+/// was clear. The housekeeping core clears this; locks each ring once more; loads. The lock orders the two. Forbidden:
+/// this is found set, and the byte is not found.
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
 /// Tells whether output waits.

@@ -12,6 +12,8 @@ const RATE: u64 = 11_520;
 const FIFO: u64 = 16;
 
 /// When the last byte will be out, in ticks of the system counter.
+///
+/// Protocol: under the console's lock.
 static OUT_AT: AtomicU64 = AtomicU64::new(0);
 
 /// Takes the room of a byte in the FIFO, if there is any.

@@ -13,6 +13,9 @@ use crate::arch::mmio::Registers;
 
 /// Looks at a UART without room before it counts as standing still: longer than any byte takes.
 const PATIENCE: u32 = 1_000_000;
+/// The last byte found no room that long.
+///
+/// Protocol: a hint; who writes to the UART holds the console's lock, or is the last to run.
 static STALLED: AtomicBool = AtomicBool::new(false);
 
 /// The driver of the board's console. All drivers leave the line's speed to the firmware.

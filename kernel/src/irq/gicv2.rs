@@ -88,6 +88,8 @@ pub struct GicV2 {
     sgis: Registers<Sgis>,
     cpu_interface: Registers<Gicc>,
     /// The GIC's own number of each core, as a target mask.
+    ///
+    /// Protocol: a core writes its own; others read it once [`crate::smp`] has seen the core come up.
     masks: [AtomicU8; MAX_CORES],
 }
 

@@ -22,7 +22,9 @@ use super::{Acknowledged, KICK, PRIVATE_ENABLED, gicd};
 pub struct GicV3 {
     distributor: Mutex<UniqueMmioPointer<'static, Gicd>>,
     regions: ArrayVec<PaRange, 4>,
+    /// Protocol: each core's is its own.
     redistributors: [AtomicPtr<GicrSgi>; MAX_CORES],
+    /// Protocol: a core writes its own; others read it once [`crate::smp`] has seen the core come up.
     affinities: [AtomicU64; MAX_CORES],
 }
 

@@ -22,6 +22,14 @@ use gicv3::GicV3;
 use virtual_interface::VirtualInterface;
 
 /// The SGI that makes a core look at its requests.
+///
+/// Protocol (litmus/kick.litmus; litmus/merged.litmus for two senders of which one SGI is left): who asks stores what it
+/// asks for; DSB; sends ([`kick`]). Who is asked reads IAR; DSB ([`take`]); loads what is asked. Forbidden: the kick is
+/// taken, and what was asked before it is not seen. A DMB would not do: neither register is memory. The reading of
+/// IAR and the DSB are assembly that the compiler keeps in order, and it moves no access across the DSB.
+///
+/// A core looks with its interrupts masked, and WFI ends by an interrupt that is masked, too: a kick that comes
+/// between the look and the wait stays pending.
 const KICK: u32 = 0;
 /// Priority of every physical interrupt, which arm-gic gives them on GICv3.
 const DEFAULT_PRIORITY: u8 = arm_gic::gicv3::HIGHEST_NS_PRIORITY;
@@ -226,6 +234,8 @@ pub fn kick(core: usize) {
 }
 
 /// Whether the board has come to its end.
+///
+/// Protocol: it is asked for by a [`KICK`].
 static HALTED: AtomicBool = AtomicBool::new(false);
 
 /// Stops all other cores for good: EL2 has failed, and what it holds half-done and locked is not to be met. A core that

@@ -71,6 +71,12 @@ pub enum State {
 }
 
 /// A guest's state, and the numbers of stops asked for and of restarts so far.
+///
+/// Protocol: everything is written under the state's lock, or by vCPU 0's core while no vCPU runs. What vCPUs' cores read
+/// without it (`epoch`, `paused`, `due`, `has_work`) is stored before the vCPUs are asked for service and kicked, and
+/// loaded after that was taken: litmus/service.litmus. Forbidden: the request is taken, and the stop, the pause or
+/// the work is not seen. `wait`, `inside` and `starts` are only read by who has learned the state under the lock, or
+/// shown.
 pub struct Lifecycle {
     state: Mutex<State>,
     epoch: AtomicU32,

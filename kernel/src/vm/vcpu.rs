@@ -59,7 +59,17 @@ pub struct Vcpu {
     /// Set to let the vCPU, which is off, start; with the epoch of the guest that wants it to. A
     /// stop may come before the vCPU's core sees this: then nothing starts.
     pub start: Mutex<Option<(Start, u32)>>,
+    /// What is asked of it: [`request`].
+    ///
+    /// Protocol for [`request::INTERRUPTS`] and [`request::WAKE`] (litmus/wake.litmus): who asks changes the model under its
+    /// lock; sets the bits; DMB; loads `state`, and kicks only a core that would not look by itself. The vCPU's core
+    /// stores `state`; DMB; loads the bits. Forbidden: the old state is seen, and the bits are not.
+    ///
+    /// Protocol for [`request::SERVICE`] (litmus/service.litmus): who asks stores what is to be looked at (`start`, the
+    /// guest's epoch, a deadline); sets the bit with Release; kicks. The vCPU's core clears the bit with Acquire, then
+    /// looks. Forbidden: the bit is cleared, and what it was set for is not seen.
     requests: AtomicU32,
+    /// Protocol: as `requests`. Stored by the vCPU's core alone.
     state: AtomicU8,
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `cargo xtask test`: the checks, the host's tests, and the runs in QEMU of [`cases`].
+//! `cargo xtask test`: the checks, the host's tests, the litmus tests, and the runs in QEMU of [`cases`].
 
 mod case;
 mod cases;
@@ -23,6 +23,7 @@ use crate::bundle::{self, Changes};
 use crate::cache::{self, Cache};
 use crate::guest;
 use crate::image::{self, Profile};
+use crate::litmus::{self, Herd};
 use crate::packages::Packages;
 use crate::qemu::{Files, Firmware, Machine};
 use crate::session::{self, Mode, RunDir, Until};
@@ -36,13 +37,13 @@ const FUZZ_SECONDS: u32 = 60;
 /// Arguments of `test`.
 #[derive(clap::Args)]
 pub struct Options {
-    /// Only the runs in QEMU whose name contains this
+    /// Only the litmus tests and the runs in QEMU whose name contains this
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
     /// Only what needs no QEMU
     #[arg(long, conflicts_with = "only")]
     host: bool,
-    /// Print the names of the runs in QEMU
+    /// Print the names of the litmus tests and of the runs in QEMU
     #[arg(long)]
     list: bool,
 }
@@ -83,6 +84,10 @@ impl Tally {
 /// Performs the task.
 pub fn run(options: &Options) -> Result<ExitCode> {
     if options.list {
+        let litmus = litmus::tests()?;
+        litmus
+            .iter()
+            .for_each(|test| println!("litmus-{}", test.name));
         cases::all().for_each(|case| println!("{}", case.name));
         return Ok(ExitCode::SUCCESS);
     }
@@ -95,8 +100,9 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         host::run(&mut tally)?;
         tally.run("fuzz", || fuzz::search(FUZZ_SECONDS, 1))?;
     }
+    let filter = options.only.as_deref().unwrap_or("");
+    run_litmus(filter, &mut tally)?;
     if !options.host {
-        let filter = options.only.as_deref().unwrap_or("");
         run_cases(&toolchain, cases::all(), filter, &mut tally)?;
     }
     Ok(conclude(&tally))
@@ -124,15 +130,32 @@ fn conclude(tally: &Tally) -> ExitCode {
     }
 }
 
+fn run_litmus(filter: &str, tally: &mut Tally) -> Result<()> {
+    let tests = litmus::tests()?;
+    let name = |test: &litmus::Test| format!("litmus-{}", test.name);
+    let wanted = || tests.iter().filter(|test| name(test).contains(filter));
+    if wanted().next().is_none() {
+        return Ok(());
+    }
+    tally.run("litmus", || litmus::check_sources(&tests))?;
+    match Cache::open().and_then(|cache| Herd::ensure(&cache)) {
+        Ok(herd) => wanted().try_for_each(|test| tally.run(&name(test), || test.run(&herd))),
+        Err(error) => tally.run("litmus, herd7", || Err(error)),
+    }
+}
+
 fn run_cases(
     toolchain: &Toolchain,
     cases: impl Iterator<Item = &'static Case>,
     filter: &str,
     tally: &mut Tally,
 ) -> Result<()> {
+    let mut wanted = cases.filter(|case| case.name.contains(filter)).peekable();
+    if wanted.peek().is_none() {
+        return Ok(());
+    }
     session::remove_stale_runs()?;
     let bench = Bench::prepare(toolchain, None)?;
-    let mut wanted = cases.filter(|case| case.name.contains(filter));
     wanted.try_for_each(|case| tally.run(case.name, || bench.run(case)))
 }
 
