@@ -77,6 +77,9 @@ pub enum State {
 /// loaded after that was taken: litmus/service.litmus. Forbidden: the request is taken, and the stop, the pause or
 /// the work is not seen. `wait`, `inside` and `starts` are only read by who has learned the state under the lock, or
 /// shown.
+///
+/// Protocol for RAM (litmus/scrub.litmus): a vCPU that leaves makes its guest's stores complete by a DSB, then says so
+/// under the lock; once the last has, vCPU 0's core zeroes. Forbidden: what the guest stored is there after that.
 pub struct Lifecycle {
     state: Mutex<State>,
     epoch: AtomicU32,
