@@ -7,6 +7,8 @@ use core::ops::Range;
 
 use safe_mmio::{UniqueMmioPointer, fields::ReadPureWrite};
 
+use crate::arch::barrier;
+
 /// Registers with some bits for each interrupt.
 type Bank<'a, const N: usize> = UniqueMmioPointer<'a, [ReadPureWrite<u32>; N]>;
 
@@ -22,4 +24,14 @@ pub fn write_bit<const N: usize>(mut bank: Bank<'_, N>, intid: u32) {
     if let Some(mut register) = bank.get(intid as usize / 32) {
         register.write(1 << (intid % 32));
     }
+}
+
+/// Makes the private interrupts in `intids` active, by the bank of ISACTIVER; they are when it returns. The write alone
+/// may be on its way still, and the read waits for it.
+pub fn activate<const N: usize>(mut bank: Bank<'_, N>, intids: u32) {
+    if let Some(mut register) = bank.get(0) {
+        register.write(intids);
+        let _ = register.read();
+    }
+    barrier::dsb();
 }

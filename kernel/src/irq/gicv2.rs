@@ -167,7 +167,7 @@ impl GicV2 {
     /// Makes private interrupts of this core active: bit n is INTID n.
     pub fn set_active(&self, intids: u32) {
         let mut distributor = self.distributor.lock();
-        gicd::fill(field!(*distributor, isactiver), 0..1, intids);
+        gicd::activate(field!(*distributor, isactiver), intids);
     }
 
     /// Interrupts core `core` with the kick SGI.

@@ -123,7 +123,7 @@ impl GicV3 {
     pub fn set_active(&self, index: usize, intids: u32) {
         if let Some(mut frames) = self.redistributor(index) {
             let mut sgi = field!(frames, sgi);
-            gicd::fill(field!(sgi, isactiver), 0..1, intids);
+            gicd::activate(field!(sgi, isactiver), intids);
         }
     }
 

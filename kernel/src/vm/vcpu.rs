@@ -340,6 +340,7 @@ impl VcpuContext {
 
     /// Brings it to this core.
     pub fn enter_core(&mut self) {
+        self.activate_ppis();
         let identity = Identity {
             vm: self.vm.id,
             mpidr: idregs::vmpidr(self.id),
@@ -352,6 +353,12 @@ impl VcpuContext {
         unsafe { self.state.load(&identity) };
         self.deadline = None;
         self.interface.enter(&self.cpu_interface);
+        self.vcpu().request(request::INTERRUPTS);
+    }
+
+    /// Makes the PPIs active on this core that the guest handles: a timer of its that is loaded after that does not
+    /// interrupt once more.
+    fn activate_ppis(&self) {
         let mut gic = self.vm.gic.lock();
         // Its PPIs were made inactive here when it left.
         while let Some(intid) = gic.take_deactivation(self.id) {
@@ -364,20 +371,20 @@ impl VcpuContext {
         if active != 0 {
             irq::set_active(active);
         }
-        self.vcpu().request(request::INTERRUPTS);
     }
 
     /// Takes it off this core, which may then serve another one.
     pub fn leave_core(&mut self) {
         let active = self.with_gic(|gic, id| (gic.active_ppis(id), VcpuSet::EMPTY));
-        self.deactivate_due();
-        for intid in (0..platform::FIRST_SPI).filter(|intid| active & 1 << intid != 0) {
-            irq::deactivate(intid);
-        }
         self.lrs.vacate();
         self.interface.load(&self.lrs);
         self.interface.leave(&mut self.cpu_interface);
         self.state.save();
+        // With its timers stopped: one that has fired would interrupt who comes next.
+        self.deactivate_due();
+        for intid in (0..platform::FIRST_SPI).filter(|intid| active & 1 << intid != 0) {
+            irq::deactivate(intid);
+        }
         self.deadline = self.state.timer_deadline(self.vm.counter_offset, active);
     }
 
