@@ -12,53 +12,12 @@ use aarch64_paging::{
 };
 use addr::PaRange;
 use boot::Layout;
+use controls::stage1::{CODE, CONSTANTS, DATA, DEVICE, MAIR, SCTLR, TCR};
 
 use super::registers::*;
 
-/// Returns SCTLR_EL2 as EL2 runs: MMU, caches, stack alignment check, write-implies-execute-never, and the
-/// RES1 bits (DDI 0487 D19.2.122).
-fn sctlr() -> u64 {
-    const RES1: u64 = 0x30c5_0830;
-    let on = SCTLR_EL2::M::Enable
-        + SCTLR_EL2::C::Cacheable
-        + SCTLR_EL2::I::Cacheable
-        + SCTLR_EL2::SA::Enable
-        + SCTLR_EL2::WXN::Enable;
-    RES1 | on.value
-}
-
-/// Returns MAIR_EL2: attribute 0 = Normal write-back, 1 = Device-nGnRE, as in boot's early tables.
-fn mair() -> u64 {
-    let memory = MAIR_EL2::Attr0_Normal_Outer::WriteBack_NonTransient_ReadWriteAlloc
-        + MAIR_EL2::Attr0_Normal_Inner::WriteBack_NonTransient_ReadWriteAlloc
-        + MAIR_EL2::Attr1_Device::nonGathering_nonReordering_EarlyWriteAck;
-    memory.value
-}
-
-/// Returns TCR_EL2: 48-bit addresses, write-back inner-shareable walks, 4 KiB granule; bits 31 and 23 are RES1.
-/// `enable_mmu` adds PS: as much of physical memory as the core can address.
-fn tcr() -> u64 {
-    const RES1: u64 = 1 << 31 | 1 << 23;
-    let fields = TCR_EL2::T0SZ.val(16)
-        + TCR_EL2::IRGN0::WriteBack_ReadAlloc_WriteAlloc_Cacheable
-        + TCR_EL2::ORGN0::WriteBack_ReadAlloc_WriteAlloc_Cacheable
-        + TCR_EL2::SH0::Inner
-        + TCR_EL2::TG0::KiB_4;
-    RES1 | fields.value
-}
-
 /// 48-bit addresses: walks start at level 0.
 const ROOT_LEVEL: usize = 0;
-
-// USER_RES1 is AP[1], RES1 in a regime with one exception level.
-const COMMON: Attr = Attr::VALID.union(Attr::ACCESSED).union(Attr::USER_RES1);
-const NORMAL: Attr = COMMON
-    .union(Attr::ATTRIBUTE_INDEX_0)
-    .union(Attr::INNER_SHAREABLE);
-const CODE: Attr = NORMAL.union(Attr::READ_ONLY);
-const CONSTANTS: Attr = CODE.union(Attr::XN);
-const DATA: Attr = NORMAL.union(Attr::XN);
-const DEVICE: Attr = COMMON.union(Attr::ATTRIBUTE_INDEX_1).union(Attr::XN);
 
 /// What a memory range is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,9 +126,10 @@ impl Tables {
     pub fn registers(&self) -> Registers {
         Registers {
             ttbr0: self.0.root_address().0 as u64,
-            tcr: tcr(),
-            mair: mair(),
-            sctlr: sctlr(),
+            // `enable_mmu` adds PS: as much of physical memory as the core can address.
+            tcr: TCR,
+            mair: MAIR,
+            sctlr: SCTLR,
         }
     }
 }

@@ -11,24 +11,10 @@
 //! [`super::barrier`].
 
 pub use aarch64_cpu::registers::*;
+pub use controls::Cptr;
 use tock_registers::register_bitfields;
 
 register_bitfields! {u64,
-    /// CPTR_EL2 with HCR_EL2.E2H = 0 (DDI 0487 D19.2.34).
-    pub Cptr [
-        /// Traps the activity monitors.
-        TAM OFFSET(30) NUMBITS(1) [],
-        /// Traps accesses to trace registers.
-        TTA OFFSET(20) NUMBITS(1) [],
-        /// RES1, or TSM: traps SME.
-        RES1_12 OFFSET(12) NUMBITS(2) [],
-        /// Traps FP and SIMD.
-        TFP OFFSET(10) NUMBITS(1) [],
-        /// RES1.
-        RES1_9 OFFSET(9) NUMBITS(1) [],
-        /// RES1, or TZ: traps SVE.
-        RES1_0 OFFSET(0) NUMBITS(9) [],
-    ],
     /// CTR_EL0.
     pub Ctr [
         /// Log2 of the words in the smallest data cache line.
@@ -45,11 +31,6 @@ register_bitfields! {u64,
     pub Pmcr [
         /// Number of event counters.
         N OFFSET(11) NUMBITS(5) [],
-    ],
-    /// MPAM2_EL2 (DDI 0598).
-    pub Mpam2 [
-        /// Traps EL0's and EL1's accesses to MPAM1_EL1 and MPAM0_EL1.
-        TRAPMPAM OFFSET(48) NUMBITS(2) [],
     ],
     /// PSTATE as SPSR_EL2 and SPSR_EL1 keep it (DDI 0487 C5.2.19), with fields that aarch64-cpu's
     /// lack.
@@ -243,7 +224,7 @@ declare!(
     /// Features that are off without it (FEAT_HCX).
     HCRX_EL2 = "S3_4_C1_C2_2",
     /// FEAT_MPAM's controls of EL2.
-    MPAM2_EL2: Mpam2 = "S3_4_C10_C5_0",
+    MPAM2_EL2 = "S3_4_C10_C5_0",
 );
 
 declare!(

@@ -5,6 +5,7 @@
 use core::arch::global_asm;
 
 use addr::Pa;
+use controls::{Features, Vcpu};
 use platform::VmId;
 
 use super::barrier::{dsb, isb};
@@ -128,39 +129,14 @@ pub fn fault_page() -> addr::Ipa {
     addr::Ipa(HPFAR_EL2.read(HPFAR_EL2::FIPA) << PAGE_SHIFT)
 }
 
-/// Returns HCR_EL2 for a guest that has its core to itself (DDI 0487 D19.2.48).
-fn hcr_value() -> u64 {
-    let mut value = HCR_EL2::VM::Enable
-        + HCR_EL2::SWIO::SET
-        // A walk through what stage 2 maps as a device faults, whoever begins it.
-        + HCR_EL2::PTW::SET
-        + HCR_EL2::FMO::EnableVirtualFIQ
-        + HCR_EL2::IMO::EnableVirtualIRQ
-        + HCR_EL2::AMO::SET
-        + HCR_EL2::FB::SET
-        + HCR_EL2::BSU::InnerShareable
-        + HCR_EL2::TID1::SET
-        + HCR_EL2::TID3::SET
-        + HCR_EL2::TSC::EnableTrapEl1SmcToEl2
-        + HCR_EL2::TIDCP::SET
-        + HCR_EL2::TACR::SET
-        + HCR_EL2::RW::EL1IsAarch64;
-    // Each of these is RES0 on a CPU without the feature.
-    if ID_AA64MMFR1_EL1.is_set(ID_AA64MMFR1_EL1::LO) {
-        value += HCR_EL2::TLOR::SET;
+/// Returns what this core has of the features that HCR_EL2 speaks of.
+fn features() -> Features {
+    Features {
+        lor: ID_AA64MMFR1_EL1.is_set(ID_AA64MMFR1_EL1::LO),
+        ras: PFR0.is_set(Pfr0::RAS),
+        mte: ID_AA64PFR1_EL1.is_set(ID_AA64PFR1_EL1::MTE),
+        pointer_authentication: has_pointer_authentication(),
     }
-    if PFR0.is_set(Pfr0::RAS) {
-        value += HCR_EL2::TERR::SET;
-    }
-    if ID_AA64PFR1_EL1.is_set(ID_AA64PFR1_EL1::MTE) {
-        value += HCR_EL2::TID5::SET;
-    }
-    // The keys are the guest's.
-    if has_pointer_authentication() {
-        value += HCR_EL2::APK::DisableTrapPointerAuthKeyRegsToEl2
-            + HCR_EL2::API::DisableTrapPointerAuthInstToEl2;
-    }
-    value.value
 }
 
 /// Tells whether the core has FEAT_PAuth by any algorithm: APA, API, GPA, GPI, and APA3, GPA3.
@@ -182,32 +158,13 @@ pub fn has_pending_serror() -> bool {
 
 /// Settings of this core that hold for every guest.
 pub fn init_core() {
-    // Trap SVE, SME, trace and activity monitors; the rest are RES1.
-    CPTR.write(
-        Cptr::TAM::SET
-            + Cptr::TTA::SET
-            + Cptr::RES1_12.val(3)
-            + Cptr::RES1_9::SET
-            + Cptr::RES1_0.val(0x1ff),
-    );
-    // Trap the PMU, statistical profiling, trace filters and debug registers (see `debug`); leave
-    // all PMU counters to EL1 as reset does.
+    CPTR.set(controls::CPTR);
     let counters = match ID_AA64DFR0_EL1.read(ID_AA64DFR0_EL1::PMUVer) {
         0 | 0xf => 0,
         _ => PMCR_EL0.read(Pmcr::N),
     };
-    MDCR_EL2.write(
-        MDCR_EL2::HPMN.val(counters)
-            + MDCR_EL2::TPMCR::SET
-            + MDCR_EL2::TPM::SET
-            + MDCR_EL2::TDA::SET
-            + MDCR_EL2::TDOSA::SET
-            + MDCR_EL2::TDRA::SET
-            + MDCR_EL2::TPMS::SET
-            + MDCR_EL2::TTRF::SET,
-    );
-    // The guest may use the physical counter and timer.
-    CNTHCTL_EL2.write(CNTHCTL_EL2::EL1PCTEN::SET + CNTHCTL_EL2::EL1PCEN::SET);
+    MDCR_EL2.set(controls::mdcr(counters));
+    CNTHCTL_EL2.set(controls::CNTHCTL);
     HSTR_EL2.set(0);
     init_fine_grained_traps();
     VPIDR_EL2.set(super::cpu::midr());
@@ -230,7 +187,7 @@ fn init_fine_grained_traps() {
         HCRX_EL2.set(0);
     }
     if PFR0.is_set(Pfr0::MPAM) {
-        MPAM2_EL2.write(Mpam2::TRAPMPAM.val(3));
+        MPAM2_EL2.set(controls::MPAM2);
     }
 }
 
@@ -253,17 +210,13 @@ impl Identity {
     /// # Safety
     /// As for [`CpuState::load`].
     unsafe fn load(&self, serror: bool) {
-        let vmid = u64::from(self.vm.0) + 1;
-        let mut hcr = hcr_value();
-        if serror {
-            hcr |= HCR_EL2::VSE::SET.value;
-        }
-        if self.shares_core {
-            hcr |= (HCR_EL2::TWI::SET + HCR_EL2::TWE::SET).value;
-        }
-        HCR_EL2.set(hcr);
+        let vcpu = Vcpu {
+            serror,
+            shares_core: self.shares_core,
+        };
+        HCR_EL2.set(controls::hcr(features(), vcpu));
         VTCR_EL2.set(stage2::vtcr(super::mmu::pa_range()));
-        VTTBR_EL2.set(vmid << 48 | self.stage2.0);
+        VTTBR_EL2.set(controls::vttbr(self.vm, self.stage2));
         VMPIDR_EL2.set(self.mpidr);
         CNTVOFF_EL2.set(self.counter_offset);
     }
