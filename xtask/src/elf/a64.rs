@@ -2,8 +2,10 @@
 
 //! A64 instructions, as far as the scans look at them (DDI 0487 C4.1).
 
+use std::fmt;
+
 /// Number of the zero register, or of the stack pointer.
-const ZERO: u32 = 31;
+pub const ZERO: u32 = 31;
 
 /// An instruction by its encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,6 +160,36 @@ impl Insn {
         self.has(0xffff_ffe0, 0xd538_c800) || self.has(0xffff_ffe0, 0xd538_cc00)
     }
 
+    /// Returns the system register that it writes, if it is MSR of a general register.
+    pub fn writes_register(self) -> Option<SystemRegister> {
+        let part = |low: u32, bits: u32| (self.0 >> low & ((1 << bits) - 1)) as u8;
+        self.has(0xfff0_0000, 0xd510_0000).then(|| SystemRegister {
+            op0: 2 + part(19, 1),
+            op1: part(16, 3),
+            crn: part(12, 4),
+            crm: part(8, 4),
+            op2: part(5, 3),
+        })
+    }
+
+    fn calls(self) -> bool {
+        self.has(0xfc00_0000, 0x9400_0000) || self.has(0xffff_fc1f, 0xd63f_0000)
+    }
+
+    /// Tells whether the general register `n` may be another after it. Registers that it writes beside its first
+    /// one don't count.
+    pub fn changes(self, n: u32) -> bool {
+        let stores = self.accesses_memory() && !self.loads();
+        let other = stores || self.is_branch() || self.writes_register().is_some();
+        self.calls() || self.rt() == n && !other
+    }
+
+    /// Tells whether it moves 0 to the general register `n`.
+    pub fn clears(self, n: u32) -> bool {
+        [0xaa1f_03e0, 0xd280_0000, 0x2a1f_03e0, 0x5280_0000].contains(&(self.0 & !0x1f))
+            && self.rt() == n
+    }
+
     /// Tells whether it is `LDR Wt, [Xn, #offset]`.
     pub fn loads_word_at(self, offset: u32) -> bool {
         self.has(0xffff_fc00, 0xb940_0000 | (offset / 4) << 10)
@@ -169,6 +201,34 @@ impl Insn {
         let kind = self.has(0xffa0_0000, 0xad00_0000);
         let offset = self.0 >> 15 & 0x7f;
         kind && pair.is_multiple_of(2) && self.ra_or_rt2() == pair + 1 && offset == pair
+    }
+}
+
+/// A system register by its encoding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SystemRegister {
+    /// 2 or 3.
+    pub op0: u8,
+    /// 4 for most registers of EL2.
+    pub op1: u8,
+    /// CRn.
+    pub crn: u8,
+    /// CRm.
+    pub crm: u8,
+    /// op2.
+    pub op2: u8,
+}
+
+impl fmt::Display for SystemRegister {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            op0,
+            op1,
+            crn,
+            crm,
+            op2,
+        } = self;
+        write!(f, "S{op0}_{op1}_C{crn}_C{crm}_{op2}")
     }
 }
 
@@ -188,6 +248,19 @@ mod tests {
         assert_eq!(branch(0x1000, 0x1008), Some(Insn(0x1400_0002)));
         assert_eq!(branch(0x1008, 0x1000), Some(Insn(0x17ff_fffe)));
         assert_eq!(branch(0, 1 << 27), None);
+    }
+
+    #[test]
+    fn written_system_registers_have_their_encoding() {
+        let written = |word| Insn(word).writes_register().map(|r| r.to_string());
+        // msr hcr_el2, x1; msr tpidr_el2, xzr; msr dbgbvr1_el1, x0
+        assert_eq!(written(0xd51c_1101).as_deref(), Some("S3_4_C1_C1_0"));
+        assert_eq!(written(0xd51c_d05f).as_deref(), Some("S3_4_C13_C0_2"));
+        assert_eq!(written(0xd510_0180).as_deref(), Some("S2_0_C0_C1_4"));
+        // mrs x8, icc_iar1_el1; msr daifset, #15; tlbi vmalle1; nop
+        for other in [0xd538_cc08, 0xd503_4fdf, 0xd508_871f, 0xd503_201f] {
+            assert_eq!(written(other), None, "{other:#x}");
+        }
     }
 
     #[test]

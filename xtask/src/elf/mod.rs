@@ -5,6 +5,7 @@
 mod a64;
 mod errata;
 mod lines;
+mod registers;
 pub mod scan;
 pub mod veneers;
 
@@ -13,7 +14,9 @@ use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use object::{LittleEndian, Object, ObjectSection, ObjectSymbol, read::elf::ElfFile64};
+use object::{
+    LittleEndian, Object, ObjectSection, ObjectSymbol, SymbolSection, read::elf::ElfFile64,
+};
 
 use a64::Insn;
 
@@ -51,6 +54,15 @@ impl Code {
         let first = self.0.partition_point(|(at, _)| *at < address);
         let rest = (address..).step_by(4).zip(&self.0[first..]);
         rest.map_while(|(expected, (at, insn))| (*at == expected).then_some(*insn))
+    }
+
+    /// Returns the instructions before `address`, the last first, up to the next data.
+    fn before(&self, address: u64) -> impl Iterator<Item = Insn> {
+        let end = self.0.partition_point(|(at, _)| *at < address);
+        let earlier = self.0[..end].iter().rev();
+        let expected = (1..).map(move |n| address - 4 * n);
+        let pairs = earlier.zip(expected);
+        pairs.map_while(|((at, insn), expected)| (*at == expected).then_some(*insn))
     }
 
     /// Returns each N instructions that follow one another, with the address of the first.
@@ -91,6 +103,17 @@ impl Text {
         let state = names.find(|name| name.starts_with("$x") || name.starts_with("$d"));
         state.is_some_and(|name| name.starts_with("$d"))
     }
+}
+
+/// Returns the value of an absolute symbol: a constant of the assembly's.
+fn constant(elf: &Path, name: &str) -> Result<Option<u64>> {
+    let bytes = fs::read(elf)?;
+    let file = ElfFile64::<LittleEndian>::parse(&*bytes)?;
+    let mut absolute = file
+        .symbols()
+        .filter(|symbol| symbol.section() == SymbolSection::Absolute);
+    let found = absolute.find(|symbol| symbol.name() == Ok(name));
+    Ok(found.map(|symbol| symbol.address()))
 }
 
 fn text(bytes: &[u8]) -> Result<Text> {

@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 
 use super::a64::Insn;
 use super::lines::{self, Place};
-use super::{Code, errata};
+use super::{Code, errata, registers};
 
 /// Bytes from GICC's base to GICC_IAR (IHI 0048B 4.4).
 const GICC_IAR: u32 = 0xc;
@@ -71,6 +71,7 @@ pub fn check(elf: &Path) -> Result<String> {
              call barrier::dsb() directly after it"
         ));
     }
+    broken.extend(registers::check(elf, &code)?);
     ensure!(broken.is_empty(), "{}", broken.join("\n        "));
     Ok(format!("{} instructions", code.len()))
 }
