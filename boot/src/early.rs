@@ -3,6 +3,8 @@
 //! A UART whose place is known when the image is built, for what happens before a device tree can tell: the feature
 //! `early-console`, which `cargo xtask build --early-console` chooses. In a usual build there is none.
 
+use core::fmt::{self, Write};
+
 use addr::PaRange;
 
 #[cfg(not(feature = "early-console"))]
@@ -94,6 +96,23 @@ pub(crate) const BLOCKS: usize = uart::BLOCKS;
 /// Sends a byte.
 pub fn put(byte: u8) {
     uart::put(byte);
+}
+
+/// Writes a line. In an image without such a console that costs nothing.
+pub fn write_line(line: fmt::Arguments<'_>) {
+    if registers().is_some() {
+        // It takes every byte.
+        let _ = write!(Writer, "{line}\r\n");
+    }
+}
+
+struct Writer;
+
+impl Write for Writer {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.bytes().for_each(put);
+        Ok(())
+    }
 }
 
 /// Returns its registers, for EL2's tables.

@@ -84,6 +84,10 @@ primary_entry:
     mov     x0, #{MISPLACED}
     tst     x2, #0x1fffff
     b.ne    cannot_start
+    adrp    x2, exception_vectors
+    add     x2, x2, :lo12:exception_vectors
+    msr     vbar_el2, x2
+    isb
     reach   {FIT}
 
     bl      measure_tree

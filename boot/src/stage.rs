@@ -54,13 +54,24 @@ pub enum Stage {
 
 /// Notes that `stage` is reached.
 pub fn reached(stage: Stage) {
-    let word = (Layout::get().start + POST_CODE) as *mut u64;
-    // SAFETY: the page is the image's own, is mapped, and only the first core writes it. Cleaning keeps memory as it is.
-    unsafe {
-        word.write_volatile(MAGIC | stage as u64);
-        asm!("dc cvac, {}", "dsb sy", in(reg) word, options(nostack, preserves_flags));
-    }
+    note(0, MAGIC | stage as u64);
     if stage <= Stage::Console {
         early::put(b'a' - 1 + stage as u8);
+    }
+}
+
+/// Leaves ESR_EL2, ELR_EL2 and FAR_EL2 of an exception of EL2's own behind the post code.
+pub fn failed(registers: [u64; 3]) {
+    (1..).zip(registers).for_each(|(at, value)| note(at, value));
+}
+
+/// Writes the word number `at` of the post code's page, into memory itself.
+fn note(at: u64, value: u64) {
+    let word = (Layout::get().start + POST_CODE + at * 8) as *mut u64;
+    // SAFETY: the page is the image's own and is mapped, nothing else is in it, and `at` is small. Cleaning keeps memory
+    // as it is.
+    unsafe {
+        word.write_volatile(value);
+        asm!("dc cvac, {}", "dsb sy", in(reg) word, options(nostack, preserves_flags));
     }
 }
