@@ -113,6 +113,11 @@ impl Insn {
         }
     }
 
+    /// Tells whether it may write memory.
+    pub fn may_store(self) -> bool {
+        self.accesses_memory() && !self.loads()
+    }
+
     /// Tells whether this load gives the register `n` its value.
     fn loads_register(self, n: u32) -> bool {
         // Exclusive loads of one register have 31 as Rt2.
@@ -179,8 +184,7 @@ impl Insn {
     /// Tells whether the general register `n` may be another after it. Registers that it writes beside its first
     /// one don't count.
     pub fn changes(self, n: u32) -> bool {
-        let stores = self.accesses_memory() && !self.loads();
-        let other = stores || self.is_branch() || self.writes_register().is_some();
+        let other = self.may_store() || self.is_branch() || self.writes_register().is_some();
         self.calls() || self.rt() == n && !other
     }
 
@@ -188,6 +192,16 @@ impl Insn {
     pub fn clears(self, n: u32) -> bool {
         [0xaa1f_03e0, 0xd280_0000, 0x2a1f_03e0, 0x5280_0000].contains(&(self.0 & !0x1f))
             && self.rt() == n
+    }
+
+    /// Tells whether it is `MSR ICC_SGI1R_EL1, Xt`.
+    pub fn sends_sgi(self) -> bool {
+        self.has(0xffff_ffe0, 0xd518_cba0)
+    }
+
+    /// Tells whether it is `STR Wt, [Xn, #offset]`.
+    pub fn stores_word_at(self, offset: u32) -> bool {
+        self.has(0xffff_fc00, 0xb900_0000 | (offset / 4) << 10)
     }
 
     /// Tells whether it is `LDR Wt, [Xn, #offset]`.

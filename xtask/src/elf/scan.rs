@@ -11,10 +11,35 @@ use super::a64::Insn;
 use super::lines::{self, Place};
 use super::{Code, errata, registers};
 
-/// Bytes from GICC's base to GICC_IAR (IHI 0048B 4.4).
-const GICC_IAR: u32 = 0xc;
-/// The type of the register in the driver of GICv2, which all functions that read it have in their names.
-const GICC_IAR_TYPE: &str = "gicv2::Acknowledge::Register";
+/// A register of GICv2 whose accesses the debug information tells from others at the same offset.
+struct Gicv2Register {
+    name: &'static str,
+    /// Its type in the driver, which all functions that access it have in their names.
+    type_name: &'static str,
+    is_access: fn(Insn) -> bool,
+    is_ordered: fn(&Code, u64) -> bool,
+    broken: &'static str,
+}
+
+const GICV2: [Gicv2Register; 2] = [
+    Gicv2Register {
+        name: "GICC_IAR",
+        type_name: "gicv2::Acknowledge::Register",
+        // IHI 0048B 4.4.
+        is_access: |insn| insn.loads_word_at(0xc),
+        is_ordered: is_ordered_behind,
+        broken: "is read without DSB SY before the next load or branch: call barrier::dsb() directly after it",
+    },
+    Gicv2Register {
+        name: "GICD_SGIR",
+        type_name: "gicv2::Sgi::Register",
+        // The driver has it at its own address.
+        is_access: |insn| insn.stores_word_at(0),
+        is_ordered: is_ordered_before,
+        broken: "is written without DSB SY behind the last store or branch: call barrier::dsb() directly \
+                 before it",
+    },
+];
 
 /// A rule: what breaks it, and what to do then.
 struct Rule {
@@ -23,7 +48,7 @@ struct Rule {
     find: fn(&Code) -> Vec<u64>,
 }
 
-const RULES: [Rule; 4] = [
+const RULES: [Rule; 5] = [
     Rule {
         broken: "Cortex-A53 erratum 835769",
         remedy: "move the multiplication out of line, as xtask/src/elf/veneers.rs does",
@@ -37,7 +62,12 @@ const RULES: [Rule; 4] = [
     Rule {
         broken: "an interrupt is acknowledged without DSB SY before the next load or branch",
         remedy: "call barrier::dsb() directly after the read of ICC_IAR1_EL1",
-        find: |code| unordered(code, Insn::acknowledges),
+        find: |code| unordered(code, Insn::acknowledges, is_ordered_behind),
+    },
+    Rule {
+        broken: "an SGI is sent without DSB SY behind the last store or branch",
+        remedy: "call barrier::dsb() directly before the write of ICC_SGI1R_EL1",
+        find: |code| unordered(code, Insn::sends_sgi, is_ordered_before),
     },
     Rule {
         broken: "a register of FP or SIMD is used, which is a guest's",
@@ -49,10 +79,18 @@ const RULES: [Rule; 4] = [
 /// Looks for all of it in the hypervisor's ELF.
 pub fn check(elf: &Path) -> Result<String> {
     let code = Code::read(elf)?;
-    ensure!(
-        code.iter().any(|(_, insn)| insn.acknowledges()),
-        "no read of ICC_IAR1_EL1: say in xtask/src/elf/scan.rs how interrupts are acknowledged now"
-    );
+    for (name, is_there) in [
+        (
+            "read of ICC_IAR1_EL1",
+            Insn::acknowledges as fn(Insn) -> bool,
+        ),
+        ("write of ICC_SGI1R_EL1", Insn::sends_sgi),
+    ] {
+        ensure!(
+            code.iter().any(|(_, insn)| is_there(insn)),
+            "no {name}: say in xtask/src/elf/scan.rs how that is done now"
+        );
+    }
     let mut broken = Vec::new();
     for rule in &RULES {
         let found = (rule.find)(&code);
@@ -65,49 +103,65 @@ pub fn check(elf: &Path) -> Result<String> {
             broken.push(format!("{address:#x} ({place}): {what}: {remedy}"));
         }
     }
-    for place in unordered_gicc(elf, &code)? {
-        broken.push(format!(
-            "{place}: GICC_IAR is read without DSB SY before the next load or branch: \
-             call barrier::dsb() directly after it"
-        ));
+    for register in &GICV2 {
+        broken.extend(unordered_gicv2(elf, &code, register)?);
     }
     broken.extend(registers::check(elf, &code)?);
     ensure!(broken.is_empty(), "{}", broken.join("\n        "));
     Ok(format!("{} instructions", code.len()))
 }
 
-/// Finds the reads of an acknowledge register that other loads may overtake: DSB SY comes before any load,
-/// store or branch.
-fn unordered(code: &Code, is_read: impl Fn(Insn) -> bool) -> Vec<u64> {
-    let reads = code.iter().filter(|(_, insn)| is_read(*insn));
-    reads
+/// Finds the accesses to a register of the GIC that accesses to memory may overtake.
+fn unordered(
+    code: &Code,
+    is_access: impl Fn(Insn) -> bool,
+    is_ordered: impl Fn(&Code, u64) -> bool,
+) -> Vec<u64> {
+    let accesses = code.iter().filter(|(_, insn)| is_access(*insn));
+    accesses
         .map(|(address, _)| address)
         .filter(|&address| !is_ordered(code, address))
         .collect()
 }
 
-fn is_ordered(code: &Code, read: u64) -> bool {
+/// Tells whether DSB SY comes behind an instruction before any load, store or branch.
+fn is_ordered_behind(code: &Code, address: u64) -> bool {
     let stops = |insn: &Insn| *insn == Insn::DSB_SY || insn.accesses_memory() || insn.is_branch();
-    code.from(read + 4).find(stops) == Some(Insn::DSB_SY)
+    code.from(address + 4).find(stops) == Some(Insn::DSB_SY)
 }
 
-/// Finds the reads of GICC_IAR likewise: loads at its offset that the debug information has in its driver.
-fn unordered_gicc(elf: &Path, code: &Code) -> Result<Vec<String>> {
-    let loads = code.iter().filter(|(_, insn)| insn.loads_word_at(GICC_IAR));
-    let loads: Vec<u64> = loads.map(|(address, _)| address).collect();
-    let places = lines::of(elf, &loads)?;
-    let reads: Vec<(u64, Place)> = loads
+/// Tells whether DSB SY comes before an instruction and behind any store or branch.
+fn is_ordered_before(code: &Code, address: u64) -> bool {
+    let before = code.iter().rev().skip_while(|(at, _)| *at >= address);
+    let stops = |insn: &Insn| *insn == Insn::DSB_SY || insn.may_store() || insn.is_branch();
+    before.map(|(_, insn)| insn).find(stops) == Some(Insn::DSB_SY)
+}
+
+/// Finds them for a register of GICv2.
+fn unordered_gicv2(elf: &Path, code: &Code, register: &Gicv2Register) -> Result<Vec<String>> {
+    let alike = code.iter().filter(|(_, insn)| (register.is_access)(*insn));
+    let alike: Vec<u64> = alike.map(|(address, _)| address).collect();
+    let places = lines::of(elf, &alike)?;
+    let accesses: Vec<(u64, Place)> = alike
         .into_iter()
         .zip(places)
-        .filter(|(_, place)| place.names(GICC_IAR_TYPE))
+        .filter(|(_, place)| place.names(register.type_name))
         .collect();
+    let Gicv2Register {
+        name,
+        type_name,
+        broken,
+        ..
+    } = register;
     ensure!(
-        !reads.is_empty(),
-        "no load of a register of type {GICC_IAR_TYPE}: say in xtask/src/elf/scan.rs how GICC_IAR is read now"
+        !accesses.is_empty(),
+        "no access to a register of type {type_name}: say in xtask/src/elf/scan.rs how {name} is used now"
     );
-    let unordered = reads.into_iter().filter(|(at, _)| !is_ordered(code, *at));
+    let unordered = accesses
+        .into_iter()
+        .filter(|(at, _)| !(register.is_ordered)(code, *at));
     Ok(unordered
-        .map(|(at, place)| format!("{at:#x} ({place})"))
+        .map(|(at, place)| format!("{at:#x} ({place}): {name} {broken}"))
         .collect())
 }
 
@@ -129,7 +183,11 @@ mod tests {
     const LDR_X1_X2: u32 = 0xf940_0041;
 
     fn unordered_reads(words: &[u32]) -> Vec<u64> {
-        unordered(&Code::of(0x1000, words), Insn::acknowledges)
+        unordered(
+            &Code::of(0x1000, words),
+            Insn::acknowledges,
+            is_ordered_behind,
+        )
     }
 
     #[test]
@@ -159,11 +217,35 @@ mod tests {
     }
 
     #[test]
-    fn gicc_iar_is_read_by_a_load_at_its_offset() {
-        assert!(Insn(0xb940_0d09).loads_word_at(GICC_IAR));
+    fn an_sgi_is_ordered_by_dsb() {
+        const MSR_SGI1R: u32 = 0xd518_cba8;
+        let unordered_sgis =
+            |words: &[u32]| unordered(&Code::of(0x1000, words), Insn::sends_sgi, is_ordered_before);
+        assert!(unordered_sgis(&[LDR_X1_X2, DSB_SY, AND, MSR_SGI1R]).is_empty());
+        assert!(unordered_sgis(&[DSB_SY, LDR_X1_X2, MSR_SGI1R]).is_empty());
+        // str x1, [x2], or cbz behind it; dmb sy in its place; nothing before. msr icc_asgi1r_el1 is another register.
+        assert_eq!(unordered_sgis(&[DSB_SY, 0xf900_0041, MSR_SGI1R]), [0x1008]);
+        assert_eq!(unordered_sgis(&[DSB_SY, 0xb400_0004, MSR_SGI1R]), [0x1008]);
+        assert_eq!(
+            unordered_sgis(&[LDR_X1_X2, 0xd503_3fbf, MSR_SGI1R]),
+            [0x1008]
+        );
+        assert_eq!(unordered_sgis(&[MSR_SGI1R, DSB_SY]), [0x1000]);
+        assert!(unordered_sgis(&[LDR_X1_X2, 0xd518_cbc8]).is_empty());
+    }
+
+    #[test]
+    fn registers_of_gicv2_are_accessed_at_their_offsets() {
+        let [iar, sgir] = GICV2.map(|register| register.is_access);
+        assert!(iar(Insn(0xb940_0d09)));
         // ldr x9, [x8, #24]; ldr w3, [x0, #8]
-        assert!(!Insn(0xf940_0d09).loads_word_at(GICC_IAR));
-        assert!(!Insn(0xb940_0803).loads_word_at(GICC_IAR));
+        assert!(!iar(Insn(0xf940_0d09)));
+        assert!(!iar(Insn(0xb940_0803)));
+        // str w9, [x8]; str x9, [x8]; str w9, [x8, #4]; ldr w9, [x8]
+        assert!(sgir(Insn(0xb900_0109)));
+        assert!(!sgir(Insn(0xf900_0109)));
+        assert!(!sgir(Insn(0xb900_0509)));
+        assert!(!sgir(Insn(0xb940_0109)));
     }
 
     #[test]
