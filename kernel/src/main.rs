@@ -12,6 +12,7 @@ extern crate alloc;
 
 mod arch;
 mod console;
+mod hardening;
 mod heap;
 mod interrupts;
 mod iommu;

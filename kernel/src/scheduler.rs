@@ -6,12 +6,14 @@
 //! the registers, until another one needs them: a core with a single vCPU never switches.
 
 use ::sched::RoundRobin;
+use ::serror::Severity;
 use alloc::vec::Vec;
+use log::warn;
 use platform::VcpuId;
 
 use crate::arch::{
     cpu,
-    guest::{self, fp},
+    guest::{self, fp, serror},
     timer,
 };
 use crate::vm::{
@@ -138,7 +140,28 @@ impl Core {
         let wakes = self.vcpus.iter().filter_map(VcpuContext::wakes_at);
         timer::set_alarm(wakes.chain(self.deadlines()).min());
         cpu::wait_for_interrupt();
+        self.serve_serror();
         self.serve_interrupts();
+    }
+
+    /// Takes an SError that has ended the wait: of what the vCPU on this core has begun, else of nobody's.
+    #[inline(never)]
+    fn serve_serror(&mut self) {
+        let Some(error) = serror::pending() else {
+            return;
+        };
+        match self.present {
+            Some(present) => {
+                self.vcpus[present].take_serror(&error);
+            }
+            None if error.severity() == Severity::Uncontainable => {
+                panic!(
+                    "SError whose damage nobody knows, ESR {:#x}",
+                    error.syndrome
+                )
+            }
+            None => warn!("SError while no guest ran here: ESR {:#x}", error.syndrome),
+        }
     }
 
     /// Handles the core's interrupts. True if the alarm has gone off.

@@ -10,8 +10,12 @@ use board::{Board, Cpu, EnableMethod};
 use boot::{Layout, MAX_CORES, SecondaryStart};
 use log::warn;
 
-use crate::arch::{cache, cpu, firmware, guest, mmu, timer};
-use crate::{interrupts, irq, memory, scheduler};
+use crate::arch::{
+    cache, cpu, firmware,
+    guest::{self, serror},
+    mmu, timer,
+};
+use crate::{hardening, interrupts, irq, memory, scheduler};
 
 /// Set once the guests exist.
 ///
@@ -181,6 +185,14 @@ fn wait_until(is_over: impl Fn() -> bool) -> bool {
 /// Prepares this core, number `index`, for guests. False if its interrupts can't be used.
 pub fn init_core(index: usize) -> bool {
     guest::init_core();
+    if let Some(error) = serror::drain() {
+        warn!(
+            "core {:#x}: the firmware left an SError pending, ESR {:#x}: ignored",
+            cpu::mpidr(),
+            error.syndrome
+        );
+    }
+    hardening::init_core();
     timer::stop_all();
     let usable = irq::init_core(index);
     ONLINE[index].store(usable, Ordering::Release);

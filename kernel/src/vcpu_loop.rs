@@ -2,7 +2,7 @@
 
 //! The innermost loop of a core: its vCPU runs, what it exits for is handled, interrupts are served.
 
-use crate::arch::guest::{self, Exit};
+use crate::arch::guest::{self, Exit, serror};
 use crate::vm::vcpu::{ExitAction, VcpuContext};
 use crate::{interrupts, trap};
 
@@ -26,10 +26,7 @@ pub fn run(vcpu: &mut VcpuContext) -> ExitAction {
             }
             Exit::Interrupt if interrupts::serve(Some(vcpu)) => ExitAction::Leave,
             Exit::Interrupt => ExitAction::Run,
-            Exit::SError => {
-                guest::pend_serror();
-                ExitAction::Run
-            }
+            Exit::SError(syndrome) => vcpu.take_serror(&serror::with(syndrome)),
         };
         if flow != ExitAction::Run {
             return flow;

@@ -70,6 +70,13 @@ pub fn hcr(features: Features, vcpu: Vcpu) -> u64 {
     value.value
 }
 
+/// HCR_EL2 before a core's first guest: interrupts and SErrors come to EL2, which takes those that firmware has left
+/// pending.
+pub const HCR_NO_GUEST: u64 = HCR_EL2::RW::EL1IsAarch64.value
+    | HCR_EL2::FMO::EnableVirtualFIQ.value
+    | HCR_EL2::IMO::EnableVirtualIRQ.value
+    | HCR_EL2::AMO::SET.value;
+
 /// CPTR_EL2 while the FP registers are the guest's: SVE, SME, trace and activity monitors trap; the rest are
 /// RES1.
 pub const CPTR: u64 = Cptr::TAM::SET.value

@@ -313,6 +313,24 @@ fn hcr_el2_of_each_vcpu() {
     }
 }
 
+/// D19.2.48, "HCR_EL2": before the first guest of a core.
+#[test]
+fn before_a_guest_interrupts_and_serrors_are_el2s() {
+    expect(
+        "HCR_EL2 without a guest",
+        controls::HCR_NO_GUEST,
+        &[
+            ("VM", 0, 1, 0),
+            ("FMO", 3, 1, 1),
+            ("IMO", 4, 1, 1),
+            ("AMO", 5, 1, 1),
+            ("TGE", 27, 1, 0),
+            ("RW", 31, 1, 1),
+            ("E2H", 34, 1, 0),
+        ],
+    );
+}
+
 /// What each vCPU has in HCR_EL2.
 const HCR: [Field; 33] = [
     ("VM: stage 2", 0, 1, 1),

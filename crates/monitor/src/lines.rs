@@ -53,6 +53,8 @@ pub struct VcpuLine<'a> {
     pub core: usize,
     /// What it is doing, in a word.
     pub state: &'a str,
+    /// Physical SErrors that came while it ran.
+    pub serrors: u16,
 }
 
 impl fmt::Display for VcpuLine<'_> {
@@ -61,7 +63,11 @@ impl fmt::Display for VcpuLine<'_> {
             f,
             "  vCPU {} on core {}: {}",
             self.number, self.core, self.state
-        )
+        )?;
+        match self.serrors {
+            0 => Ok(()),
+            n => write!(f, ", SErrors: {n}"),
+        }
     }
 }
 

@@ -174,8 +174,11 @@ fn lines_show_all_numbers() {
         number: 1,
         core: 3,
         state: "waiting",
+        serrors: 0,
     };
     assert_eq!(vcpu.to_string(), "  vCPU 1 on core 3: waiting");
+    let vcpu = VcpuLine { serrors: 2, ..vcpu };
+    assert_eq!(vcpu.to_string(), "  vCPU 1 on core 3: waiting, SErrors: 2");
     let usage = TeeUsage {
         calls: (2, 16),
         inside: 1,

@@ -10,9 +10,11 @@
 mod conduit;
 pub mod flattened;
 mod map;
+mod workarounds;
 
 pub use conduit::{Conduit, UnknownConduit};
 pub use map::*;
+pub use workarounds::Workarounds;
 
 /// The number of a guest, from 0 in the manifest's order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -8,6 +8,7 @@ use ::smccc::arch::{
     SMCCC_ARCH_FEATURES, SMCCC_ARCH_WORKAROUND_1, SMCCC_ARCH_WORKAROUND_2, SMCCC_ARCH_WORKAROUND_3,
     SMCCC_VERSION,
 };
+use platform::Workarounds;
 
 /// The version that guests are told: 1.2, whose promise beyond 1.1 is that x4–x17 are preserved
 /// (DEN0028 7.2; the SVE hint bit would be 1.3's).
@@ -83,36 +84,14 @@ impl Function {
     }
 }
 
-/// What the firmware answered to SMCCC_ARCH_FEATURES for each of the CPU workarounds: 0 or 1 if it
-/// has the call, negative if not (DEN0028 7.3).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Workarounds {
-    /// SMCCC_ARCH_WORKAROUND_1: branch predictor invalidation, CVE-2017-5715.
-    pub one: i32,
-    /// SMCCC_ARCH_WORKAROUND_2: speculative store bypass, CVE-2018-3639.
-    pub two: i32,
-    /// SMCCC_ARCH_WORKAROUND_3: branch history, CVE-2017-5715 and CVE-2022-23960.
-    pub three: i32,
-}
-
-impl Workarounds {
-    /// Of a firmware that has none, such as one without SMCCC 1.1.
-    pub const NONE: Self = Self {
-        one: NOT_SUPPORTED,
-        two: NOT_SUPPORTED,
-        three: NOT_SUPPORTED,
-    };
-
-    /// Returns what SMCCC_ARCH_FEATURES tells a guest about `function`, the low half of an
-    /// argument.
-    fn feature(&self, function: u32) -> i32 {
-        match function {
-            SMCCC_VERSION | SMCCC_ARCH_FEATURES => SUCCESS,
-            SMCCC_ARCH_WORKAROUND_1 => self.one,
-            SMCCC_ARCH_WORKAROUND_2 => permanent(self.two),
-            SMCCC_ARCH_WORKAROUND_3 => self.three,
-            _ => NOT_SUPPORTED,
-        }
+/// Returns what SMCCC_ARCH_FEATURES tells a guest about `function`, the low half of an argument.
+fn feature(firmware: &Workarounds, function: u32) -> i32 {
+    match function {
+        SMCCC_VERSION | SMCCC_ARCH_FEATURES => SUCCESS,
+        SMCCC_ARCH_WORKAROUND_1 => firmware.one,
+        SMCCC_ARCH_WORKAROUND_2 => permanent(firmware.two),
+        SMCCC_ARCH_WORKAROUND_3 => firmware.three,
+        _ => NOT_SUPPORTED,
     }
 }
 
@@ -132,7 +111,7 @@ pub const fn owns(function: Function) -> bool {
 pub fn call(function: Function, x1: u64, firmware: &Workarounds) -> Outcome {
     match function.0 {
         SMCCC_VERSION => Outcome::Return(VERSION),
-        SMCCC_ARCH_FEATURES => Outcome::Return(function.result(firmware.feature(x1 as u32))),
+        SMCCC_ARCH_FEATURES => Outcome::Return(function.result(feature(firmware, x1 as u32))),
         SMCCC_ARCH_WORKAROUND_1 if firmware.one >= 0 => Outcome::Firmware(function),
         SMCCC_ARCH_WORKAROUND_2 if firmware.two >= 0 => Outcome::Return(0),
         SMCCC_ARCH_WORKAROUND_3 if firmware.three >= 0 => Outcome::Firmware(function),

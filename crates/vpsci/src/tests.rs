@@ -4,10 +4,11 @@
 
 extern crate std;
 
-use crate::smccc::{self, Function, Owner, Workarounds};
+use crate::smccc::{self, Function, Owner};
 use crate::{Outcome, Power, Vpsci};
 use addr::Ipa;
 use platform::VcpuId;
+use platform::Workarounds;
 use proptest::prelude::*;
 use std::vec::Vec;
 

@@ -5,6 +5,7 @@
 use core::cell::UnsafeCell;
 
 use boot::MAX_CORES;
+use hardening::Entry;
 
 use super::barrier::{dsb, isb};
 use super::registers::*;
@@ -12,20 +13,43 @@ use super::registers::*;
 /// Bytes of the stack on which a fault of EL2's own is reported.
 const EMERGENCY_STACK: usize = 4096;
 
-/// What TPIDR_EL2 points to. `vectors.s` reads the first field.
+/// What TPIDR_EL2 points to. `vectors.s` reads the first fields.
 #[repr(C, align(16))]
 struct CoreBlock {
     emergency_top: UnsafeCell<u64>,
+    work: UnsafeCell<EntryWork>,
     index: UnsafeCell<usize>,
     emergency_stack: UnsafeCell<[u8; EMERGENCY_STACK]>,
 }
 
-// SAFETY: each block is written once by its own core in `set_current`, before it is read.
+/// What this core does at each exit of a guest, before the rest of EL2 runs.
+#[repr(C)]
+struct EntryWork {
+    /// The function of an SMC; 0: none.
+    call: u32,
+    /// So many taken branches.
+    branches: u32,
+    /// What is added to the exit's number: [`CHECK_SERROR`] or 0.
+    mark: u32,
+    /// Not 0: the core needs it whoever its guest is.
+    always: u32,
+}
+
+/// In an exit's number: the guest can cause SErrors, look whether it has.
+pub(super) const CHECK_SERROR: u32 = 4;
+
+// SAFETY: each block is only used by its own core.
 unsafe impl Sync for CoreBlock {}
 
 static BLOCKS: [CoreBlock; MAX_CORES] = [const {
     CoreBlock {
         emergency_top: UnsafeCell::new(0),
+        work: UnsafeCell::new(EntryWork {
+            call: 0,
+            branches: 0,
+            mark: 0,
+            always: 0,
+        }),
         index: UnsafeCell::new(0),
         emergency_stack: UnsafeCell::new([0; EMERGENCY_STACK]),
     }
@@ -43,11 +67,48 @@ pub fn set_current(index: usize) {
     isb();
 }
 
+fn block() -> &'static CoreBlock {
+    // SAFETY: `set_current` ran first on this core and left a pointer to a static block.
+    unsafe { &*(TPIDR_EL2.get() as *const CoreBlock) }
+}
+
 /// Returns the number of this core.
 pub fn current() -> usize {
-    let block = TPIDR_EL2.get() as *const CoreBlock;
-    // SAFETY: `set_current` ran first on this core and left a pointer to a static block.
-    unsafe { *(*block).index.get() }
+    // SAFETY: `set_current` was the last to write it.
+    unsafe { *block().index.get() }
+}
+
+/// Lets this core do what `entry` says at each exit of a guest.
+pub fn harden(entry: &Entry) {
+    // SAFETY: only this core uses its block, and no guest runs here now.
+    let work = unsafe { &mut *block().work.get() };
+    work.call = entry.call.unwrap_or(0);
+    work.branches = entry.branches.into();
+    // It has its own table of vectors, which CLRBHB is always in.
+    work.always = (!entry.is_plain()).into();
+    set_vectors(work);
+}
+
+/// Says whether the guest that runs here next can cause SErrors: then each of its exits looks for one.
+pub fn check_serrors(may_cause: bool) {
+    // SAFETY: as in `harden`.
+    let work = unsafe { &mut *block().work.get() };
+    work.mark = if may_cause { CHECK_SERROR } else { 0 };
+    set_vectors(work);
+}
+
+/// Chooses the vectors that do what is to do, and no more.
+fn set_vectors(work: &EntryWork) {
+    unsafe extern "C" {
+        static exception_vectors: u8;
+        static exception_vectors_with_work: u8;
+    }
+    let vectors = match work.always | work.mark {
+        0 => &raw const exception_vectors,
+        _ => &raw const exception_vectors_with_work,
+    };
+    VBAR_EL2.set(vectors as u64);
+    isb();
 }
 
 /// Returns the affinity fields of this core's MPIDR_EL1.

@@ -4,7 +4,10 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use smccc::{Call, Smc};
+use smccc::{
+    Call, Smc,
+    arch::{SMCCC_ARCH_FEATURES, SMCCC_VERSION},
+};
 
 /// Whether there is firmware at EL3 that answers calls: without, an SMC would go nowhere.
 ///
@@ -42,16 +45,23 @@ pub fn system_off() {
     }
 }
 
-/// Returns what SMCCC_ARCH_FEATURES answers for the architecture call `id`; NOT_SUPPORTED from a firmware
-/// older than SMCCC 1.1, or from none.
+/// Returns what SMCCC_ARCH_FEATURES answers for the architecture call `id` on this core; NOT_SUPPORTED from a
+/// firmware older than SMCCC 1.1, or from none.
 pub fn arch_feature(id: u32) -> i32 {
     const NOT_SUPPORTED: i32 = -1;
-    if !is_present() {
+    if !has_smccc_1_1() {
         return NOT_SUPPORTED;
     }
-    let [version, ..] = smc32(&[0x8000_0000, 0, 0, 0, 0, 0, 0, 0]);
-    if (version as i32) < 0x1_0001 {
-        return NOT_SUPPORTED;
-    }
-    smc32(&[0x8000_0001, id, 0, 0, 0, 0, 0, 0])[0] as i32
+    smc32(&[SMCCC_ARCH_FEATURES, id, 0, 0, 0, 0, 0, 0])[0] as i32
+}
+
+/// Tells whether the firmware has SMCCC 1.1, by the order of questions that older ones survive: SMCCC_VERSION is
+/// asked only where PSCI_FEATURES knows it, and that only of PSCI 1.0 (DEN0028 7.2.1).
+fn has_smccc_1_1() -> bool {
+    const PSCI_1_0: smccc::psci::Version = smccc::psci::Version { major: 1, minor: 0 };
+    const SMCCC_1_1: smccc::arch::Version = smccc::arch::Version { major: 1, minor: 1 };
+    is_present()
+        && smccc::psci::version::<Smc>().is_ok_and(|version| version >= PSCI_1_0)
+        && smccc::psci::psci_features::<Smc>(SMCCC_VERSION).is_ok()
+        && smccc::arch::version::<Smc>().is_ok_and(|version| version >= SMCCC_1_1)
 }

@@ -2,6 +2,7 @@
 
 //! What this core is: its identification registers (DDI 0487 D19.2).
 
+use hardening::Core;
 use idregs::Reg;
 
 use super::registers::*;
@@ -32,6 +33,16 @@ pub fn read(register: Reg) -> u64 {
         Reg::IdAa64Mmfr0 => ID_AA64MMFR0_EL1.get(),
         Reg::IdAa64Mmfr1 => ID_AA64MMFR1_EL1.get(),
         Reg::IdAa64Mmfr2 => ID_AA64MMFR2_EL1.get(),
+    }
+}
+
+/// Returns what tells how the core's branch predictor behaves.
+pub fn core() -> Core {
+    Core {
+        midr: MIDR_EL1.get(),
+        pfr0: PFR0.get(),
+        mmfr1: MMFR1.get(),
+        isar2: ISAR2.get(),
     }
 }
 

@@ -27,6 +27,16 @@ register_bitfields! {u64,
         /// Log2 of the words in its block.
         BS OFFSET(0) NUMBITS(4) [],
     ],
+    /// DISR_EL1.
+    pub Disr [
+        /// An ESB has deferred an SError.
+        A OFFSET(31) NUMBITS(1) [],
+    ],
+    /// ISR_EL1.
+    pub Isr [
+        /// An SError is pending.
+        A OFFSET(8) NUMBITS(1) [],
+    ],
     /// PMCR_EL0.
     pub Pmcr [
         /// Number of event counters.
@@ -168,6 +178,8 @@ declare_read_only!(
     CTR_EL0: Ctr = "ctr_el0",
     /// Block of DC ZVA.
     DCZID_EL0: Dczid = "dczid_el0",
+    /// Pending interrupts; at EL2 the physical ones.
+    ISR: Isr = "isr_el1",
     /// Performance monitors' control, of which the number of counters is read.
     PMCR_EL0: Pmcr = "pmcr_el0",
     /// Type of the virtual GIC CPU interface.
@@ -215,6 +227,10 @@ declare!(
     VPIDR_EL2 = "vpidr_el2",
     /// What an ESB instruction of EL1 has found (FEAT_RAS).
     VDISR_EL2 = "S3_4_C12_C1_1",
+    /// The syndrome of EL1's virtual SError (FEAT_RAS).
+    VSESR_EL2 = "S3_4_C5_C2_3",
+    /// What an ESB instruction of EL2 has found (FEAT_RAS).
+    DISR_EL1: Disr = "S3_0_C12_C1_1",
     /// FEAT_SME's thread id.
     TPIDR2_EL0 = "S3_3_C13_C0_5",
     /// FP control.

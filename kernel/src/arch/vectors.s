@@ -61,15 +61,39 @@ guest_exit:
     ldp     x29, x30, [sp], #112
     ret
 
-.macro from_guest number
+.macro from_guest number, then
 .balign 128
     stp     x0, x1, [sp, #-16]!
     mov     x0, #\number
-    b       guest_exit
+    b       \then
 .endm
 
+// What the core's EntryWork says, before anything branches by a register: x0 is kept, x1 lost. The offsets are
+// CoreBlock's in `cpu.rs`.
+guest_exit_with_work:
+    stp     x2, x3, [sp, #-32]!
+    str     x0, [sp, #16]
+    mrs     x1, tpidr_el2
+    ldr     w0, [x1, #8]
+    cbz     w0, 1f
+    smc     #0                  // leaves all but x0 to x3
+    mrs     x1, tpidr_el2
+1:  ldr     w0, [x1, #12]
+    cbz     w0, 3f
+2:  b       . + 4
+    subs    w0, w0, #1
+    b.ne    2b
+3:  hint    #22                 // CLRBHB; a NOP to cores without it
+    dsb     nsh                 // no branch is predicted by what was before
+    isb
+    ldr     w1, [x1, #16]
+    ldr     x0, [sp, #16]
+    orr     x0, x0, x1
+    ldp     x2, x3, [sp], #32
+    b       guest_exit
+
 // EL2 itself never takes an exception in normal work: interrupts stay masked.
-// The stack may be what broke, so the report runs on the core's emergency stack.
+// Nor an SError, but in `take_serror`. The stack may be what broke, so the report runs on the core's emergency stack.
 .macro from_el2 number
 .balign 128
     mov     x0, #\number
@@ -86,9 +110,26 @@ el2_fault:
     mrs     x3, far_el2
     b       el2_exception
 
-.balign 2048
-.global exception_vectors
-exception_vectors:
+// u64 take_serror(void): lets this core take the SError that is pending for it; returns its ESR_EL2, or 0 if none
+// came. The guest's ESR_EL2, ELR_EL2 and SPSR_EL2 must be safe.
+.global take_serror
+take_serror:
+    mov     x0, xzr
+    msr     daifclr, #4
+    isb
+    msr     daifset, #4
+    ret
+
+serror_taken:
+    mrs     x0, esr_el2
+    mrs     x1, spsr_el2
+    orr     x1, x1, #(1 << 8)   // A: one at a time
+    msr     spsr_el2, x1
+    eret
+    dsb     nsh
+    isb
+
+.macro vectors then
     from_el2 0
     from_el2 1
     from_el2 2
@@ -96,12 +137,25 @@ exception_vectors:
     from_el2 4
     from_el2 5
     from_el2 6
-    from_el2 7
-    from_guest 0
-    from_guest 1
-    from_guest 2
-    from_guest 3
-    from_guest 0
-    from_guest 1
-    from_guest 2
-    from_guest 3
+.balign 128
+    b       serror_taken
+    from_guest 0, \then
+    from_guest 1, \then
+    from_guest 2, \then
+    from_guest 3, \then
+    from_guest 0, \then
+    from_guest 1, \then
+    from_guest 2, \then
+    from_guest 3, \then
+.endm
+
+.balign 2048
+.global exception_vectors
+exception_vectors:
+    vectors guest_exit
+
+// For a core, or for the exits of a guest, that need more.
+.balign 2048
+.global exception_vectors_with_work
+exception_vectors_with_work:
+    vectors guest_exit_with_work

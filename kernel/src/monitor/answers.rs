@@ -167,6 +167,7 @@ fn show_vcpu(vm: &Vm, number: usize) {
             vcpu::State::Running => "running",
             vcpu::State::Waiting => "waiting",
         },
+        serrors: vcpu.serrors(),
     };
     info!("{line}");
 }

@@ -17,7 +17,7 @@ use restarts::Limits;
 use spin::Mutex;
 use stage2::{GuestRam, MapError, RamRegion, Tables};
 use vgic::Vgic;
-use vpsci::{Vpsci, smccc::Workarounds};
+use vpsci::Vpsci;
 use vuart::Serial;
 
 use super::{
@@ -29,8 +29,8 @@ use super::{
     watchdog::GuestWatchdog,
 };
 use crate::{
-    arch::{firmware, mmu, timer},
-    irq,
+    arch::{mmu, timer},
+    hardening, irq,
     tee::{self, Tee},
 };
 
@@ -244,7 +244,7 @@ fn one(
         timer_frequency: timer::guests_frequency(),
     };
     let images = Images::place(kernel, initrd, &ram, &tree)?;
-    let workarounds = workarounds();
+    let workarounds = hardening::of_the_board();
     Ok(Vm {
         id,
         name: guest.name.into(),
@@ -366,13 +366,4 @@ fn allocate_direct(size: u64, memory: &mut FreeMap) -> Result<GuestRam, CreateEr
         .map_err(|_| none)?;
     }
     Ok(ram)
-}
-
-/// Returns what the firmware says of the speculation workarounds (SMCCC, DEN0028 7.5–7.7).
-fn workarounds() -> Workarounds {
-    Workarounds {
-        one: firmware::arch_feature(0x8000_8000),
-        two: firmware::arch_feature(0x8000_7fff),
-        three: firmware::arch_feature(0x8000_3fff),
-    }
 }

@@ -124,6 +124,11 @@ pub struct Owner<'a> {
 }
 
 impl Devices {
+    /// Tells whether nothing is passed through.
+    pub fn is_empty(&self) -> bool {
+        self.passed.is_empty()
+    }
+
     /// Gives a guest the devices of the manifest, or names the one that it can't have.
     pub fn give(
         source: &mut Source<'_>,

@@ -60,7 +60,7 @@ pub struct Vm {
     images: Images,
     gic_version: GicVersion,
     /// What the firmware has against speculation.
-    pub workarounds: vpsci::smccc::Workarounds,
+    pub workarounds: platform::Workarounds,
     counter_offset: u64,
     on_crash: StopAction,
     /// How long a turn of a vCPU lasts on a core that it shares, in ticks of the system counter.
@@ -91,6 +91,11 @@ impl Vm {
     /// Returns the architecture of the guest's interrupt controller.
     pub fn gic_version(&self) -> GicVersion {
         self.gic_version
+    }
+
+    /// Tells whether the guest can cause SErrors of the board's: its own RAM never refuses it, a device may.
+    pub fn may_cause_serrors(&self) -> bool {
+        !self.devices.is_empty()
     }
 
     /// Tells whether OP-TEE has taken the guest.

@@ -2,8 +2,9 @@
 
 //! A vCPU: what others may ask of it, and its state, which belongs to its core.
 
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering, fence};
+use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering, fence};
 
+use ::serror::{SError, Severity};
 use platform::VcpuId;
 use spin::Mutex;
 use vgic::{Frame, Lrs, VcpuSet, Vgic};
@@ -11,7 +12,8 @@ use vwatchdog::Lockup;
 
 use super::{Vm, lifecycle};
 use crate::arch::{
-    guest::{self, CpuState, GuestRegs, Identity, debug::Debug, fp::FpState},
+    cpu,
+    guest::{self, CpuState, GuestRegs, Identity, debug::Debug, fp::FpState, serror},
     timer,
 };
 use crate::irq::{
@@ -71,6 +73,8 @@ pub struct Vcpu {
     requests: AtomicU32,
     /// Protocol: as `requests`. Stored by the vCPU's core alone.
     state: AtomicU8,
+    /// Physical SErrors that came while it ran, up to so many.
+    serrors: AtomicU16,
 }
 
 impl Vcpu {
@@ -81,6 +85,7 @@ impl Vcpu {
             start: Mutex::new(None),
             requests: AtomicU32::new(0),
             state: AtomicU8::new(State::Off as u8),
+            serrors: AtomicU16::new(0),
         }
     }
 
@@ -101,6 +106,11 @@ impl Vcpu {
     /// Lets its core's scheduler look at it, once the core is kicked.
     pub fn request_service(&self) {
         self.request(request::SERVICE);
+    }
+
+    /// Returns how many physical SErrors have come while it ran; as many as fit if there were more.
+    pub fn serrors(&self) -> u16 {
+        self.serrors.load(Ordering::Relaxed)
     }
 
     /// Returns what it does, as of a moment ago.
@@ -276,7 +286,7 @@ impl VcpuContext {
     pub fn set_waiting(&mut self) {
         self.vcpu().take(request::WAKE);
         let pending = self.with_gic(|gic, id| (gic.has_pending(id), VcpuSet::EMPTY));
-        let state = if pending || guest::has_pending_serror() {
+        let state = if pending || serror::is_pending() {
             State::Ready
         } else {
             State::Waiting
@@ -319,7 +329,9 @@ impl VcpuContext {
         self.vm.gic.lock().power_off(self.id);
     }
 
-    /// Sets its registers as after reset. It is off its core.
+    /// Sets its registers as after reset. It is off its core. Not inlined: it would fill the stack of the loop that
+    /// every call goes through.
+    #[inline(never)]
     fn fresh(&mut self, start: Start) {
         self.regs = GuestRegs::start(start.entry, start.context);
         self.fp = FpState::reset();
@@ -331,6 +343,8 @@ impl VcpuContext {
     }
 
     /// Begins anew on its core.
+    #[cold]
+    #[inline(never)]
     fn reset_to(&mut self, start: Start) {
         self.leave_core();
         self.vm.gic.lock().power_off(self.id);
@@ -351,6 +365,7 @@ impl VcpuContext {
         // SAFETY: the guest's tables map its own RAM and its virtual GIC's CPU interface, and
         // live as long as the guest.
         unsafe { self.state.load(&identity) };
+        cpu::check_serrors(self.vm.may_cause_serrors());
         self.deadline = None;
         self.interface.enter(&self.cpu_interface);
         self.vcpu().request(request::INTERRUPTS);
@@ -375,6 +390,10 @@ impl VcpuContext {
 
     /// Takes it off this core, which may then serve another one.
     pub fn leave_core(&mut self) {
+        // Before the registers, which also keep a virtual one.
+        if let Some(error) = serror::pending() {
+            self.take_serror(&error);
+        }
         let active = self.with_gic(|gic, id| (gic.active_ppis(id), VcpuSet::EMPTY));
         self.lrs.vacate();
         self.interface.load(&self.lrs);
@@ -468,6 +487,39 @@ impl VcpuContext {
             );
             lifecycle::crash(self.vm, self.vm.on_crash, why);
         }
+    }
+
+    /// Handles an SError that this vCPU, which is on its core, is to answer for.
+    #[cold]
+    #[inline(never)]
+    pub fn take_serror(&mut self, error: &SError) -> ExitAction {
+        let syndrome = error.syndrome;
+        let vm = self.vm;
+        // Only its own core counts.
+        let count = self.vcpu().serrors().saturating_add(1);
+        self.vcpu().serrors.store(count, Ordering::Relaxed);
+        if count.is_power_of_two() {
+            log::warn!(
+                "{}, vCPU {}: SError, number {count}: ESR {syndrome:#x}",
+                vm.name,
+                self.id.0
+            );
+        }
+        match error.severity() {
+            Severity::Harmless => {}
+            Severity::Contained if serror::is_pending() => {
+                let why = format_args!(
+                    "crashed: it does not take its SErrors, the newest with ESR {syndrome:#x}"
+                );
+                lifecycle::crash(vm, vm.on_crash, why);
+            }
+            Severity::Contained => serror::pend(error),
+            Severity::Uncontainable => panic!(
+                "SError whose damage nobody knows, ESR {syndrome:#x}, while {} ran: the board's memory can't be trusted",
+                vm.name
+            ),
+        }
+        ExitAction::Run
     }
 
     /// Returns its debug registers.

@@ -33,6 +33,10 @@ use timings::Timing;
 /// Where EL2's instructions are: the hypervisor runs where it is loaded. More than its image,
 /// less than a guest's or OP-TEE's code comes near.
 const EL2_SIZE: u64 = 2 << 20;
+/// A processor whose branch predictor needs no work at the exits of a guest (docs/performance.md).
+pub const PLAIN_CPU: &str = "cortex-a53";
+/// The tables of vectors.
+const VECTORS: [&str; 2] = ["exception_vectors", "exception_vectors_with_work"];
 /// The vectors' entry of a guest's synchronous exceptions: "from a lower level, AArch64".
 const SYNCHRONOUS: u64 = 0x400;
 
@@ -45,6 +49,9 @@ pub struct Options {
     /// How often to call; the long calls are made less often
     #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..100_000))]
     iterations: u32,
+    /// QEMU's name of the processor; most need more work at each exit than this one
+    #[arg(long, value_name = "NAME", default_value = PLAIN_CPU)]
+    cpu: String,
     /// Which of EL2's functions this case's instructions are in, too
     #[arg(long, value_name = "CASE", value_parser = case_part)]
     profile: Option<String>,
@@ -85,8 +92,9 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     }
     let plain = setups.plain()?;
     let (teevisor, counts) = setups.teevisor()?;
-    let entry = BL33 + symbol("exception_vectors")? + SYNCHRONOUS;
-    let rows = table::join(&plain, &teevisor, counts.as_deref(), entry);
+    let entry = |name| Ok(BL33 + symbol(name)? + SYNCHRONOUS);
+    let entries: Vec<u64> = VECTORS.into_iter().map(entry).collect::<Result<_>>()?;
+    let rows = table::join(&plain, &teevisor, counts.as_deref(), &entries);
     let rows = rows.context("the set-ups did not run the same cases")?;
     ensure!(!rows.is_empty(), "no case's name contains any of the list");
     println!("\nMedian instructions of a call; traps to EL2 by the guest itself\n");
@@ -139,6 +147,7 @@ struct Setups {
     limit: Duration,
     plain: PathBuf,
     virtualized: PathBuf,
+    cpu: String,
     image: PathBuf,
     plugin: Option<PathBuf>,
     /// The guests' kernel, and their initial file system with the programs in it.
@@ -153,7 +162,7 @@ impl Setups {
         let packages = Packages::ensure(&cache)?;
         let Programs { archive, plugin } = build::programs(&cache, &packages)?;
         let folder = folder(&guest::ensure(&cache, &packages)?, &archive)?;
-        let gic = machine(Optee::Plain).gic;
+        let gic = Machine::default().gic;
         let plain = firmware::flash(&cache, &packages, gic, 4, Optee::Plain)?;
         let virtualized = firmware::flash(&cache, &packages, gic, 4, Optee::Virtualized)?;
         let toolchain = Toolchain::ensure(&cache)?;
@@ -164,6 +173,7 @@ impl Setups {
             limit: Duration::from_secs(options.timeout),
             plain,
             virtualized,
+            cpu: options.cpu.clone(),
             image,
             plugin,
             folder,
@@ -186,7 +196,7 @@ impl Setups {
     }
 
     fn describe_machine(&self) -> Result<()> {
-        let Machine { cpu, mem, .. } = machine(Optee::Plain);
+        let Machine { cpu, mem, .. } = self.machine(Optee::Plain);
         println!("machine: virt, GICv3, one {cpu}, {mem}; -icount shift=0,sleep=off -seed 1");
         let text = fs::read_to_string(bundle::default_manifest())?;
         println!(
@@ -194,6 +204,16 @@ impl Setups {
             bundle::apply(&text, &self.changes())?.trim_end()
         );
         Ok(())
+    }
+
+    fn machine(&self, optee: Optee) -> Machine {
+        Machine {
+            cpu: self.cpu.clone(),
+            smp: 1,
+            icount: true,
+            optee: Some(optee),
+            ..Machine::default()
+        }
     }
 
     fn changes(&self) -> Changes {
@@ -212,7 +232,7 @@ impl Setups {
             Some(&self.command),
         );
         let dir = RunDir::new("bench-plain", None)?;
-        let lines = self.boot("no hypervisor", &machine(Optee::Plain), &files, &dir)?;
+        let lines = self.boot("no hypervisor", &self.machine(Optee::Plain), &files, &dir)?;
         timings("no hypervisor", &lines)
     }
 
@@ -243,7 +263,7 @@ impl Setups {
             bootargs: None,
         };
         let counted = dir.file("counts");
-        let mut machine = machine(Optee::Virtualized);
+        let mut machine = self.machine(Optee::Virtualized);
         machine.smp = cores;
         // Cores that take turns would not meet: a turn can be as long as two seconds.
         machine.icount = cores == 1;
@@ -290,15 +310,6 @@ fn end(lines: &[String]) -> String {
     lines[lines.len().saturating_sub(12)..].join("\n")
 }
 
-fn machine(optee: Optee) -> Machine {
-    Machine {
-        smp: 1,
-        icount: true,
-        optee: Some(optee),
-        ..Machine::default()
-    }
-}
-
 /// Makes a plugin that counts what EL2 executes, and where it writes that.
 pub fn el2_counter(file: PathBuf, out: &Path) -> Plugin {
     let arguments = vec![
@@ -329,6 +340,7 @@ mod tests {
         let mut options = Options {
             cases: vec!["pta.nop".into(), "reg_unreg_4K".into()],
             iterations: 21,
+            cpu: PLAIN_CPU.into(),
             profile: None,
             scaling: false,
             timeout: 1,

@@ -29,13 +29,13 @@ pub struct El2 {
     pub traps: f64,
 }
 
-/// Joins the set-ups; `entry` is where a guest's traps enter EL2. None if they did not run the
+/// Joins the set-ups; `entries` is where a guest's traps enter EL2. None if they did not run the
 /// same cases.
 pub fn join(
     plain: &[Timing],
     teevisor: &[Timing],
     el2: Option<&[Counts]>,
-    entry: u64,
+    entries: &[u64],
 ) -> Option<Vec<Row>> {
     let same = plain.iter().map(key).eq(teevisor.iter().map(key));
     let calls = |counts: &[Counts]| {
@@ -47,7 +47,7 @@ pub fn join(
     }
     let share = |counts: &Counts| El2 {
         instructions: counts.median(),
-        traps: counts.a_call(counts.at(entry)),
+        traps: counts.a_call(entries.iter().map(|&entry| counts.at(entry)).sum()),
     };
     let pairs = plain.iter().zip(teevisor).enumerate();
     let row = |(index, (plain, teevisor)): (usize, (&Timing, &Timing))| Row {
@@ -201,27 +201,30 @@ mod tests {
     #[test]
     fn set_ups_join_case_by_case() {
         let (plain, teevisor) = ([timing("a", 1)], [timing("a", 2)]);
-        let rows = join(&plain, &teevisor, Some(&[counts(3)]), ENTRY).unwrap();
+        let rows = join(&plain, &teevisor, Some(&[counts(3)]), &[ENTRY]).unwrap();
         assert_eq!((rows[0].plain, rows[0].teevisor), (1, 2));
         let el2 = El2 {
             instructions: 3,
             traps: 2.0,
         };
         assert_eq!(rows[0].el2, Some(el2));
-        assert_eq!(join(&plain, &teevisor, None, ENTRY).unwrap()[0].el2, None);
+        assert_eq!(
+            join(&plain, &teevisor, None, &[ENTRY]).unwrap()[0].el2,
+            None
+        );
     }
 
     #[test]
     fn set_ups_with_other_cases_do_not_join() {
         let one = [timing("a", 1)];
-        assert_eq!(join(&one, &[timing("b", 1)], None, ENTRY), None);
-        assert_eq!(join(&one, &[], None, ENTRY), None);
-        assert_eq!(join(&one, &one, Some(&[]), ENTRY), None);
+        assert_eq!(join(&one, &[timing("b", 1)], None, &[ENTRY]), None);
+        assert_eq!(join(&one, &[], None, &[ENTRY]), None);
+        assert_eq!(join(&one, &one, Some(&[]), &[ENTRY]), None);
         let two_calls = Counts {
             calls: vec![call(1), call(1)],
             ..Counts::default()
         };
-        assert_eq!(join(&one, &one, Some(&[two_calls]), ENTRY), None);
+        assert_eq!(join(&one, &one, Some(&[two_calls]), &[ENTRY]), None);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::registers::*;
 pub mod debug;
 mod exception;
 pub mod fp;
+pub mod serror;
 mod state;
 mod syndrome;
 mod translate;
@@ -99,8 +100,8 @@ pub enum Exit {
     Sync(Syndrome),
     /// A physical interrupt is pending.
     Interrupt,
-    /// A physical SError.
-    SError,
+    /// A physical SError with this syndrome. What the guest was about to do, it does again.
+    SError(u64),
 }
 
 /// Runs the guest on this core until it traps.
@@ -115,7 +116,28 @@ pub fn run(regs: &mut GuestRegs) -> Exit {
     match vector {
         0 => Exit::Sync(Syndrome::read()),
         1 | 2 => Exit::Interrupt,
-        _ => Exit::SError,
+        number => rare(number, regs),
+    }
+}
+
+/// Returns the exit by the vector `number`: an SError, or any of a guest that can cause one.
+#[cold]
+#[inline(never)]
+fn rare(number: u64, regs: &mut GuestRegs) -> Exit {
+    const CHECK: u64 = super::cpu::CHECK_SERROR as u64;
+    let syndrome = Syndrome::read();
+    let pending = (number & CHECK != 0).then(serror::pending).flatten();
+    if let Some(error) = pending {
+        if number == CHECK && syndrome.is_hvc() {
+            // It has stepped past itself.
+            regs.pc -= 4;
+        }
+        return Exit::SError(error.syndrome);
+    }
+    match number & !CHECK {
+        0 => Exit::Sync(syndrome),
+        1 | 2 => Exit::Interrupt,
+        _ => Exit::SError(syndrome.bits()),
     }
 }
 
@@ -146,16 +168,6 @@ fn has_pointer_authentication() -> bool {
     first.is_set(Isar1::GENERIC) || first.is_set(Isar1::ADDRESS) || second.is_set(Isar2::BY_QARMA3)
 }
 
-/// Makes the guest's next instruction take a virtual SError.
-pub fn pend_serror() {
-    HCR_EL2.modify(HCR_EL2::VSE::SET);
-}
-
-/// Tells whether the guest has a virtual SError to take.
-pub fn has_pending_serror() -> bool {
-    HCR_EL2.is_set(HCR_EL2::VSE)
-}
-
 /// Settings of this core that hold for every guest.
 pub fn init_core() {
     CPTR.set(controls::CPTR);
@@ -165,6 +177,7 @@ pub fn init_core() {
     };
     MDCR_EL2.set(controls::mdcr(counters));
     CNTHCTL_EL2.set(controls::CNTHCTL);
+    HCR_EL2.set(controls::HCR_NO_GUEST);
     HSTR_EL2.set(0);
     init_fine_grained_traps();
     VPIDR_EL2.set(super::cpu::midr());

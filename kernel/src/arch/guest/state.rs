@@ -6,7 +6,7 @@ use tock_registers::LocalRegisterCopy;
 
 use super::super::barrier::{dsb, isb};
 use super::super::registers::*;
-use super::{Identity, debug::Debug};
+use super::{Identity, debug::Debug, serror::has_ras};
 
 /// SCTLR_EL1 with MMU and caches off: its RES1 bits.
 const SCTLR_EL1_RESET: u64 = 0x30d0_0800;
@@ -79,9 +79,10 @@ registers!(
     ga_hi = APGAKEYHI_EL1,
 );
 registers!(
-    /// FEAT_RAS: VDISR_EL2, what an ESB instruction of the guest has found.
+    /// FEAT_RAS: what an ESB instruction of the guest has found, and the syndrome of its virtual SError.
     Deferred:
     vdisr = VDISR_EL2,
+    vsesr = VSESR_EL2,
 );
 
 registers!(
@@ -225,10 +226,6 @@ impl CpuState {
     pub fn debug(&mut self) -> &mut Debug {
         &mut self.debug
     }
-}
-
-fn has_ras() -> bool {
-    PFR0.is_set(Pfr0::RAS)
 }
 
 fn has_sme() -> bool {
