@@ -121,10 +121,10 @@ fn text(bytes: &[u8]) -> Result<Text> {
     let text = file.section_by_name(".text").context("no .text")?;
     let (start, size) = (text.address(), text.size());
     let (offset, length) = text.file_range().context("no bytes in .text")?;
-    let in_text = |address| (start..start + size).contains(&address);
     let mut symbols: Vec<(u64, String)> = file
         .symbols()
-        .filter(|symbol| in_text(symbol.address()))
+        // Debug information has mapping symbols of its own, at offsets that are no addresses.
+        .filter(|symbol| symbol.section_index() == Some(text.index()))
         .map(|symbol| {
             (
                 symbol.address(),
