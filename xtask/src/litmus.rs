@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::apt::Apt;
 use crate::cache::{self, Cache, Inputs};
+use crate::packages;
 
 /// Where the tests are.
 const FOLDER: &str = "kernel/litmus";
@@ -45,7 +46,7 @@ impl Herd {
     /// Fetches it unless it is there.
     pub fn ensure(cache: &Cache) -> Result<Self> {
         let inputs = Inputs::default().texts(["1", SUITE]).texts(PACKAGES);
-        let dir = cache.step("herd", inputs, |work| {
+        let dir = cache.step(packages::HERD, inputs, |work| {
             let apt = Apt::own(cache, SUITE)?;
             apt.prepare(work)?;
             apt.binaries(&PACKAGES, work)?;

@@ -178,6 +178,8 @@ pub const DEVICE_TREES: &str = "device-trees";
 pub const U_BOOT: &str = "u-boot";
 /// The step that fetches a newer QEMU than this machine's.
 pub const QEMU: &str = "qemu";
+/// The step that fetches herd7.
+pub const HERD: &str = "herd";
 
 /// Forgets the fetched packages, so that the next use takes the suites' current versions.
 pub fn forget(cache: &Cache) -> Result<()> {
@@ -185,7 +187,7 @@ pub fn forget(cache: &Cache) -> Result<()> {
         cache::remove(&cache.path(&optee_step(*suite)))?;
         cache::remove(&cache.path(&optee_source_step(*suite)))?;
     }
-    for step in [DEVICE_TREES, U_BOOT, QEMU] {
+    for step in [DEVICE_TREES, U_BOOT, QEMU, HERD] {
         cache::remove(&cache.path(step))?;
     }
     apt::forget(cache)
