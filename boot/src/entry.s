@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+// HCR_EL2 before there are guests: RW alone.
+.set HCR, 1 << 31
 // SCTLR_EL2 with the MMU and caches off: the RES1 bits, and little-endian (DDI 0487 D19.2.122).
 .set SCTLR_OFF, 0x30c50830
 // The same with M, C, I on.
@@ -8,6 +10,8 @@
 .set MAIR, 0x04ff
 // T0SZ = 25 (39 bits, walks start at level 1), write-back inner shareable walks, 4 KiB granule.
 .set TCR, 0x80803519
+// Table descriptor: valid, nothing restricted.
+.set TABLE, 3
 // Block descriptor: valid, attribute 0, AF, inner shareable; AP[1], which is RES1 in a regime with one exception level.
 .set IMAGE_BLOCK, 0x741
 // The same, read-only and never executed.
@@ -19,7 +23,7 @@
 // HCR_EL2.E2H the names of EL1's registers are EL2's, and by TPIDR_EL2 the vectors find an emergency stack.
 // Clobbers x1.
 .macro own_el2
-    mov     x1, #(1 << 31)      // RW
+    mov     x1, #HCR
     msr     hcr_el2, x1
     msr     tpidr_el2, xzr
     isb
@@ -281,7 +285,7 @@ map_block:
     ubfx    x7, x3, #30, #(SPAN - 30)
     ldr     x8, [x0, x7, lsl #3]
     cbnz    x8, 1f
-    orr     x8, x4, #3
+    orr     x8, x4, #TABLE
     str     x8, [x0, x7, lsl #3]
     add     x4, x4, #4096
 1:  and     x8, x8, #~0xfff

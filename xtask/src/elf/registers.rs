@@ -69,7 +69,13 @@ fn is_of_vgic(r: &SystemRegister) -> bool {
 /// The constants of boot/src/entry.s: block descriptors (DDI 0487 D8.3.1) and registers (D19.2).
 // Each field has its line, also where it is 0.
 #[allow(clippy::identity_op)]
-const EARLY: [(&str, u64); 6] = [
+const EARLY: [(&str, u64); 8] = [
+    (
+        "TABLE",
+        1 // valid
+            | 1 << 1 // a table
+            | 0 << 59, // PXNTable, UXNTable, APTable, NSTable: nothing restricted
+    ),
     (
         "IMAGE_BLOCK",
         1 // valid
@@ -91,6 +97,12 @@ const EARLY: [(&str, u64); 6] = [
             | 0b11 << 8 // SH: inner shareable
             | 1 << 10 // AF
             | 1 << 54, // XN
+    ),
+    (
+        "HCR",
+        1 << 31 // RW
+            | 0 << 27 // TGE
+            | 0 << 34, // E2H
     ),
     (
         "MAIR",
@@ -199,9 +211,10 @@ fn wrong_constants(mut value: impl FnMut(&str) -> Result<Option<u64>>) -> Result
     for (name, expected) in EARLY {
         let found = value(name)?;
         if found != Some(expected) {
+            let found = found.map_or("missing".into(), |found| format!("{found:#x}"));
             wrong.push(format!(
-                "{name} of boot/src/entry.s is {found:#x?}, not {expected:#x} as xtask/src/elf/registers.rs has \
-                 it by the Arm ARM"
+                "{name} of boot/src/entry.s is {found}, not {expected:#x} as xtask/src/elf/registers.rs has it by \
+                 the Arm ARM"
             ));
         }
     }
