@@ -124,6 +124,7 @@ pub const CASES: &[Case] = &[
     Case {
         name: "guest-two-cores-max-poisoned",
         profile: Profile::Poisoned,
+        stage: Some(16),
         cpu: "max",
         smp: 2,
         ..GUEST
