@@ -25,7 +25,7 @@ const REGRESSION: Case = Case {
 };
 
 /// The regression suite in two guests at once.
-const TWO: Case = Case {
+pub const TWO: Case = Case {
     boots: Boots::Manifest(manifest!("two-regressions")),
     expect: &[
         Statuses(&[0, 0]),
@@ -168,20 +168,11 @@ pub const CASES: &[Case] = &[
         seconds: 1500,
         ..BASE
     },
+    // With two vCPUs on each core, and EL2 checks its own assertions.
     Case {
         name: "two-regressions",
-        ..TWO
-    },
-    // The same with two vCPUs on each core.
-    Case {
-        name: "two-regressions-two-cores",
+        profile: Profile::Debug,
         smp: 2,
         ..TWO
-    },
-    Case {
-        name: "regression-debug",
-        profile: Profile::Debug,
-        vcpus: Some(1),
-        ..REGRESSION
     },
 ];

@@ -4,6 +4,7 @@
 
 use super::guest::RACE;
 use super::manifest;
+use super::regression::TWO;
 use crate::test::case::{Boots, Case};
 
 /// Ten thousand tries of each race.
@@ -15,6 +16,11 @@ const LONG_RACE: Case = Case {
 
 /// The runs.
 pub const CASES: &[Case] = &[
+    // A core for each vCPU.
+    Case {
+        name: "two-regressions-four-cores",
+        ..TWO
+    },
     Case {
         name: "h28-race-one-core",
         smp: 1,
