@@ -32,6 +32,8 @@ pub struct Psci {
     pub conduit: Conduit,
     /// The newest version in `compatible`.
     pub version: PsciVersion,
+    /// The function that starts a core, if that is the platform's own: of PSCI 0.1, if it has one.
+    pub cpu_on: Option<u32>,
 }
 
 impl Psci {
@@ -44,9 +46,12 @@ impl Psci {
         let Some((_, version)) = versions.into_iter().find(|(name, _)| place.is(&[name])) else {
             return Ok(None);
         };
+        let numbered = version == PsciVersion::V0_1;
+        let cpu_on = place.number("cpu_on").filter(|_| numbered);
         Ok(Some(Self {
             conduit: conduit(place)?,
             version,
+            cpu_on: cpu_on.map(|id| id as u32),
         }))
     }
 }

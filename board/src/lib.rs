@@ -67,6 +67,8 @@ pub struct Board {
     pub tree: PaRange,
     /// /chosen's initrd: the bundle.
     pub bundle: Option<PaRange>,
+    /// /chosen's `bootargs` have the word `arm64.nompam`: the firmware keeps MPAM's registers from EL2, Linux's too.
+    pub keeps_mpam: bool,
 }
 
 impl Board {
@@ -92,6 +94,7 @@ impl Board {
             reserved,
             cpus,
             psci: found.psci,
+            keeps_mpam: keeps_mpam(&tree),
             console: console::find(&tree, Some(controller)),
             gic: Gic::read(&gic)?,
             timer: found.timer.ok_or(BoardError::NoTimer)?,
@@ -135,6 +138,13 @@ impl Found {
         }
         Ok(())
     }
+}
+
+fn keeps_mpam(tree: &Tree) -> bool {
+    let arguments = tree
+        .find("/chosen")
+        .and_then(|place| place.string("bootargs"));
+    arguments.is_some_and(|text| text.split_whitespace().any(|word| word == "arm64.nompam"))
 }
 
 fn model(tree: &Tree) -> ArrayString<64> {

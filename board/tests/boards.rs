@@ -34,7 +34,8 @@ fn qemu_virt_is_read() {
         board.psci,
         Some(Psci {
             conduit: Conduit::Smc,
-            version: PsciVersion::V1_0
+            version: PsciVersion::V1_0,
+            cpu_on: None,
         })
     );
     let edge = Some(Interrupt {
@@ -405,6 +406,30 @@ fn the_oldest_psci_is_told_from_the_newer() {
     };
     assert_eq!(version(b"arm,psci-0.2\0arm,psci\0"), PsciVersion::V0_2);
     assert_eq!(version(b"arm,psci\0"), PsciVersion::V0_1);
+}
+
+#[test]
+fn only_the_oldest_psci_numbers_its_functions() {
+    let cpu_on = |compatible: &[u8]| {
+        let tree = qemu_virt().with("psci", |node| {
+            let node = node.bytes("compatible", compatible);
+            node.cells("cpu_on", &[0x95c1_ba60])
+        });
+        read(&tree).unwrap().psci.unwrap().cpu_on
+    };
+    assert_eq!(cpu_on(b"arm,psci\0"), Some(0x95c1_ba60));
+    assert_eq!(cpu_on(b"arm,psci-0.2\0arm,psci\0"), None);
+}
+
+#[test]
+fn linuxs_word_about_mpam_counts_here_too() {
+    let keeps = |arguments| {
+        let tree = qemu_virt().with("chosen", |node| node.text("bootargs", arguments));
+        read(&tree).unwrap().keeps_mpam
+    };
+    assert!(keeps("quiet arm64.nompam"));
+    assert!(!keeps("arm64.nompamx xarm64.nompam"));
+    assert!(!read(&qemu_virt()).unwrap().keeps_mpam);
 }
 
 #[test]

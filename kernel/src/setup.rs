@@ -18,7 +18,7 @@ use physmem::FreeMap;
 use platform::{Conduit, flattened};
 
 use crate::arch::{
-    firmware,
+    firmware, guest,
     mmu::{CannotMap, Kind, Tables},
     timer,
 };
@@ -129,8 +129,11 @@ pub unsafe fn run(tree: Pa, tree_size: usize, entry_ticks: u64) -> Result<(), Se
 
 /// Takes from the tree what the firmware does for us, and what it left undone.
 fn use_firmware(board: &Board) -> Result<(), SetupError> {
-    if board.psci.is_some_and(|psci| psci.conduit == Conduit::Smc) {
-        firmware::set_present();
+    if let Some(psci) = board.psci.filter(|psci| psci.conduit == Conduit::Smc) {
+        firmware::set_present(&psci);
+    }
+    if board.keeps_mpam {
+        guest::skip_mpam();
     }
     let said = board.timer.frequency.filter(|&hz| hz != 0);
     if said.is_some() {

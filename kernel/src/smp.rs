@@ -116,9 +116,7 @@ fn start(core: &Cpu, index: usize, spin_tables: &SpinTables, tables: &mmu::Table
     let (at, size) = unsafe { boot::set_start(index, start) };
     cache::clean_invalidate(at, size);
     let asked = match core.enable {
-        EnableMethod::Psci => {
-            firmware::cpu_on(core.mpidr, boot::secondary_entry_address(), at).is_ok()
-        }
+        EnableMethod::Psci => firmware::cpu_on(core.mpidr, boot::secondary_entry_address(), at),
         EnableMethod::SpinTable(release) if is_mapped(core, spin_tables) => {
             release_core(release, boot::spin_table_entry_address());
             true

@@ -2,46 +2,102 @@
 
 //! Calls to EL3 and the secure world by real SMC (SMCCC, DEN0028).
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::arch::asm;
+use core::sync::atomic::{AtomicU32, Ordering};
 
+use board::{Psci, PsciVersion};
 use smccc::{
     Call, Smc,
     arch::{SMCCC_ARCH_FEATURES, SMCCC_VERSION},
+    psci::PSCI_CPU_ON_64,
 };
 
-/// Whether there is firmware at EL3 that answers calls: without, an SMC would go nowhere.
+/// What the device tree promises of the firmware at EL3: without any, an SMC would go nowhere.
 ///
 /// Protocol: stored before other cores are started.
-static PRESENT: AtomicBool = AtomicBool::new(false);
+static PROMISED: AtomicU32 = AtomicU32::new(NOTHING);
+/// The function that starts a core, if there is one; the same protocol.
+static CPU_ON: AtomicU32 = AtomicU32::new(NOTHING);
 
-/// Says that the board has firmware to call.
-pub fn set_present() {
-    PRESENT.store(true, Ordering::Relaxed);
+const NOTHING: u32 = 0;
+/// PSCI 0.2 or later. (0.1 has no functions but those that the tree numbers.)
+const STANDARD: u32 = 1;
+
+/// Says that the board has firmware to call by SMC, and which.
+pub fn set_present(psci: &Psci) {
+    let (promised, cpu_on) = match psci.version {
+        PsciVersion::V0_1 => (NOTHING, psci.cpu_on.unwrap_or(NOTHING)),
+        PsciVersion::V0_2 | PsciVersion::V1_0 => (STANDARD, PSCI_CPU_ON_64),
+    };
+    CPU_ON.store(cpu_on, Ordering::Relaxed);
+    PROMISED.store(promised, Ordering::Relaxed);
 }
 
-fn is_present() -> bool {
-    PRESENT.load(Ordering::Relaxed)
+fn is_standard() -> bool {
+    PROMISED.load(Ordering::Relaxed) == STANDARD
+}
+
+/// Firmware of any age.
+struct Firmware;
+
+impl Call for Firmware {
+    #[inline]
+    fn call32(function: u32, args: [u32; 7]) -> [u32; 8] {
+        let mut regs = [0; 8];
+        regs[0] = function;
+        regs[1..].copy_from_slice(&args);
+        // SAFETY: what is called is the firmware's to answer; it gets no address of EL2's but those in `args`, which
+        // the callers answer for. Only from SMCCC 1.1 on are x4 to x17 kept where they are no results.
+        unsafe {
+            asm!(
+                "smc #0",
+                inout("w0") regs[0],
+                inout("w1") regs[1],
+                inout("w2") regs[2],
+                inout("w3") regs[3],
+                inout("w4") regs[4],
+                inout("w5") regs[5],
+                inout("w6") regs[6],
+                inout("w7") regs[7],
+                out("x8") _, out("x9") _, out("x10") _, out("x11") _, out("x12") _,
+                out("x13") _, out("x14") _, out("x15") _, out("x16") _, out("x17") _,
+                options(nostack)
+            );
+        }
+        regs
+    }
+
+    fn call64(function: u32, args: [u64; 17]) -> [u64; 18] {
+        Smc::call64(function, args)
+    }
 }
 
 /// Returns an SMC32 with all eight argument registers; the first four results, zero-extended.
-///
-/// SMCCC 1.1 onwards preserves x4–x17, and so do TF-A and OP-TEE for every call made here.
 #[inline]
 pub fn smc32(regs: &[u32; 8]) -> [u32; 4] {
     let [function, args @ ..] = *regs;
-    let [r0, r1, r2, r3, ..] = Smc::call32(function, args);
+    let [r0, r1, r2, r3, ..] = Firmware::call32(function, args);
     [r0, r1, r2, r3]
 }
 
-/// Starts the core with affinity `mpidr` at `entry` with x0 = `context`.
-pub fn cpu_on(mpidr: u64, entry: u64, context: u64) -> Result<(), smccc::psci::Error> {
-    smccc::psci::cpu_on::<Smc>(mpidr, entry, context)
+/// Starts the core with affinity `mpidr` at `entry` with x0 = `context`. False if the firmware refuses, or if there
+/// is none to call.
+pub fn cpu_on(mpidr: u64, entry: u64, context: u64) -> bool {
+    const SUCCESS: u64 = 0;
+    let function = CPU_ON.load(Ordering::Relaxed);
+    if function == NOTHING {
+        return false;
+    }
+    let mut args = [0; 17];
+    args[..3].copy_from_slice(&[mpidr, entry, context]);
+    let [result, ..] = Firmware::call64(function, args);
+    result as u32 as u64 == SUCCESS
 }
 
 /// Powers the board off; returns if the firmware can't.
 pub fn system_off() {
-    if is_present() {
-        let _ = smccc::psci::system_off::<Smc>();
+    if is_standard() {
+        let _ = smccc::psci::system_off::<Firmware>();
     }
 }
 
@@ -60,8 +116,8 @@ pub fn arch_feature(id: u32) -> i32 {
 fn has_smccc_1_1() -> bool {
     const PSCI_1_0: smccc::psci::Version = smccc::psci::Version { major: 1, minor: 0 };
     const SMCCC_1_1: smccc::arch::Version = smccc::arch::Version { major: 1, minor: 1 };
-    is_present()
-        && smccc::psci::version::<Smc>().is_ok_and(|version| version >= PSCI_1_0)
-        && smccc::psci::psci_features::<Smc>(SMCCC_VERSION).is_ok()
-        && smccc::arch::version::<Smc>().is_ok_and(|version| version >= SMCCC_1_1)
+    is_standard()
+        && smccc::psci::version::<Firmware>().is_ok_and(|version| version >= PSCI_1_0)
+        && smccc::psci::psci_features::<Firmware>(SMCCC_VERSION).is_ok()
+        && smccc::arch::version::<Firmware>().is_ok_and(|version| version >= SMCCC_1_1)
 }

@@ -75,11 +75,13 @@ register_bitfields! {u64,
     ],
     /// ID_AA64PFR0_EL1's fields that aarch64-cpu lacks.
     pub Pfr0 [
+        AMU OFFSET(44) NUMBITS(4) [],
         MPAM OFFSET(40) NUMBITS(4) [],
         RAS OFFSET(28) NUMBITS(4) [],
     ],
     /// ID_AA64PFR1_EL1's.
     pub Pfr1 [
+        GCS OFFSET(44) NUMBITS(4) [],
         SME OFFSET(24) NUMBITS(4) [],
         SSBS OFFSET(4) NUMBITS(4) [],
     ],
@@ -90,6 +92,16 @@ register_bitfields! {u64,
     /// ID_AA64MMFR1_EL1's.
     pub Mmfr1 [
         HCX OFFSET(40) NUMBITS(4) [],
+    ],
+    /// ID_AA64MMFR3_EL1.
+    pub Mmfr3 [
+        SCTLRX OFFSET(4) NUMBITS(4) [],
+        TCRX OFFSET(0) NUMBITS(4) [],
+    ],
+    /// MPAMIDR_EL1 (DDI 0598).
+    pub Mpamidr [
+        /// MPAMHCR_EL2 is there.
+        HAS_HCR OFFSET(17) NUMBITS(1) [],
     ],
     /// ID_AA64ISAR1_EL1.
     pub Isar1 [
@@ -178,17 +190,20 @@ declare_read_only!(
     CTR_EL0: Ctr = "ctr_el0",
     /// Block of DC ZVA.
     DCZID_EL0: Dczid = "dczid_el0",
+    /// What there is of MPAM.
+    MPAMIDR: Mpamidr = "S3_0_C10_C4_4",
     /// Pending interrupts; at EL2 the physical ones.
     ISR: Isr = "isr_el1",
     /// Performance monitors' control, of which the number of counters is read.
     PMCR_EL0: Pmcr = "pmcr_el0",
     /// Type of the virtual GIC CPU interface.
     ICH_VTR: IchVtr = "ich_vtr_el2",
-    /// ID_AA64PFR0_EL1, by the fields that aarch64-cpu lacks; likewise the next five.
+    /// ID_AA64PFR0_EL1, by the fields that aarch64-cpu lacks; likewise the next six.
     PFR0: Pfr0 = "id_aa64pfr0_el1",
     PFR1: Pfr1 = "id_aa64pfr1_el1",
     MMFR0: Mmfr0 = "id_aa64mmfr0_el1",
     MMFR1: Mmfr1 = "id_aa64mmfr1_el1",
+    MMFR3: Mmfr3 = "S3_0_C0_C7_3",
     ISAR1: Isar1 = "id_aa64isar1_el1",
     ISAR2: Isar2 = "S3_0_C0_C6_2",
     ID_PFR0_EL1 = "S3_0_C0_C1_0",
@@ -239,6 +254,30 @@ declare!(
     FPSR = "S3_3_C4_C4_1",
     /// Features that are off without it (FEAT_HCX).
     HCRX_EL2 = "S3_4_C1_C2_2",
+    /// Fine-grained traps of the activity monitors.
+    HAFGRTR_EL2 = "S3_4_C3_C1_6",
+    /// FEAT_FGT2's further fine-grained traps: debug registers, read.
+    HDFGRTR2_EL2 = "S3_4_C3_C1_0",
+    /// Debug registers, written.
+    HDFGWTR2_EL2 = "S3_4_C3_C1_1",
+    /// Registers, read.
+    HFGRTR2_EL2 = "S3_4_C3_C1_2",
+    /// Registers, written.
+    HFGWTR2_EL2 = "S3_4_C3_C1_3",
+    /// Instructions.
+    HFGITR2_EL2 = "S3_4_C3_C1_7",
+    /// More of SCTLR_EL2 (FEAT_SCTLR2).
+    SCTLR2_EL2 = "S3_4_C1_C0_3",
+    /// More of TCR_EL2 (FEAT_TCR2).
+    TCR2_EL2 = "S3_4_C2_C0_3",
+    /// EL2's guarded control stack (FEAT_GCS).
+    GCSCR_EL2 = "S3_4_C2_C5_0",
+    /// FEAT_MPAM's virtual partitions.
+    MPAMHCR_EL2 = "S3_4_C10_C4_0",
+    /// The partition of EL1.
+    MPAM1_EL1 = "S3_0_C10_C5_0",
+    /// The partition of EL0.
+    MPAM0_EL1 = "S3_0_C10_C5_1",
     /// FEAT_MPAM's controls of EL2.
     MPAM2_EL2 = "S3_4_C10_C5_0",
 );

@@ -3,6 +3,7 @@
 //! Entering a guest, and the registers that decide what it can do.
 
 use core::arch::global_asm;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use addr::Pa;
 use controls::{Features, Vcpu};
@@ -184,23 +185,62 @@ pub fn init_core() {
     isb();
 }
 
+/// Whether MPAM's registers are left alone.
+static SKIP_MPAM: AtomicBool = AtomicBool::new(false);
+
+/// Leaves MPAM's registers as they are: the board's firmware traps them to EL3, and does not expect it. To be said
+/// before the first [`init_core`].
+pub fn skip_mpam() {
+    SKIP_MPAM.store(true, Ordering::Relaxed);
+}
+
 /// Turns fine-grained traps and features behind HCRX_EL2 all off. EL3 must let EL2 use the
 /// registers of the features it shows, as Linux's boot protocol asks.
 fn init_fine_grained_traps() {
     // The registers exist by their features; zero turns every trap off and hides what must be
     // turned on.
-    if MMFR0.is_set(Mmfr0::FGT) {
+    let fgt = MMFR0.read(Mmfr0::FGT);
+    if fgt >= 1 {
         HFGRTR_EL2.set(0);
         HFGWTR_EL2.set(0);
         HFGITR_EL2.set(0);
         HDFGRTR_EL2.set(0);
         HDFGWTR_EL2.set(0);
+        if PFR0.is_set(Pfr0::AMU) {
+            HAFGRTR_EL2.set(0);
+        }
+    }
+    if fgt >= 2 {
+        HFGRTR2_EL2.set(0);
+        HFGWTR2_EL2.set(0);
+        HFGITR2_EL2.set(0);
+        HDFGRTR2_EL2.set(0);
+        HDFGWTR2_EL2.set(0);
     }
     if MMFR1.is_set(Mmfr1::HCX) {
         HCRX_EL2.set(0);
     }
-    if PFR0.is_set(Pfr0::MPAM) {
-        MPAM2_EL2.set(controls::MPAM2);
+    if MMFR3.is_set(Mmfr3::TCRX) {
+        TCR2_EL2.set(0);
+    }
+    if MMFR3.is_set(Mmfr3::SCTLRX) {
+        SCTLR2_EL2.set(0);
+    }
+    if PFR1.is_set(Pfr1::GCS) {
+        GCSCR_EL2.set(0);
+    }
+    if PFR0.is_set(Pfr0::MPAM) && !SKIP_MPAM.load(Ordering::Relaxed) {
+        init_mpam();
+    }
+}
+
+/// Gives all guests the default partition (DDI 0598).
+fn init_mpam() {
+    MPAM2_EL2.set(controls::MPAM2);
+    MPAM1_EL1.set(0);
+    MPAM0_EL1.set(0);
+    if MPAMIDR.is_set(Mpamidr::HAS_HCR) {
+        MPAMHCR_EL2.set(0);
     }
 }
 
