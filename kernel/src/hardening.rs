@@ -10,8 +10,18 @@ use spin::Mutex;
 
 use crate::arch::{cpu, firmware, identification};
 
-/// What the firmware has told of the cores so far, together.
-static BOARD: Mutex<Option<Workarounds>> = Mutex::new(None);
+/// What is known of the cores so far.
+struct Known {
+    /// What the firmware has told of them, together.
+    answers: Option<Workarounds>,
+    /// What the last one does that has been told of.
+    told: Entry,
+}
+
+static KNOWN: Mutex<Known> = Mutex::new(Known {
+    answers: None,
+    told: Entry::PLAIN,
+});
 
 /// Asks the firmware about this core and lets its exits do what it needs.
 pub fn init_core() {
@@ -20,30 +30,33 @@ pub fn init_core() {
         two: firmware::arch_feature(SMCCC_ARCH_WORKAROUND_2),
         three: firmware::arch_feature(SMCCC_ARCH_WORKAROUND_3),
     };
-    let mut board = BOARD.lock();
-    *board = Some(board.map_or(answers, |others| others.or_worse(&answers)));
-    drop(board);
     let core = identification::core();
     let entry = Entry::choose(&core, &answers);
     cpu::harden(&entry);
-    report(&core, &entry);
+    let mut known = KNOWN.lock();
+    let others = known.answers.unwrap_or(answers);
+    known.answers = Some(others.or_worse(&answers));
+    // A line for each kind of core.
+    if core::mem::replace(&mut known.told, entry) != entry {
+        report(&core, &entry);
+    }
 }
 
 fn report(core: &Core, entry: &Entry) {
     let mpidr = cpu::mpidr();
     if !entry.is_plain() {
-        info!("core {mpidr:#x}: branch predictor: {entry} at each exit of a guest");
+        info!("core {mpidr:#x} and its like: branch predictor: {entry} at each exit of a guest");
     }
     if entry.exposed {
         warn!(
-            "core {mpidr:#x} (MIDR {:#x}): guests can steer its branch predictor (CVE-2017-5715, CVE-2022-23960): \
-             its firmware lacks SMCCC_ARCH_WORKAROUND_1 and _3, update it",
+            "core {mpidr:#x} and its like (MIDR {:#x}): guests can steer the branch predictor (CVE-2017-5715, \
+             CVE-2022-23960): the firmware lacks SMCCC_ARCH_WORKAROUND_1 or _3, update it",
             core.midr
         );
     }
 }
 
-/// Returns what all guests are told: of the cores that run, the worst. A guest may be moved from one to another.
+/// Returns what all guests are told: of the cores that run, the worst.
 pub fn of_the_board() -> Workarounds {
-    BOARD.lock().unwrap_or(Workarounds::NONE)
+    KNOWN.lock().answers.unwrap_or(Workarounds::NONE)
 }

@@ -87,6 +87,13 @@ pub const CASES: &[Case] = &[
     Case {
         name: "rpi4-linux-spin-table",
         loader: Loader::Direct,
+        expect: &[
+            OK,
+            Line("teevisor: Raspberry Pi 4 Model B: 960 MiB of RAM, 4 cores, GICv2"),
+            Line("(MIDR 0x410fd083): guests can steer the branch predictor"),
+            PANIC,
+            Off,
+        ],
         ..RPI4_LINUX
     },
     Case {

@@ -37,11 +37,27 @@ pub const CASES: &[Case] = &[
         name: "linux-cortex-a53-poisoned",
         profile: Profile::Poisoned,
         cpu: "cortex-a53",
+        expect: &[
+            OK,
+            Line("regression_1004 OK"),
+            Absent("branch predictor"),
+            PANIC,
+            QUIET,
+            Off,
+        ],
         ..LINUX
     },
     Case {
         name: "linux-cortex-a57",
         cpu: "cortex-a57",
+        expect: &[
+            OK,
+            Line("regression_1004 OK"),
+            Line("branch predictor: SMCCC_ARCH_WORKAROUND_3 at each exit"),
+            PANIC,
+            QUIET,
+            Off,
+        ],
         ..LINUX
     },
     Case {
@@ -54,6 +70,14 @@ pub const CASES: &[Case] = &[
         name: "linux-cortex-a76-poisoned",
         profile: Profile::Poisoned,
         cpu: "cortex-a76",
+        expect: &[
+            OK,
+            Line("regression_1004 OK"),
+            Line("branch predictor: 24 branches at each exit"),
+            PANIC,
+            QUIET,
+            Off,
+        ],
         ..LINUX
     },
     Case {
