@@ -57,6 +57,8 @@ pub const fn heap_needed(vcpus: usize) -> u64 {
 }
 
 impl Core {
+    // Not inlined: what it builds would fill the stack of the loop that every call goes through.
+    #[inline(never)]
     fn new(index: usize) -> Self {
         let assigned = || vm::all().iter().flat_map(|vm| vm.on_core(index));
         let count = assigned().count();
