@@ -11,7 +11,9 @@ mod access;
 mod step;
 
 pub use access::{Access, Base, Direction};
-pub use step::{Resume, condition_holds, instruction_length, skip, skip_a64, undefined_syndrome};
+pub use step::{
+    Resume, before_hvc, condition_holds, instruction_length, skip, skip_a64, undefined_syndrome,
+};
 
 #[cfg(test)]
 mod tests;

@@ -44,6 +44,15 @@ pub fn skip_a64(pc: u64, spsr: u64) -> Resume {
     }
 }
 
+/// Returns the state before the HVC that has been executed in front of `pc`: it comes once more, and the software step
+/// that it has ended begins anew. Where nobody steps, SS counts for nothing.
+pub fn before_hvc(pc: u64, spsr: u64) -> Resume {
+    Resume {
+        pc: pc.wrapping_sub(4),
+        spsr: spsr | SS,
+    }
+}
+
 /// Returns the state behind the instruction at `pc` that trapped with `esr`, as if it had been
 /// executed: a pending software step is due, and an IT block is one instruction further.
 #[inline]

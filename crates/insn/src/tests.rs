@@ -28,6 +28,17 @@ fn an_a64_instruction_has_four_bytes_and_ends_its_step_and_branch_type() {
 }
 
 #[test]
+fn an_hvc_that_comes_again_is_stepped_again() {
+    let before = Resume {
+        pc: 0x1000,
+        spsr: 0x3c5 | SS,
+    };
+    // It is executed, whose exception has SS = 0, then comes again.
+    let after = skip_a64(before.pc, before.spsr);
+    assert_eq!(before_hvc(after.pc, after.spsr), before);
+}
+
+#[test]
 fn a_thumb_instruction_is_as_long_as_the_syndrome_says() {
     assert_eq!(skip(0, 0x1000, THUMB | SS).pc, 0x1002);
     assert_eq!(skip(WORD, 0x1000, THUMB).pc, 0x1004);

@@ -111,7 +111,7 @@ el2_fault:
     b       el2_exception
 
 // u64 take_serror(void): lets this core take the SError that is pending for it; returns its ESR_EL2, or 0 if none
-// came. The guest's ESR_EL2, ELR_EL2 and SPSR_EL2 must be safe.
+// came. If one did, what a guest's exit has left in ESR_EL2, ELR_EL2, SPSR_EL2, FAR_EL2 and HPFAR_EL2 is gone.
 .global take_serror
 take_serror:
     mov     x0, xzr

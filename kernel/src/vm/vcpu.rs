@@ -513,7 +513,11 @@ impl VcpuContext {
                 );
                 lifecycle::crash(vm, vm.on_crash, why);
             }
-            Severity::Contained => serror::pend(error),
+            Severity::Contained => {
+                serror::pend(error);
+                // It may be waiting, which this ends.
+                self.vcpu().request(request::WAKE);
+            }
             Severity::Uncontainable => panic!(
                 "SError whose damage nobody knows, ESR {syndrome:#x}, while {} ran: the board's memory can't be trusted",
                 vm.name

@@ -126,19 +126,23 @@ pub fn run(regs: &mut GuestRegs) -> Exit {
 #[inline(never)]
 fn rare(number: u64, regs: &mut GuestRegs) -> Exit {
     const CHECK: u64 = super::cpu::CHECK_SERROR as u64;
+    const SERROR: u64 = 3;
     let syndrome = Syndrome::read();
-    let pending = (number & CHECK != 0).then(serror::pending).flatten();
-    if let Some(error) = pending {
-        if number == CHECK && syndrome.is_hvc() {
-            // It has stepped past itself.
-            regs.pc -= 4;
-        }
-        return Exit::SError(error.syndrome);
+    if number & !CHECK == SERROR {
+        // If there is another one behind it, the next exit finds that.
+        return Exit::SError(syndrome.bits());
     }
-    match number & !CHECK {
-        0 => Exit::Sync(syndrome),
-        1 | 2 => Exit::Interrupt,
-        _ => Exit::SError(syndrome.bits()),
+    let is_sync = number == CHECK;
+    match serror::pending() {
+        Some(error) => {
+            if is_sync && syndrome.is_hvc() {
+                // It has stepped past itself.
+                regs.resume(insn::before_hvc(regs.pc, regs.spsr));
+            }
+            Exit::SError(error.syndrome)
+        }
+        None if is_sync => Exit::Sync(syndrome),
+        None => Exit::Interrupt,
     }
 }
 

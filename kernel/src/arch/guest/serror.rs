@@ -54,13 +54,9 @@ fn unmasked() -> Option<SError> {
     if !ISR.is_set(Isr::A) {
         return None;
     }
-    let syndrome = ESR_EL2.get();
-    let (elr, spsr) = (ELR_EL2.get(), SPSR_EL2.get());
-    // SAFETY: `vectors.s` keeps to the C calling convention; what the exception overwrites is put back.
+    // SAFETY: `vectors.s` keeps to the C calling convention. Nobody reads later what an exit of a guest has left in
+    // ESR_EL2, ELR_EL2, SPSR_EL2, FAR_EL2 and HPFAR_EL2.
     let taken = unsafe { take_serror() };
-    ESR_EL2.set(syndrome);
-    ELR_EL2.set(elr);
-    SPSR_EL2.set(spsr);
     (taken != 0).then(|| with(taken))
 }
 
