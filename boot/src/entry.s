@@ -20,13 +20,25 @@
 .set SPAN, 39
 
 // What firmware leaves in most registers of EL2 is UNKNOWN. Those that count before the vectors are in place: by
-// HCR_EL2.E2H the names of EL1's registers are EL2's, and by TPIDR_EL2 the vectors find an emergency stack.
+// HCR_EL2.E2H the names of EL1's registers are EL2's, and by TPIDR_EL2 the vectors find an emergency stack. Where they
+// exist, TCR2_EL2 and SCTLR2_EL2 give EL2's tables another meaning, and GCSCR_EL2 its calls and returns.
 // Clobbers x1.
 .macro own_el2
     mov     x1, #HCR
     msr     hcr_el2, x1
     msr     tpidr_el2, xzr
-    isb
+    mrs     x1, s3_0_c0_c7_3    // ID_AA64MMFR3_EL1
+    tst     x1, #0xf            // TCRX
+    b.eq    7f
+    msr     s3_4_c2_c0_3, xzr   // TCR2_EL2
+7:  tst     x1, #0xf0           // SCTLRX
+    b.eq    8f
+    msr     s3_4_c1_c0_3, xzr   // SCTLR2_EL2
+8:  mrs     x1, id_aa64pfr1_el1
+    tst     x1, #(0xf << 44)    // GCS
+    b.eq    9f
+    msr     s3_4_c2_c5_0, xzr   // GCSCR_EL2
+9:  isb
 .endm
 
 // Notes how far the image has come: stage.rs. Clobbers x1-x4, x30.
@@ -232,7 +244,7 @@ reached:
     ret
 
 // x21 = bytes of the device tree at x20 (Devicetree Specification 0.4, 5.2), or 0 if that is none which can be mapped.
-// Clobbers x0, x1.
+// Clobbers x0-x2.
 measure_tree:
     mov     x21, xzr
     cbz     x20, 1f

@@ -21,6 +21,7 @@ pub mod stage;
 
 use core::arch::global_asm;
 use core::cell::UnsafeCell;
+use core::mem::offset_of;
 
 use stage::Stage;
 
@@ -109,6 +110,15 @@ pub struct SecondaryStart {
     /// The affinity fields of the core's MPIDR_EL1.
     pub mpidr: u64,
 }
+
+const _: () = {
+    assert!(offset_of!(SecondaryStart, ttbr0) == 8);
+    assert!(offset_of!(SecondaryStart, tcr) == 16);
+    assert!(offset_of!(SecondaryStart, mair) == 24);
+    assert!(offset_of!(SecondaryStart, sctlr) == 32);
+    assert!(offset_of!(SecondaryStart, context) == 40);
+    assert!(offset_of!(SecondaryStart, mpidr) == 48);
+};
 
 /// What no core has as its affinity.
 const NO_CORE: u64 = u64::MAX;

@@ -3,6 +3,7 @@
 //! The core this code runs on.
 
 use core::cell::UnsafeCell;
+use core::mem::offset_of;
 
 use boot::MAX_CORES;
 use hardening::Entry;
@@ -13,7 +14,7 @@ use super::registers::*;
 /// Bytes of the stack on which a fault of EL2's own is reported.
 const EMERGENCY_STACK: usize = 4096;
 
-/// What TPIDR_EL2 points to. `vectors.s` reads the first fields.
+/// What TPIDR_EL2 points to. `vectors.s` reads the first fields, at the offsets that are checked below.
 #[repr(C, align(16))]
 struct CoreBlock {
     emergency_top: UnsafeCell<u64>,
@@ -34,6 +35,13 @@ struct EntryWork {
     /// Not 0: the core needs it whoever its guest is.
     always: u32,
 }
+
+const _: () = {
+    assert!(offset_of!(CoreBlock, emergency_top) == 0);
+    assert!(offset_of!(CoreBlock, work) + offset_of!(EntryWork, call) == 8);
+    assert!(offset_of!(CoreBlock, work) + offset_of!(EntryWork, branches) == 12);
+    assert!(offset_of!(CoreBlock, work) + offset_of!(EntryWork, mark) == 16);
+};
 
 /// In an exit's number: the guest can cause SErrors, look whether it has.
 pub(super) const CHECK_SERROR: u32 = 4;

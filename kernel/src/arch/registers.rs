@@ -81,7 +81,6 @@ register_bitfields! {u64,
     ],
     /// ID_AA64PFR1_EL1's.
     pub Pfr1 [
-        GCS OFFSET(44) NUMBITS(4) [],
         SME OFFSET(24) NUMBITS(4) [],
         SSBS OFFSET(4) NUMBITS(4) [],
     ],
@@ -92,11 +91,6 @@ register_bitfields! {u64,
     /// ID_AA64MMFR1_EL1's.
     pub Mmfr1 [
         HCX OFFSET(40) NUMBITS(4) [],
-    ],
-    /// ID_AA64MMFR3_EL1.
-    pub Mmfr3 [
-        SCTLRX OFFSET(4) NUMBITS(4) [],
-        TCRX OFFSET(0) NUMBITS(4) [],
     ],
     /// MPAMIDR_EL1 (DDI 0598).
     pub Mpamidr [
@@ -198,12 +192,11 @@ declare_read_only!(
     PMCR_EL0: Pmcr = "pmcr_el0",
     /// Type of the virtual GIC CPU interface.
     ICH_VTR: IchVtr = "ich_vtr_el2",
-    /// ID_AA64PFR0_EL1, by the fields that aarch64-cpu lacks; likewise the next six.
+    /// ID_AA64PFR0_EL1, by the fields that aarch64-cpu lacks; likewise the next five.
     PFR0: Pfr0 = "id_aa64pfr0_el1",
     PFR1: Pfr1 = "id_aa64pfr1_el1",
     MMFR0: Mmfr0 = "id_aa64mmfr0_el1",
     MMFR1: Mmfr1 = "id_aa64mmfr1_el1",
-    MMFR3: Mmfr3 = "S3_0_C0_C7_3",
     ISAR1: Isar1 = "id_aa64isar1_el1",
     ISAR2: Isar2 = "S3_0_C0_C6_2",
     ID_PFR0_EL1 = "S3_0_C0_C1_0",
@@ -266,12 +259,6 @@ declare!(
     HFGWTR2_EL2 = "S3_4_C3_C1_3",
     /// Instructions.
     HFGITR2_EL2 = "S3_4_C3_C1_7",
-    /// More of SCTLR_EL2 (FEAT_SCTLR2).
-    SCTLR2_EL2 = "S3_4_C1_C0_3",
-    /// More of TCR_EL2 (FEAT_TCR2).
-    TCR2_EL2 = "S3_4_C2_C0_3",
-    /// EL2's guarded control stack (FEAT_GCS).
-    GCSCR_EL2 = "S3_4_C2_C5_0",
     /// FEAT_MPAM's virtual partitions.
     MPAMHCR_EL2 = "S3_4_C10_C4_0",
     /// The partition of EL1.

@@ -3,6 +3,7 @@
 //! Entering a guest, and the registers that decide what it can do.
 
 use core::arch::global_asm;
+use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use addr::Pa;
@@ -33,7 +34,7 @@ const SPSR_EL1H: u64 = Pstate::DAIF.val(0xf).value | Pstate::M::EL1h.value;
 /// Log2 of the bytes that HPFAR_EL2 counts in.
 const PAGE_SHIFT: u32 = 12;
 
-/// What a trap leaves of the guest's registers. `vectors.s` relies on the layout.
+/// What a trap leaves of the guest's registers. `vectors.s` relies on the layout, which is checked below.
 #[repr(C)]
 #[derive(Clone, Debug, Default)]
 pub struct GuestRegs {
@@ -44,6 +45,12 @@ pub struct GuestRegs {
     /// SPSR_EL2: its PSTATE.
     pub spsr: u64,
 }
+
+const _: () = {
+    assert!(offset_of!(GuestRegs, x) == 0);
+    assert!(offset_of!(GuestRegs, pc) == 248);
+    assert!(offset_of!(GuestRegs, spsr) == 256);
+};
 
 impl GuestRegs {
     /// Returns a vCPU that starts at `entry` with x0 = `context`.
@@ -223,15 +230,6 @@ fn init_fine_grained_traps() {
     }
     if MMFR1.is_set(Mmfr1::HCX) {
         HCRX_EL2.set(0);
-    }
-    if MMFR3.is_set(Mmfr3::TCRX) {
-        TCR2_EL2.set(0);
-    }
-    if MMFR3.is_set(Mmfr3::SCTLRX) {
-        SCTLR2_EL2.set(0);
-    }
-    if PFR1.is_set(Pfr1::GCS) {
-        GCSCR_EL2.set(0);
     }
     if PFR0.is_set(Pfr0::MPAM) && !SKIP_MPAM.load(Ordering::Relaxed) {
         init_mpam();
