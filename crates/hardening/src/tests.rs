@@ -158,6 +158,9 @@ fn every_part_number_is_told_by_all_its_revisions() {
             assert_eq!(cores::branches(midr), 24);
         }
     }
+    // Ampere-1; Cortex-A720.
+    assert_eq!(cores::branches(0xc00f_ac30), 11);
+    assert_eq!(cores::branches(0x410f_d811), 38);
     // Another maker's part of the same number is another core.
     assert_eq!(cores::branches(A76 & !(0xff << 24) | 0x43 << 24), 0);
 }

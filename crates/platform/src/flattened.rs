@@ -78,6 +78,14 @@ mod tests {
     }
 
     #[test]
+    fn reservations_begin_where_the_header_says() {
+        let mut blob = tree();
+        blob[16..20].copy_from_slice(&0x1234u32.to_be_bytes());
+        assert_eq!(reservations(&blob), Some(0x1234));
+        assert_eq!(reservations(&blob[..19]), None);
+    }
+
+    #[test]
     fn each_word_of_a_header_is_judged() {
         let blob = tree();
         assert!(has_sound_header(&blob));

@@ -47,3 +47,18 @@ impl GicVersion {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_numbered_as_people_write_them() {
+        assert_eq!(GicVersion::ALL.map(GicVersion::number), ["2", "3"]);
+    }
+
+    #[test]
+    fn the_last_device_is_the_uart() {
+        assert_eq!(DEVICES_END.0, 0x0900_1000);
+    }
+}

@@ -21,8 +21,18 @@ use outcomes::Outcome;
 use survivors::Survivors;
 
 /// What is changed unless the user names something else, the small ones first.
-const PACKAGES: [&str; 8] = [
-    "platform", "vpsci", "sched", "stage2", "board", "manifest", "vgic", "mediator",
+const PACKAGES: [&str; 11] = [
+    "platform",
+    "hardening",
+    "serror",
+    "controls",
+    "vpsci",
+    "sched",
+    "stage2",
+    "board",
+    "manifest",
+    "vgic",
+    "mediator",
 ];
 const TOOL: &str = "cargo-mutants";
 const VERSION: &str = "27.1.0";
