@@ -48,7 +48,8 @@ pub fn branches(midr: u64) -> u8 {
     }
 }
 
-/// Tells whether only the firmware can clear the core's branch history: Cortex-A73 and A75.
-pub fn need_call_for_history(midr: u64) -> bool {
-    matches!(model(midr), (ARM, 0xd09 | 0xd0a))
+/// Tells whether the core, for which [`branches`] has none, does not use the branch history of another context.
+pub fn keeps_history(midr: u64) -> bool {
+    // Cortex-A510, A520.
+    keeps_targets(midr) || matches!(model(midr), (ARM, 0xd46 | 0xd80))
 }

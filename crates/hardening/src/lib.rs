@@ -51,6 +51,9 @@ impl Core {
     }
 }
 
+/// The firmware's answer that the core does not need the call.
+const NOT_NEEDED: i32 = 1;
+
 /// What a core does between a guest's exit and EL2's first indirect branch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Entry {
@@ -90,7 +93,6 @@ impl Entry {
 
     /// Returns what keeps the guest's branch targets out.
     fn against_targets(core: &Core, firmware: &Workarounds) -> Self {
-        const NOT_NEEDED: i32 = 1;
         if core.csv2() > 0 || cores::keeps_targets(core.midr) || firmware.one == NOT_NEEDED {
             return Self::PLAIN;
         }
@@ -116,11 +118,11 @@ impl Entry {
                 ..Self::PLAIN
             };
         }
-        let known = call(firmware.three, SMCCC_ARCH_WORKAROUND_3);
-        if known.is_some() || cores::need_call_for_history(core.midr) {
-            return Self::calling(known);
+        if cores::keeps_history(core.midr) || firmware.three == NOT_NEEDED {
+            return Self::PLAIN;
         }
-        Self::PLAIN
+        // Cortex-A73, A75, and whatever is not known.
+        Self::calling(call(firmware.three, SMCCC_ARCH_WORKAROUND_3))
     }
 
     /// Returns the entry that makes this call, or lacks it.

@@ -13,6 +13,7 @@ const ECBHB: u64 = 1 << 60;
 const CLRBHB: u64 = 1 << 28;
 
 const A53: u64 = 0x410f_d034;
+const A510: u64 = 0x411f_d461;
 const A55: u64 = 0x412f_d050;
 const A57: u64 = 0x411f_d070;
 const A72: u64 = 0x410f_d083;
@@ -112,6 +113,16 @@ fn a_core_that_keeps_targets_apart_still_shares_its_history() {
     assert_eq!(
         choose(core(A75, 1), firmware(1, -1)),
         (None, 0, false, true)
+    );
+}
+
+#[test]
+fn what_is_known_of_no_core_is_not_taken_for_safe() {
+    assert_eq!(choose(core(V3, 1), firmware(1, -1)), (None, 0, false, true));
+    assert_eq!(choose(core(V3, 1), firmware(1, 1)), (None, 0, false, false));
+    assert_eq!(
+        Entry::choose(&core(A510, 1), &Workarounds::NONE),
+        Entry::PLAIN
     );
 }
 
