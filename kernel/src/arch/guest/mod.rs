@@ -197,6 +197,8 @@ pub fn init_core() {
 }
 
 /// Whether MPAM's registers are left alone.
+///
+/// Protocol: stored by the first core before it starts others.
 static SKIP_MPAM: AtomicBool = AtomicBool::new(false);
 
 /// Leaves MPAM's registers as they are: the board's firmware traps them to EL3, and does not expect it. To be said
