@@ -50,7 +50,7 @@ macro_rules! poison {
     () => {
         concat!(
             ".macro poison_primary\nbl poison_shared\nbl poison\n.endm\n",
-            ".macro poison_secondary\nbl poison_frequency\nbl poison\n.endm\n",
+            ".macro poison_secondary\nbl poison_alone\nbl poison\n.endm\n",
             include_str!("poison.s")
         )
     };

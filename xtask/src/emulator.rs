@@ -26,6 +26,11 @@ pub struct Emulator {
 }
 
 impl Emulator {
+    /// Finds one of version 9.0 or newer.
+    pub fn newer(cache: &Cache) -> Result<Self> {
+        Self::with(cache, "raspi4b")
+    }
+
     /// Finds one that has the machine `wanted`.
     pub fn with(cache: &Cache, wanted: &str) -> Result<Self> {
         let own = Self::default();

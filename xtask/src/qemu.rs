@@ -89,6 +89,9 @@ pub struct Machine {
     /// Ranges of a page that the device tree reserves, far apart, on the virt machine.
     #[arg(skip)]
     pub holes: u32,
+    /// Whether the virt machine is played by QEMU 9.0 or newer, fetched if it is not installed.
+    #[arg(skip)]
+    pub newer_qemu: bool,
     /// A file that is in RAM at [`RESIDUE`] when the machine starts.
     #[arg(skip)]
     pub residue: Option<PathBuf>,
@@ -133,6 +136,7 @@ impl Default for Machine {
             residue: None,
             ram: None,
             holes: 0,
+            newer_qemu: false,
         }
     }
 }

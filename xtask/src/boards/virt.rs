@@ -53,18 +53,23 @@ impl Recipe for Virt {
 
     /// Returns the flash image of TF-A and OP-TEE, or U-Boot's; nothing if QEMU is the loader.
     fn firmware(&self, cache: &Cache, packages: &Packages, machine: &Machine) -> Result<Firmware> {
-        match machine.loader {
+        let image = match machine.loader {
             Loader::TfA => {
                 let optee = self.secure_world(machine);
-                firmware::flash(cache, packages, machine.gic, machine.smp, optee)
-                    .map(Firmware::flash)
+                let flash = firmware::flash(cache, packages, machine.gic, machine.smp, optee)?;
+                Some(flash)
             }
-            Loader::Direct => Ok(Firmware::default()),
+            Loader::Direct => None,
             Loader::UBoot => {
                 card::ensure_tools(cache)?;
-                u_boot(cache).map(Firmware::flash)
+                Some(u_boot(cache)?)
             }
-        }
+        };
+        let emulator = match machine.newer_qemu {
+            true => Emulator::newer(cache)?,
+            false => Emulator::default(),
+        };
+        Ok(Firmware { emulator, image })
     }
 
     fn command(&self, machine: &Machine, files: &Files, tree: &Path) -> Result<Command> {
@@ -189,7 +194,7 @@ fn arguments(machine: &Machine, option: &str, flash: Option<&Path>) -> Vec<Strin
 fn write_tree(machine: &Machine, files: &Files, flash: &Path, tree: &Path) -> Result<()> {
     let dumped = tree.with_extension("dumped");
     let dump = format!(",dumpdtb={}", escape(&dumped));
-    let mut qemu = Emulator::default().command();
+    let mut qemu = files.firmware.emulator.command();
     command::output(qemu.args(arguments(machine, &dump, Some(flash))))?;
     // QEMU leaves a megabyte of free space in it, and doubles that when it loads the tree: more
     // than OP-TEE takes.

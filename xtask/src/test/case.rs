@@ -44,8 +44,10 @@ pub struct Case {
     pub residue: bool,
     /// How many pages, far apart, the board reserves.
     pub holes: u32,
-    /// Whether the image is not where it should be.
-    pub misplaced: bool,
+    /// Whether QEMU 9.0 or newer plays the virt machine, fetched if it is not installed.
+    pub newer_qemu: bool,
+    /// What is in front of the image.
+    pub front: Front,
     /// The last stage that the image's post code must say.
     pub stage: Option<u64>,
     /// What is in the bundle.
@@ -56,6 +58,17 @@ pub struct Case {
     pub seconds: u64,
     /// All of this must hold.
     pub expect: &'static [Expect],
+}
+
+/// What is in front of the image, and ends in a branch to it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Front {
+    /// Nothing.
+    None,
+    /// So little that the image is not where it should be.
+    Misplaces,
+    /// What sets x0 to an address at which nothing is.
+    LosesTree,
 }
 
 /// What is in the bundle.
@@ -134,6 +147,7 @@ impl Case {
             optee: self.optee,
             optee_suite: self.optee_suite,
             holes: self.holes,
+            newer_qemu: self.newer_qemu,
             ..Machine::default()
         }
     }
@@ -173,7 +187,8 @@ pub const BASE: Case = Case {
     disk: false,
     residue: false,
     holes: 0,
-    misplaced: false,
+    newer_qemu: false,
+    front: Front::None,
     stage: None,
     boots: Boots::NoBundle,
     types: &[],

@@ -288,10 +288,7 @@ impl Bench {
                 masked.context("only `measure` builds it")?.slow.clone()
             }
         };
-        let bl33 = match case.misplaced {
-            true => post::misplace(&bl33, dir)?,
-            false => bl33,
-        };
+        let bl33 = post::behind(case.front, &bl33, dir)?;
         let initrd = match bundle(case, &foreign)? {
             Some(bytes) => {
                 let path = dir.file("bundle");

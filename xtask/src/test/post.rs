@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 
-use super::case::Case;
+use super::case::{Case, Front};
 use crate::firmware::BL33;
 use crate::image::Profile;
 use crate::session::RunDir;
@@ -20,8 +20,7 @@ const RAM: u64 = 0x4000_0000;
 const OFFSET: usize = 0x1f_f000;
 /// The post code's upper half, "teev".
 const MAGIC: u64 = 0x7465_6576 << 32;
-/// From where the image should be to where a misplaced one is.
-const MISPLACED: u64 = 0x1000;
+const NOP: u32 = 0xd503_201f;
 /// The stage at which the early tables are built.
 const TABLES: u64 = 5;
 /// Bytes of a block of theirs.
@@ -39,7 +38,7 @@ pub fn check(case: &Case, ram: &Path) -> Result<()> {
     let Some(stage) = case.stage else {
         return Ok(());
     };
-    let image = BL33 + if case.misplaced { MISPLACED } else { 0 };
+    let image = BL33 + size(case.front);
     let mut memory = vec![0; BLOCK as usize];
     File::open(ram)?.read_exact_at(&mut memory, image - RAM)?;
     let words: Vec<u64> = memory
@@ -83,13 +82,29 @@ fn blocks(words: &[u64], attributes: u64) -> Vec<u64> {
     found
 }
 
-/// Moves the image: behind a branch to it.
-pub fn misplace(image: &Path, dir: &RunDir) -> Result<PathBuf> {
-    let branch = 0x1400_0000 | (MISPLACED as u32 / 4);
-    let mut moved = branch.to_le_bytes().to_vec();
-    moved.resize(MISPLACED as usize, 0);
+/// Returns how far it moves the image.
+fn size(front: Front) -> u64 {
+    match front {
+        Front::None => 0,
+        Front::Misplaces => 0x1000,
+        Front::LosesTree => BLOCK,
+    }
+}
+
+/// Puts it in front of the image.
+pub fn behind(front: Front, image: &Path, dir: &RunDir) -> Result<PathBuf> {
+    let size = size(front);
+    // MOVZ x0, #0xb00, LSL #16: nothing is there on the virt machine.
+    let first = match front {
+        Front::None => return Ok(image.to_owned()),
+        Front::Misplaces => NOP,
+        Front::LosesTree => 0xd2a1_6000,
+    };
+    let branch = 0x1400_0000 | (size as u32 / 4 - 1);
+    let mut moved = [first, branch].map(u32::to_le_bytes).concat();
+    moved.resize(size as usize, 0);
     moved.extend(fs::read(image)?);
-    let path = dir.file("misplaced");
+    let path = dir.file("moved");
     fs::write(&path, moved)?;
     Ok(path)
 }

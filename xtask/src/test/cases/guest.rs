@@ -127,6 +127,13 @@ pub const CASES: &[Case] = &[
         stage: Some(16),
         cpu: "max",
         smp: 2,
+        expect: &[
+            Times(2, "the firmware left an SError pending"),
+            Line(" passed, 0 failed"),
+            Absent("FAILED"),
+            PANIC,
+            Off,
+        ],
         ..GUEST
     },
     Case {

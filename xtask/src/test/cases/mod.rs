@@ -10,7 +10,7 @@ mod refusals;
 mod regression;
 mod several;
 
-use super::case::Expect::{Absent, Line, Off, Statuses};
+use super::case::Expect::{Absent, Line, Off, Statuses, Times};
 use super::case::{BASE, Boots, Case, Expect};
 
 mod soak;
@@ -44,6 +44,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
 pub fn long() -> impl Iterator<Item = &'static Case> {
     soak::CASES
         .iter()
+        .chain(soak::POISON)
         .chain(regression::SOAK)
         .chain(sweep::LONG)
 }
@@ -57,6 +58,11 @@ pub fn masked() -> impl Iterator<Item = &'static Case> {
 
 const PANIC: Expect = Absent("teevisor: panic");
 const QUIET: Expect = Absent("teevisor: warning");
+/// The poison does so on each of four cores that have FEAT_RAS.
+const SERRORS_LEFT: Expect = Times(
+    4,
+    "the firmware left an SError pending, ESR 0x80000000: ignored",
+);
 const OK: Expect = Statuses(&[0]);
 
 /// A few of xtest's cases: a pseudo TA, a TA from the guest's file system, shared memory.

@@ -3,8 +3,9 @@
 //! The hypervisor cannot start: it says why and stops.
 
 use super::{PANIC, REFUSED, manifest};
+use crate::image::Profile;
 use crate::test::case::Expect::Line;
-use crate::test::case::{Boots, Case};
+use crate::test::case::{Boots, Case, Front};
 
 /// The runs.
 pub const CASES: &[Case] = &[
@@ -57,11 +58,24 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "refuses-load-address",
-        misplaced: true,
+        front: Front::Misplaces,
         stage: Some(2),
         expect: &[Line(
             "teevisor: error: loaded at an address that is no multiple of 2 MiB; ",
         )],
+        ..REFUSED
+    },
+    // An exception as early as can be.
+    Case {
+        name: "refuses-lost-tree-poisoned",
+        profile: Profile::Poisoned,
+        front: Front::LosesTree,
+        stage: Some(3),
+        expect: &[
+            Line("abc"),
+            Line("exception before the MMU is on: ESR 0x96000010, ELR 0x"),
+            Line("FAR 0xb000000"),
+        ],
         ..REFUSED
     },
 ];

@@ -2,10 +2,14 @@
 
 //! Runs of `cargo xtask soak`: what a short run shows now and then, thousands of times.
 
+use super::boards::DIRECT_POISONED;
 use super::guest::RACE;
+use super::linux::{POISONED, RAS_POISONED};
 use super::manifest;
 use super::regression::TWO;
+use crate::firmware::Optee;
 use crate::test::case::{Boots, Case};
+use platform::GicVersion;
 
 /// Ten thousand tries of each race.
 const LONG_RACE: Case = Case {
@@ -13,6 +17,36 @@ const LONG_RACE: Case = Case {
     seconds: 3 * 3600,
     ..RACE
 };
+
+/// Linux with OP-TEE, where Debian's TF-A knows the core, on all that firmware has left: each core with each GIC.
+macro_rules! poisoned {
+    ($($cpu:literal, $case:ident, $tee:expr;)*) => {
+        &[$(
+            poisoned!(@ "7.2-gicv2", $cpu, V2, false, $case, $tee),
+            poisoned!(@ "10-gicv3", $cpu, V3, true, $case, $tee),
+            poisoned!(@ "10-gicv2", $cpu, V2, true, $case, $tee),
+        )*]
+    };
+    (@ $with:literal, $cpu:literal, $gic:ident, $newer:literal, $case:ident, $tee:expr) => {
+        Case {
+            name: concat!("poisoned-qemu-", $with, "-", $cpu),
+            cpu: $cpu,
+            gic: GicVersion::$gic,
+            optee: $tee,
+            newer_qemu: $newer,
+            ..$case
+        }
+    };
+}
+
+/// With GICv3 and an older QEMU they are in `cargo xtask test`.
+pub const POISON: &[Case] = poisoned!(
+    "cortex-a53", POISONED, Some(Optee::Virtualized);
+    "cortex-a72", POISONED, Some(Optee::Virtualized);
+    "cortex-a76", RAS_POISONED, Some(Optee::Virtualized);
+    "max", RAS_POISONED, Some(Optee::Virtualized);
+    "neoverse-n1", DIRECT_POISONED, None;
+);
 
 /// The runs.
 pub const CASES: &[Case] = &[
