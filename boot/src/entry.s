@@ -41,6 +41,14 @@
 9:  isb
 .endm
 
+// SCTLR_EL2.EE, too, is UNKNOWN: memory is read and written only behind this. Clobbers x1.
+.macro own_memory
+    mov     x1, #(SCTLR_OFF & 0xffff)
+    movk    x1, #(SCTLR_OFF >> 16), lsl #16
+    msr     sctlr_el2, x1
+    isb
+.endm
+
 // Notes how far the image has come: stage.rs. Clobbers x1-x4, x30.
 .macro reach stage
     mov     x1, #\stage
@@ -64,7 +72,11 @@ primary_entry:
     poison_primary
     msr     daifset, #0xf
     mov     x20, x0
-    reach   {ENTERED}
+    mrs     x1, CurrentEL
+    cmp     x1, #(2 << 2)
+    b.ne    1f
+    own_memory
+1:  reach   {ENTERED}
     msr     spsel, #1
     mrs     x1, CurrentEL
     cmp     x1, #(2 << 2)
@@ -126,6 +138,7 @@ primary_entry:
 // From a spin table, with nothing in the registers: the core's SecondaryStart is the one with its MPIDR.
 .global spin_table_entry
 spin_table_entry:
+    own_memory
     mrs     x1, mpidr_el1
     ldr     x2, =0xff00ffffff   // the affinity fields
     and     x1, x1, x2
@@ -147,6 +160,7 @@ secondary_entry:
     poison_secondary
     msr     daifset, #0xf
     msr     spsel, #1
+    own_memory
     own_el2
     mov     x19, x0
     ldp     x4, x0, [x19]

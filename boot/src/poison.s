@@ -43,8 +43,6 @@ poison:
     ldr     x1, =0xc01037ff         // CPTR_EL2: all traps
     msr     cptr_el2, x1
     msr     cnthctl_el2, xzr
-    ldr     x1, =0x30cd183a         // SCTLR_EL2: WXN, I, SA, A; M and C off by the boot protocol
-    msr     sctlr_el2, x1
 
     msr     cntv_cval_el0, xzr
     msr     cntv_ctl_el0, x4
@@ -163,6 +161,9 @@ poison_gicv2:
     str     w7, [x5]                // GICH_HCR
 2:
     dsb     sy
+    // Behind the last load and store.
+    ldr     x1, =0x32cd183a         // SCTLR_EL2: EE, WXN, I, SA, A; M and C off by the boot protocol
+    msr     sctlr_el2, x1
     // Last: with E2H the names of EL1's registers, and the timers', are EL2's.
     mov     x1, #~(1 << 31)         // HCR_EL2: all but RW
     msr     hcr_el2, x1
