@@ -5,7 +5,6 @@
 use hardening::{Core, Entry};
 use log::{info, warn};
 use platform::Workarounds;
-use smccc::arch::{SMCCC_ARCH_WORKAROUND_1, SMCCC_ARCH_WORKAROUND_2, SMCCC_ARCH_WORKAROUND_3};
 use spin::Mutex;
 
 use crate::arch::{cpu, firmware, identification};
@@ -25,11 +24,7 @@ static KNOWN: Mutex<Known> = Mutex::new(Known {
 
 /// Asks the firmware about this core and lets its exits do what it needs.
 pub fn init_core() {
-    let answers = Workarounds {
-        one: firmware::arch_feature(SMCCC_ARCH_WORKAROUND_1),
-        two: firmware::arch_feature(SMCCC_ARCH_WORKAROUND_2),
-        three: firmware::arch_feature(SMCCC_ARCH_WORKAROUND_3),
-    };
+    let answers = firmware::workarounds();
     let core = identification::core();
     let entry = Entry::choose(&core, &answers);
     cpu::harden(&entry);

@@ -3,38 +3,42 @@
 //! Calls to EL3 and the secure world by real SMC (SMCCC, DEN0028).
 
 use core::arch::asm;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use board::{Psci, PsciVersion};
+use platform::Workarounds;
 use smccc::{
     Call, Smc,
-    arch::{SMCCC_ARCH_FEATURES, SMCCC_VERSION},
+    arch::{
+        SMCCC_ARCH_FEATURES, SMCCC_ARCH_WORKAROUND_1, SMCCC_ARCH_WORKAROUND_2,
+        SMCCC_ARCH_WORKAROUND_3, SMCCC_VERSION,
+    },
     psci::PSCI_CPU_ON_64,
 };
 
-/// What the device tree promises of the firmware at EL3: without any, an SMC would go nowhere.
+/// Whether the device tree promises firmware at EL3 with PSCI 0.2 or later: without any, an SMC would go nowhere, and
+/// 0.1 has no functions but those that the tree numbers.
 ///
 /// Protocol: stored before other cores are started.
-static PROMISED: AtomicU32 = AtomicU32::new(NOTHING);
-/// The function that starts a core, if there is one; the same protocol.
-static CPU_ON: AtomicU32 = AtomicU32::new(NOTHING);
+static IS_STANDARD: AtomicBool = AtomicBool::new(false);
+/// The function that starts a core, or [`NONE`]; the same protocol.
+static CPU_ON: AtomicU32 = AtomicU32::new(NONE);
 
-const NOTHING: u32 = 0;
-/// PSCI 0.2 or later. (0.1 has no functions but those that the tree numbers.)
-const STANDARD: u32 = 1;
+/// No function of the firmware's.
+const NONE: u32 = 0;
 
 /// Says that the board has firmware to call by SMC, and which.
 pub fn set_present(psci: &Psci) {
-    let (promised, cpu_on) = match psci.version {
-        PsciVersion::V0_1 => (NOTHING, psci.cpu_on.unwrap_or(NOTHING)),
-        PsciVersion::V0_2 | PsciVersion::V1_0 => (STANDARD, PSCI_CPU_ON_64),
+    let (is_standard, cpu_on) = match psci.version {
+        PsciVersion::V0_1 => (false, psci.cpu_on.unwrap_or(NONE)),
+        PsciVersion::V0_2 | PsciVersion::V1_0 => (true, PSCI_CPU_ON_64),
     };
     CPU_ON.store(cpu_on, Ordering::Relaxed);
-    PROMISED.store(promised, Ordering::Relaxed);
+    IS_STANDARD.store(is_standard, Ordering::Relaxed);
 }
 
 fn is_standard() -> bool {
-    PROMISED.load(Ordering::Relaxed) == STANDARD
+    IS_STANDARD.load(Ordering::Relaxed)
 }
 
 /// Firmware of any age.
@@ -83,15 +87,15 @@ pub fn smc32(regs: &[u32; 8]) -> [u32; 4] {
 /// Starts the core with affinity `mpidr` at `entry` with x0 = `context`. False if the firmware refuses, or if there
 /// is none to call.
 pub fn cpu_on(mpidr: u64, entry: u64, context: u64) -> bool {
-    const SUCCESS: u64 = 0;
+    const SUCCESS: u32 = 0;
     let function = CPU_ON.load(Ordering::Relaxed);
-    if function == NOTHING {
+    if function == NONE {
         return false;
     }
     let mut args = [0; 17];
     args[..3].copy_from_slice(&[mpidr, entry, context]);
     let [result, ..] = Firmware::call64(function, args);
-    result as u32 as u64 == SUCCESS
+    result as u32 == SUCCESS
 }
 
 /// Powers the board off; returns if the firmware can't.
@@ -101,14 +105,18 @@ pub fn system_off() {
     }
 }
 
-/// Returns what SMCCC_ARCH_FEATURES answers for the architecture call `id` on this core; NOT_SUPPORTED from a
-/// firmware older than SMCCC 1.1, or from none.
-pub fn arch_feature(id: u32) -> i32 {
-    const NOT_SUPPORTED: i32 = -1;
+/// Returns what SMCCC_ARCH_FEATURES answers on this core for the calls that work around a CPU's vulnerabilities; none is
+/// there in a firmware older than SMCCC 1.1.
+pub fn workarounds() -> Workarounds {
     if !has_smccc_1_1() {
-        return NOT_SUPPORTED;
+        return Workarounds::NONE;
     }
-    smc32(&[SMCCC_ARCH_FEATURES, id, 0, 0, 0, 0, 0, 0])[0] as i32
+    let ask = |id| smc32(&[SMCCC_ARCH_FEATURES, id, 0, 0, 0, 0, 0, 0])[0] as i32;
+    Workarounds {
+        one: ask(SMCCC_ARCH_WORKAROUND_1),
+        two: ask(SMCCC_ARCH_WORKAROUND_2),
+        three: ask(SMCCC_ARCH_WORKAROUND_3),
+    }
 }
 
 /// Tells whether the firmware has SMCCC 1.1, by the order of questions that older ones survive: SMCCC_VERSION is
