@@ -101,8 +101,11 @@ pub fn harden(entry: &Entry) {
 pub fn check_serrors(may_cause: bool) {
     // SAFETY: as in `harden`.
     let work = unsafe { &mut *block().work.get() };
-    work.mark = if may_cause { CHECK_SERROR } else { 0 };
-    set_vectors(work);
+    let mark = if may_cause { CHECK_SERROR } else { 0 };
+    if work.mark != mark {
+        work.mark = mark;
+        set_vectors(work);
+    }
 }
 
 /// Chooses the vectors that do what is to do, and no more.

@@ -167,7 +167,7 @@ pub fn fault_page() -> addr::Ipa {
 fn features() -> Features {
     Features {
         lor: ID_AA64MMFR1_EL1.is_set(ID_AA64MMFR1_EL1::LO),
-        ras: PFR0.is_set(Pfr0::RAS),
+        ras: serror::has_ras(),
         mte: ID_AA64PFR1_EL1.is_set(ID_AA64PFR1_EL1::MTE),
         pointer_authentication: has_pointer_authentication(),
     }
