@@ -67,7 +67,6 @@ impl<T: Trace> Guest<T> {
     /// Returns what ends one of those things. `turn` counts up: calls that wait for each other come in turn.
     pub fn next_ending(&mut self, turn: usize) -> Ending {
         if self.left() == 0 {
-            self.searched = 0;
             return Ending::Nothing;
         }
         if let Some(thread) = self.waiting(turn) {

@@ -218,7 +218,8 @@ impl<T: Trace> Guest<T> {
     /// Keeps the VM that OP-TEE has for the stopped guest, for its next start: nothing of the guest is
     /// left in it, so that its RAM may be scrubbed. False if something is left; then only
     /// [`destroy`](Self::destroy) helps.
-    pub fn keep(&self) -> bool {
+    pub fn keep(&mut self) -> bool {
+        self.searched = 0;
         self.admitted && self.left() == 0 && self.usage() == Usage::default()
     }
 

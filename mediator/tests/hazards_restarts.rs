@@ -85,6 +85,21 @@ fn h29_the_search_for_buffers_begins_anew_in_each_life() {
     assert!(world.guest.keep());
 }
 
+/// The kernel asks no more once its patience is over, even if the last call ended the last thing.
+#[test]
+fn h29_an_end_that_stops_with_the_last_call_leaves_no_trace() {
+    let mut world = World::new(Config::default(), 128);
+    let mut client = Client::new(&world, 0, Way::RpcArg);
+    let list = world.ram.page(20);
+    for _ in 0..3 {
+        client.register(&mut world, list, 1);
+        client.register(&mut world, list, 1);
+        let steps = world.guest.left() as usize;
+        assert_eq!(world.wind_down(steps), 0);
+        assert!(world.guest.keep());
+    }
+}
+
 #[test]
 fn h29_notifications_are_stopped() {
     let config = Config {
