@@ -25,7 +25,6 @@
 
 extern crate alloc;
 
-pub mod abi;
 mod admit;
 mod buffers;
 mod call;
@@ -45,6 +44,8 @@ mod probe;
 mod rpc;
 mod transaction;
 mod walk;
+
+pub use optee_abi as abi;
 
 use abi::{Function, ReturnCode};
 

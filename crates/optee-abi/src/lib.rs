@@ -4,13 +4,14 @@
 //! `optee_rpc_cmd.h` of OP-TEE 4.5 to 4.10, and the GlobalPlatform results they carry.
 //!
 //! Function ids are SMC32: they are compared with the low 32 bits of x0 (DEN0028, section 3.1).
+#![no_std]
+#![forbid(unsafe_code)]
 
 mod header;
 
 use core::fmt;
 
-pub use header::{Header, RESULT_WORD, outcome};
-pub(crate) use header::{high, low, pack};
+pub use header::{Header, RESULT_WORD, high, low, outcome, pack};
 
 /// Declares a 32-bit number of the ABI whose known values have names, which it shows.
 macro_rules! named {

@@ -2,7 +2,7 @@
 
 //! The fields in front of a message's parameters.
 
-use super::{Command, HEADER_WORDS, Origin, TeeResult};
+use crate::{Command, HEADER_WORDS, Origin, TeeResult};
 
 /// The fields of `struct optee_msg_arg` (`optee_msg.h`) in front of its parameters. In memory they are four words
 /// of 64 bits:
@@ -76,22 +76,28 @@ pub const fn outcome(result: TeeResult, origin: Origin, params: u32) -> [u64; 2]
     [result.word(), pack(origin.0, params)]
 }
 
-pub(crate) const fn low(word: u64) -> u32 {
+/// Gives the low half of a word.
+#[inline]
+pub const fn low(word: u64) -> u32 {
     word as u32
 }
 
-pub(crate) const fn high(word: u64) -> u32 {
+/// Gives the high half of a word.
+#[inline]
+pub const fn high(word: u64) -> u32 {
     (word >> 32) as u32
 }
 
-pub(crate) const fn pack(low: u32, high: u32) -> u64 {
+/// Gives the word that has these halves.
+#[inline]
+pub const fn pack(low: u32, high: u32) -> u64 {
     (high as u64) << 32 | low as u64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::abi::RpcCommand;
+    use crate::RpcCommand;
 
     #[test]
     fn numbers_have_the_names_of_op_tee_s_headers() {
