@@ -92,6 +92,15 @@ impl Gic {
 }
 
 impl Gic {
+    /// Returns the frames that EL2 uses: a GICV is the guests'.
+    pub fn mapped_frames(&self) -> impl Iterator<Item = PaRange> {
+        let guests = match self {
+            Self::V2(gic) => Some(gic.gicv),
+            Self::V3(_) => None,
+        };
+        self.frames().filter(move |frame| Some(*frame) != guests)
+    }
+
     /// Returns all frames of the GIC.
     pub fn frames(&self) -> impl Iterator<Item = PaRange> {
         let (four, regions) = match self {

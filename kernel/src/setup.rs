@@ -14,12 +14,12 @@ use boot::{
 };
 use log::info;
 use manifest::{Guest, MEMBER, Manifest, archive::Archive};
-use physmem::FreeMap;
+use physmem::{FreeMap, Wanted};
 use platform::{Conduit, flattened};
 
 use crate::arch::{
     firmware, guest,
-    mmu::{CannotMap, Kind, Tables},
+    mmu::{Kind, Tables},
     timer,
 };
 use crate::vm::{
@@ -188,48 +188,35 @@ fn own_tables(tree: Pa, blob: &[u8]) -> Result<&'static mut Tables, SetupError> 
     Ok(tables)
 }
 
-/// Maps all free memory and the GIC.
+/// Maps all free memory and the GIC, and gives the heap what the tables for it take: how much that is depends on the
+/// tree, and the image's own heap does not.
 fn map_board(board: &Board, tables: &mut Tables) -> Result<FreeMap, SetupError> {
     let layout = Layout::get();
     let mut reserved: ArrayVec<PaRange, { board::MAX_RESERVED + 2 }> =
         board.reserved.iter().copied().collect();
     reserved.extend(PaRange::new(Pa(layout.start), layout.end - layout.start));
     reserved.extend(PaRange::new(Pa(layout.start + POST_CODE), PAGE_SIZE));
-    let mut memory = FreeMap::new(&board.memory, &reserved)?;
-    add_tables_heap(&mut memory, board, tables)?;
-    for &range in memory.ranges() {
+    let devices: ArrayVec<_, { board::MAX_GICR_REGIONS + 1 }> = board.gic.mapped_frames().collect();
+    let pages = board.cpus.iter().filter_map(Cpu::release_page);
+    let others: ArrayVec<_, { board::MAX_CPUS + 1 }> =
+        board.bundle.into_iter().chain(pages).collect();
+    let plan = physmem::plan(&Wanted {
+        memory: &board.memory,
+        reserved: &reserved,
+        devices: &devices,
+        others: &others,
+        end: Tables::end(),
+    })?;
+    tables.map(plan.tables, Kind::Ram)?;
+    // SAFETY: free RAM, mapped, and taken out of the free map.
+    unsafe { heap::add(plan.tables) };
+    for &range in plan.free.ranges() {
         tables.map(range, Kind::Ram)?;
     }
-    for frame in gic_frames(&board.gic) {
+    for frame in devices {
         tables.map(frame, Kind::Device)?;
     }
-    Ok(memory)
-}
-
-/// Gives the heap what the tables for everything that the tree names take: how much that is depends
-/// on the tree, and the image's own heap does not.
-fn add_tables_heap(
-    memory: &mut FreeMap,
-    board: &Board,
-    tables: &mut Tables,
-) -> Result<(), SetupError> {
-    let free = memory.ranges().iter().copied();
-    let mapped = || {
-        let pages = board.cpus.iter().filter_map(Cpu::release_page);
-        let others = gic_frames(&board.gic).into_iter().chain(board.bundle);
-        free.clone().chain(others).chain(pages)
-    };
-    if let Some(range) = mapped().find(|range| !Tables::spans(range)) {
-        return Err(CannotMap(range).into());
-    }
-    let size = physmem::table_pages(mapped()) * PAGE_SIZE;
-    let heap = memory
-        .allocate(size, PAGE_SIZE)
-        .ok_or(SetupError::Heap(size))?;
-    tables.map(heap, Kind::Ram)?;
-    // SAFETY: free RAM, mapped, and taken out of the free map.
-    unsafe { heap::add(heap) };
-    Ok(())
+    Ok(plan.free)
 }
 
 /// Gives the heap what the guests take, all of it: nothing is left to fail later.
@@ -265,16 +252,6 @@ fn add_heap(memory: &mut FreeMap, size: u64) -> Result<(), SetupError> {
         unsafe { heap::add(heap) };
     }
     Ok(())
-}
-
-fn gic_frames(gic: &board::Gic) -> ArrayVec<PaRange, { board::MAX_GICR_REGIONS + 1 }> {
-    match gic {
-        // GICV is the guests'.
-        board::Gic::V2(gic) => [gic.gicd, gic.gicc, gic.gich].into_iter().collect(),
-        board::Gic::V3(gic) => core::iter::once(gic.gicd)
-            .chain(gic.gicr.iter().copied())
-            .collect(),
-    }
 }
 
 fn bundle(board: &Board, tables: &mut Tables) -> Result<Archive<'static>, SetupError> {

@@ -15,10 +15,12 @@ use addr::{PAGE_SIZE, Pa, PaRange};
 use arrayvec::ArrayVec;
 use core::fmt;
 
+mod plan;
 mod tables;
 #[cfg(test)]
 mod tests;
 
+pub use plan::{Plan, PlanError, Wanted, plan};
 pub use tables::table_pages;
 
 /// Most separate free ranges a [`FreeMap`] holds.

@@ -326,3 +326,37 @@ proptest! {
         prop_assert!(table_pages(mixed) >= made);
     }
 }
+
+/// RAM, a device's registers, and what may be wrong with them.
+fn planned(memory: PaRange, device: PaRange) -> Result<Plan, PlanError> {
+    plan(&Wanted {
+        memory: &[memory],
+        reserved: &[],
+        devices: &[device],
+        others: &[],
+        end: 1 << 40,
+    })
+}
+
+#[test]
+fn plan_takes_the_tables_out_of_free_memory() {
+    let plan = planned(range(1 << 30, 1 << 30), range(0x800_0000, 0x1_0000)).unwrap();
+    assert_eq!(plan.tables.size % PAGE_SIZE, 0);
+    assert!(
+        plan.free
+            .ranges()
+            .iter()
+            .all(|free| !free.overlaps(&plan.tables))
+    );
+    assert_eq!(plan.free.free_bytes() + plan.tables.size, 1 << 30);
+}
+
+#[test]
+fn plan_refuses_registers_in_memory_and_what_is_beyond_reach() {
+    let (ram, inside) = (range(1 << 30, 1 << 30), range(0x6000_0000, 0x1000));
+    assert_eq!(planned(ram, inside), Err(PlanError::InMemory(inside)));
+    let far = range(1 << 40, 0x1000);
+    assert_eq!(planned(ram, far), Err(PlanError::Beyond(far)));
+    let small = planned(range(1 << 30, 0x1000), range(0x800_0000, 0x1000));
+    assert!(matches!(small, Err(PlanError::Tables(_))));
+}

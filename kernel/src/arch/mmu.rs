@@ -44,7 +44,7 @@ pub fn own_pa_range() -> u64 {
 
 /// Tells whether this core can address all that EL2 maps.
 pub fn reaches_all() -> bool {
-    END.load(Ordering::Relaxed) <= 1 << stage2::pa_bits(own_pa_range())
+    END.load(Ordering::Relaxed) <= Tables::end()
 }
 
 /// Notes that a core with this PARange runs guests. Only before there are any.
@@ -81,9 +81,9 @@ impl Tables {
         tables
     }
 
-    /// Tells whether this core and the tables can address the range.
-    pub fn spans(range: &PaRange) -> bool {
-        range.end().0 <= 1 << stage2::pa_bits(own_pa_range())
+    /// Returns the end of what this core and the tables can address.
+    pub fn end() -> u64 {
+        1 << stage2::pa_bits(own_pa_range())
     }
 
     fn map_raw(&mut self, start: u64, end: u64, attributes: Attr) {

@@ -21,8 +21,8 @@ pub enum SetupError {
     Board(BoardError),
     /// Memory, the image or a device can't be mapped.
     Map(CannotMap),
-    /// The memory map has too many pieces.
-    Memory(physmem::Error),
+    /// The memory map can't be used.
+    Memory(physmem::PlanError),
     /// There is no room for this many bytes of EL2's heap.
     Heap(u64),
     /// The same, for the guests. The one of this name takes most of it: so many bytes.
@@ -126,7 +126,7 @@ macro_rules! from {
 from!(
     BoardError => Board,
     CannotMap => Map,
-    physmem::Error => Memory,
+    physmem::PlanError => Memory,
     irq::InitError => Interrupts,
     ArchiveError<'static> => Archive,
     ManifestError<'static> => Manifest,
