@@ -45,6 +45,7 @@ mod test;
 mod toolchain;
 mod trace;
 mod transcript;
+mod trees;
 mod ui;
 
 use std::process::ExitCode;
@@ -102,6 +103,8 @@ enum Task {
     Soak(test::soak::Options),
     /// Fuzz the mediator: a hostile guest and a hostile OP-TEE, guided by coverage
     Fuzz(fuzz::Options),
+    /// Judge the device trees of all boards that Linux knows: which would boot, which have a console
+    Trees(trees::Options),
     /// Change the pure crates in small ways, and say which changes no test notices
     Mutants(mutants::Options),
     /// Print the image's size, EL2's memory and the instructions from entry to the first guest
@@ -144,6 +147,7 @@ fn perform(task: Task) -> Result<ExitCode> {
         Task::Test(options) => return test::run(&options),
         Task::Soak(options) => return test::soak::run(&options),
         Task::Fuzz(options) => return fuzz::run(&options),
+        Task::Trees(options) => return trees::run(&options),
         Task::Mutants(options) => return mutants::run(&options),
         Task::Measure => return measure::run(),
         Task::Bench(options) => return bench::run(&options),

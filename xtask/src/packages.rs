@@ -174,6 +174,8 @@ pub fn optee_source_step(suite: Suite) -> String {
 
 /// The step that fetches the device trees of Debian's kernel.
 pub const DEVICE_TREES: &str = "device-trees";
+/// The step that compiles the device trees of Debian's newest kernel source.
+pub const TREES: &str = "trees";
 /// The step that fetches U-Boot.
 pub const U_BOOT: &str = "u-boot";
 /// The step that fetches a newer QEMU than this machine's.
@@ -187,7 +189,7 @@ pub fn forget(cache: &Cache) -> Result<()> {
         cache::remove(&cache.path(&optee_step(*suite)))?;
         cache::remove(&cache.path(&optee_source_step(*suite)))?;
     }
-    for step in [DEVICE_TREES, U_BOOT, QEMU, HERD] {
+    for step in [DEVICE_TREES, TREES, U_BOOT, QEMU, HERD] {
         cache::remove(&cache.path(step))?;
     }
     apt::forget(cache)
@@ -203,14 +205,20 @@ fn fetch_all(apt: &Apt, work: &Work) -> Result<()> {
 
 /// Returns the newest kernel package of the flavor that `flavour` depends on.
 pub fn kernel(apt: &Apt, flavour: &str) -> Result<String> {
-    let mut show = apt.tool("apt-cache");
-    show.args(["show", "--no-all-versions", flavour]);
-    let text = command::output(&mut show)?;
-    kernel_package(&text).with_context(|| format!("{flavour} depends on no kernel:\n{text}"))
+    newest(apt, flavour, "linux-image-")
 }
 
-/// Returns the first `linux-image-…` in the Depends field of a package's record.
-fn kernel_package(record: &str) -> Option<String> {
+/// Returns the package that the always newest `name` depends on, which begins with `prefix`.
+pub fn newest(apt: &Apt, name: &str, prefix: &str) -> Result<String> {
+    let mut show = apt.tool("apt-cache");
+    show.args(["show", "--no-all-versions", name]);
+    let text = command::output(&mut show)?;
+    dependency(&text, prefix)
+        .with_context(|| format!("{name} depends on no {prefix} package:\n{text}"))
+}
+
+/// Returns the first package that begins with `prefix` in the Depends field of a package's record.
+fn dependency(record: &str, prefix: &str) -> Option<String> {
     let depends = record
         .lines()
         .find_map(|line| line.strip_prefix("Depends: "))?;
@@ -219,7 +227,7 @@ fn kernel_package(record: &str) -> Option<String> {
         .filter_map(|d| d.split_whitespace().next());
     names
         .map(str::to_owned)
-        .find(|name| name.starts_with("linux-image-"))
+        .find(|name| name.starts_with(prefix))
 }
 
 #[cfg(test)]
@@ -230,10 +238,13 @@ mod tests {
     fn kernel_is_found_among_the_dependencies() {
         let record = "Package: linux-image-cloud-arm64\nDepends: foo (>= 1), linux-image-6.12.1+deb13-cloud-arm64 (= 6.12.1-1)\n";
         assert_eq!(
-            kernel_package(record).as_deref(),
+            dependency(record, "linux-image-").as_deref(),
             Some("linux-image-6.12.1+deb13-cloud-arm64")
         );
-        assert_eq!(kernel_package("Package: x\nDepends: libc6\n"), None);
-        assert_eq!(kernel_package(""), None);
+        assert_eq!(
+            dependency("Package: x\nDepends: libc6\n", "linux-image-"),
+            None
+        );
+        assert_eq!(dependency("", "linux-image-"), None);
     }
 }

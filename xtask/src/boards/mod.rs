@@ -11,7 +11,7 @@ pub mod image;
 mod kernel_trees;
 mod recipe;
 mod rpi4;
-mod tree;
+pub mod tree;
 mod virt;
 mod zcu102;
 

@@ -52,7 +52,8 @@ impl Tree<'_> {
         self.address("linux,initrd-end", address + size)
     }
 
-    fn address(&self, property: &str, address: u64) -> Result<()> {
+    /// Sets a property of /chosen to an address.
+    pub fn address(&self, property: &str, address: u64) -> Result<()> {
         let cells = [(address >> 32) as u32, address as u32];
         self.cells("/chosen", property, &cells)
     }

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The device trees of Debian's newest kernel source, compiled.
+//!
+//! All that Linux has for arm64, not only what Debian's kernel is configured for. Kept in the cache alone: their
+//! licences are their authors' own, mostly GPL-2.0 or a choice of it and MIT.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+
+use anyhow::{Context, Result, ensure};
+
+use super::loader;
+use crate::apt::Apt;
+use crate::cache::{self, Cache, Inputs, Work};
+use crate::command::{self, display};
+use crate::packages::{self, Suite};
+
+/// Depends on the newest kernel's source.
+const SOURCE: &str = "linux-source";
+const SUITE: Suite = Suite::Sid;
+/// The trees, in the source.
+const BOARDS: &str = "arch/arm64/boot/dts";
+/// What of the source their compilation takes: boards share parts with 32-bit ones and, rarely, RISC-V.
+const PARTS: [&str; 6] = [
+    BOARDS,
+    "arch/arm/boot/dts",
+    "arch/riscv/boot/dts",
+    "include/dt-bindings",
+    "include/uapi/linux/input-event-codes.h",
+    INCLUDES,
+];
+/// Links to the folders that trees include from.
+const INCLUDES: &str = "scripts/dtc/include-prefixes";
+
+/// Returns the folder with the trees, one file each, and `versions`.
+pub fn ensure(cache: &Cache) -> Result<PathBuf> {
+    let inputs = Inputs::default()
+        .texts(["1", SUITE.name(), SOURCE])
+        .text(loader::VERSION);
+    cache.step(packages::TREES, inputs, |work| {
+        let apt = Apt::arm64(cache, SUITE.name());
+        apt.prepare(work)?;
+        let package = packages::newest(&apt, SOURCE, "linux-source-")?;
+        apt.binaries(&[&package], work)?;
+        let source = unpack(&package, work)?;
+        compile_all(&source, work)?;
+        cache::remove(&source)
+    })
+}
+
+/// Returns the trees' files.
+pub fn trees(folder: &Path) -> Result<Vec<PathBuf>> {
+    with_extension(folder, "dtb")
+}
+
+fn unpack(package: &str, work: &Work) -> Result<PathBuf> {
+    let source = work.dir.join("source");
+    fs::create_dir(&source)?;
+    let archive = work.dir.join(format!("root/usr/src/{package}.tar.xz"));
+    let mut tar = Command::new("tar");
+    tar.arg("-xJf").arg(archive).arg("-C").arg(&source);
+    tar.args(["--strip-components=1", "--wildcards"]);
+    tar.args(PARTS.map(|part| format!("{package}/{part}")));
+    command::logged(&mut tar, "unpacking", work.log, work.bar)?;
+    cache::remove(&work.dir.join("root"))?;
+    Ok(source)
+}
+
+/// Compiles them on all cores. What this machine's compiler does not take is told in a log.
+fn compile_all(source: &Path, work: &Work) -> Result<()> {
+    let boards = sources(&source.join(BOARDS))?;
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let parts = boards.chunks(boards.len().div_ceil(cores).max(1));
+    let to = work.dir;
+    let failed: Vec<String> = thread::scope(|scope| {
+        let threads = parts.map(|part| scope.spawn(move || compile_some(source, part, to)));
+        let threads: Vec<_> = threads.collect();
+        threads
+            .into_iter()
+            .flat_map(|each| each.join().unwrap_or_default())
+            .collect()
+    });
+    ensure!(!command::stopped(), "interrupted");
+    fs::write(work.log.with_extension("failed.log"), failed.join("\n"))?;
+    ensure!(
+        failed.len() * 20 < boards.len(),
+        "most trees do not compile: {}",
+        failed.join("\n")
+    );
+    let versions = work.dir.join("versions");
+    let line = format!(
+        "{} boards, {} of them do not compile\n",
+        boards.len(),
+        failed.len()
+    );
+    Ok(fs::write(
+        &versions,
+        fs::read_to_string(&versions)? + &line,
+    )?)
+}
+
+/// Compiles boards, and returns what went wrong.
+fn compile_some(source: &Path, boards: &[PathBuf], to: &Path) -> Vec<String> {
+    let each = boards.iter().take_while(|_| !command::stopped());
+    let failed = each.filter_map(|board| compile(source, board, to).err());
+    failed.map(|error| format!("{error:#}")).collect()
+}
+
+/// Compiles a board's tree as Linux's build does, and adds what a loader adds.
+fn compile(source: &Path, board: &Path, to: &Path) -> Result<()> {
+    let folder = board.parent().unwrap_or(source);
+    let name = board
+        .strip_prefix(source.join(BOARDS))?
+        .with_extension("dtb");
+    let tree = to.join(name.to_string_lossy().replace('/', "+"));
+    let mut preprocess = Command::new("aarch64-linux-gnu-gcc");
+    preprocess.args([
+        "-E",
+        "-nostdinc",
+        "-undef",
+        "-D__DTS__",
+        "-x",
+        "assembler-with-cpp",
+        "-I",
+    ]);
+    preprocess.arg(source.join(INCLUDES)).arg(board);
+    let mut cpp = preprocess
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .with_context(|| display(&preprocess))?;
+    let mut dtc = Command::new("dtc");
+    dtc.args(["-q", "-I", "dts", "-O", "dtb", "-i"]).arg(folder);
+    dtc.arg("-o").arg(&tree).arg("-");
+    dtc.stdin(cpp.stdout.take().context("no pipe")?);
+    let compiled = dtc.output().with_context(|| display(&dtc))?;
+    let preprocessed = cpp.wait()?;
+    if !preprocessed.success() || !compiled.status.success() {
+        cache::remove(&tree)?;
+    }
+    ensure!(preprocessed.success(), "{} fails", display(&preprocess));
+    let text = String::from_utf8_lossy(&compiled.stderr);
+    ensure!(
+        compiled.status.success(),
+        "{}: {}",
+        board.display(),
+        text.trim()
+    );
+    loader::load(&tree)
+}
+
+/// Returns the boards' sources below a folder.
+fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = with_extension(folder, "dts")?;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            found.extend(sources(&entry.path())?);
+        }
+    }
+    Ok(found)
+}
+
+fn with_extension(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
+    let paths = fs::read_dir(folder)?.flatten().map(|entry| entry.path());
+    let mut found: Vec<_> = paths
+        .filter(|path| path.extension().is_some_and(|e| e == extension))
+        .collect();
+    found.sort();
+    Ok(found)
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! One tree through what EL2 does with it, up to what only the hardware can tell.
+
+use std::time::Duration;
+
+use addr::{Pa, PaRange};
+use board::{Board, ConsoleKind};
+use physmem::{FreeMap, Wanted};
+use platform::GicVersion;
+use rustix::time::{ClockId, clock_gettime};
+
+use super::loader;
+use super::peek::Peek;
+
+/// The image: aligned as the boot protocol asks, with room for all it may grow to.
+const IMAGE: u64 = 2 << 20;
+/// What the smallest guest takes.
+const GUEST: u64 = 64 << 20;
+/// What cores with the most common range of addresses, 48 bits, can address.
+const END: u64 = 1 << 48;
+
+/// What becomes of a board.
+pub struct Verdict {
+    /// The interrupt controller, or why the board is refused.
+    pub plan: Result<GicVersion, String>,
+    /// The console's UART, or what the tree names instead.
+    pub console: Result<ConsoleKind, String>,
+    /// The tree names OP-TEE.
+    pub optee: bool,
+    /// Processor time for reading the tree.
+    pub took: Duration,
+}
+
+/// Judges a tree as a loader passes it.
+pub fn judge(blob: &[u8]) -> Verdict {
+    let peek = Peek::open(blob);
+    let at = peek
+        .as_ref()
+        .map_or(0, |peek| loader::place(&peek.memory()));
+    let before = processor_time();
+    let console = board::console(blob);
+    let board = Board::from_tree(blob, Pa(at));
+    let took = processor_time().saturating_sub(before);
+    let unknown = || match peek.as_ref().and_then(Peek::stdout) {
+        Some(compatible) => compatible,
+        None => "no stdout-path".into(),
+    };
+    Verdict {
+        console: console.map(|console| console.kind).ok_or_else(unknown),
+        optee: board.as_ref().is_ok_and(|board| board.optee.is_some()),
+        plan: board
+            .map_err(|error| error.to_string())
+            .and_then(|board| plan(&board)),
+        took,
+    }
+}
+
+/// Goes on as `kernel/src/setup.rs` does.
+fn plan(board: &Board) -> Result<GicVersion, String> {
+    let free = FreeMap::new(&board.memory, &board.reserved).map_err(|error| error.to_string())?;
+    let image = free
+        .clone()
+        .allocate(IMAGE, IMAGE)
+        .ok_or("no room for the image")?;
+    let mut reserved = board.reserved.to_vec();
+    reserved.push(image);
+    let pages = board.cpus.iter().filter_map(|cpu| cpu.release_page());
+    let others: Vec<PaRange> = board.bundle.into_iter().chain(pages).collect();
+    let devices: Vec<PaRange> = board.gic.mapped_frames().collect();
+    let plan = physmem::plan(&Wanted {
+        memory: &board.memory,
+        reserved: &reserved,
+        devices: &devices,
+        others: &others,
+        end: END,
+    });
+    let mut free = plan.map_err(|error| error.to_string())?.free;
+    let guest = free.allocate_guest(GUEST, physmem::MAX_GUEST_RANGES);
+    guest.ok_or("no room for a guest of 64 MiB")?;
+    board.bundle.ok_or("no initrd")?;
+    Ok(board.gic.version())
+}
+
+/// Returns this thread's: other programs on the machine do not count.
+fn processor_time() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}

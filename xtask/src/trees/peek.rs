@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What a tree says that teevisor has no use for, but whoever reads about it has.
+
+use fdt::Fdt;
+use fdt::helpers::UnalignedFallibleNode as Node;
+
+/// A tree.
+pub struct Peek<'a>(Node<'a>);
+
+/// The first memory node.
+pub struct Memory {
+    /// The node's name, with its unit address.
+    pub node: String,
+    /// Where memory starts: 0, if nothing says it.
+    pub start: u64,
+    /// None of the node's ranges has a size.
+    pub is_empty: bool,
+    /// Cells of an address.
+    pub address_cells: usize,
+    /// Cells of a size.
+    pub size_cells: usize,
+}
+
+impl<'a> Peek<'a> {
+    /// Opens a tree that is sound.
+    pub fn open(blob: &'a [u8]) -> Option<Self> {
+        let tree = Fdt::new_unaligned_fallible(blob).ok()?;
+        tree.find_node("/").ok()?.map(Self)
+    }
+
+    /// Returns the first memory node, or else how it would have to be.
+    pub fn memory(&self) -> Memory {
+        let count = |name| number(property(&self.0, name)?).map(|cells| cells as usize);
+        let address_cells = count("#address-cells").unwrap_or(2);
+        let size_cells = count("#size-cells").unwrap_or(1);
+        let found = children(&self.0).find_map(|(node_name, node)| {
+            property(&node, "device_type").filter(|kind| *kind == b"memory\0")?;
+            let reg = property(&node, "reg")?;
+            let mut entries = reg.chunks_exact(4 * (address_cells + size_cells));
+            let start = number(entries.clone().next()?.get(..4 * address_cells)?)?;
+            let is_empty = entries.all(|entry| entry[4 * address_cells..].iter().all(|&b| b == 0));
+            Some(Memory {
+                node: node_name,
+                start,
+                is_empty,
+                address_cells,
+                size_cells,
+            })
+        });
+        found.unwrap_or_else(|| Memory {
+            node: "memory".into(),
+            start: 0,
+            is_empty: true,
+            address_cells,
+            size_cells,
+        })
+    }
+
+    /// Returns `compatible` of the node that /chosen's `stdout-path` names: a path, or an alias of one.
+    pub fn stdout(&self) -> Option<String> {
+        let chosen = child(&self.0, "chosen")?;
+        let name = text(property(&chosen, "stdout-path")?)?;
+        let name = name.split(':').next()?;
+        let path = if name.starts_with('/') {
+            name
+        } else {
+            text(property(&child(&self.0, "aliases")?, name)?)?
+        };
+        let parts = path.split('/').filter(|part| !part.is_empty());
+        let node = parts
+            .into_iter()
+            .try_fold(self.0, |node, part| child(&node, part))?;
+        text(property(&node, "compatible")?).map(str::to_owned)
+    }
+}
+
+fn property<'a>(node: &Node<'a>, name: &str) -> Option<&'a [u8]> {
+    Some(node.raw_property(name).ok()??.value)
+}
+
+fn children<'a>(node: &Node<'a>) -> impl Iterator<Item = (String, Node<'a>)> + use<'a> {
+    let nodes = node.children().ok();
+    let each = nodes.map(|nodes| nodes.iter());
+    each.into_iter()
+        .flatten()
+        .map_while(Result::ok)
+        .filter_map(|node| {
+            let name = node.name().ok()?;
+            let unit = name.unit_address.map(|unit| format!("@{unit}"));
+            Some((name.name.to_owned() + &unit.unwrap_or_default(), node))
+        })
+}
+
+fn child<'a>(node: &Node<'a>, wanted: &str) -> Option<Node<'a>> {
+    let is = |name: &str| name == wanted || name.split('@').next() == Some(wanted);
+    children(node)
+        .find(|(name, _)| is(name))
+        .map(|(_, node)| node)
+}
+
+/// Returns the first string of a property.
+fn text(bytes: &[u8]) -> Option<&str> {
+    str::from_utf8(bytes.split(|byte| *byte == 0).next()?).ok()
+}
+
+/// Returns a number of one or two cells.
+fn number(bytes: &[u8]) -> Option<u64> {
+    let value = bytes
+        .iter()
+        .fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    matches!(bytes.len(), 4 | 8).then_some(value)
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The verdicts as people read them, and as docs/boards.md has them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use platform::GicVersion;
+
+use super::Judged;
+
+/// Boards that have something in common.
+struct Group<'a> {
+    what: String,
+    boards: Vec<&'a Judged>,
+}
+
+/// Groups boards by what `what` says of each, the largest group first.
+fn groups<'a>(
+    boards: impl Iterator<Item = &'a Judged>,
+    what: impl Fn(&Judged) -> Option<String>,
+) -> Vec<Group<'a>> {
+    let mut by: BTreeMap<String, Vec<&Judged>> = BTreeMap::new();
+    for board in boards {
+        if let Some(what) = what(board) {
+            by.entry(what).or_default().push(board);
+        }
+    }
+    let mut groups: Vec<_> = by
+        .into_iter()
+        .map(|(what, boards)| Group { what, boards })
+        .collect();
+    groups.sort_by_key(|group| std::cmp::Reverse(group.boards.len()));
+    groups
+}
+
+/// Returns a line of one board.
+pub fn line(board: &Judged) -> String {
+    let verdict = &board.verdict;
+    let console = match &verdict.console {
+        Ok(kind) => format!("console {kind:?}"),
+        Err(unknown) => format!("silent ({unknown})"),
+    };
+    let outcome = match &verdict.plan {
+        Ok(gic) => format!("{}, {console}", version(*gic)),
+        Err(why) => format!("refused: {why}"),
+    };
+    let optee = if verdict.optee { ", OP-TEE" } else { "" };
+    format!("{}: {outcome}{optee}", board.name)
+}
+
+fn version(gic: GicVersion) -> &'static str {
+    match gic {
+        GicVersion::V2 => "GICv2",
+        GicVersion::V3 => "GICv3",
+    }
+}
+
+/// Returns everything as tables in Markdown.
+pub fn summary(judged: &[Judged]) -> String {
+    let accepted = || judged.iter().filter(|board| board.verdict.plan.is_ok());
+    let mut text = String::new();
+    totals(&mut text, judged);
+    let gic = |board: &Judged| {
+        board
+            .verdict
+            .plan
+            .as_ref()
+            .ok()
+            .map(|gic| version(*gic).to_owned())
+    };
+    rows(
+        &mut text,
+        "accepted, interrupt controller",
+        &groups(accepted(), gic),
+    );
+    let console = |board: &Judged| {
+        board
+            .verdict
+            .console
+            .as_ref()
+            .ok()
+            .map(|kind| format!("{kind:?}"))
+    };
+    rows(&mut text, "accepted, console", &groups(accepted(), console));
+    let silent = |board: &Judged| board.verdict.console.clone().err();
+    rows(
+        &mut text,
+        "accepted but silent: what stdout-path names",
+        &groups(accepted(), silent),
+    );
+    let refused = |board: &Judged| board.verdict.plan.clone().err();
+    rows(&mut text, "refused", &groups(judged.iter(), refused));
+    text
+}
+
+fn totals(text: &mut String, judged: &[Judged]) {
+    let accepted = || judged.iter().filter(|board| board.verdict.plan.is_ok());
+    let consoles = accepted().filter(|board| board.verdict.console.is_ok());
+    let optee = accepted().filter(|board| board.verdict.optee);
+    let slowest = judged.iter().max_by_key(|board| board.verdict.took);
+    let counts = [
+        ("boards", judged.len()),
+        ("accepted", accepted().count()),
+        ("accepted, with a console", consoles.count()),
+        ("accepted, tree names OP-TEE", optee.count()),
+    ];
+    for (what, count) in counts {
+        let _ = writeln!(text, "{count:>5} {what}");
+    }
+    if let Some(board) = slowest {
+        let took = board.verdict.took.as_micros();
+        let _ = writeln!(
+            text,
+            "{took:>5} µs of processor time for the slowest tree, {}",
+            board.name
+        );
+    }
+}
+
+fn rows(text: &mut String, title: &str, groups: &[Group]) {
+    let _ = writeln!(text, "\n| {title} | boards | for example |\n|---|--:|---|");
+    for group in groups {
+        let example = group.boards.first().map_or("", |board| &board.name);
+        let _ = writeln!(
+            text,
+            "| {} | {} | `{example}` |",
+            group.what,
+            group.boards.len()
+        );
+    }
+}
