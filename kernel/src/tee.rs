@@ -30,8 +30,8 @@ pub struct Tee {
     state: Mutex<State>,
     /// Its quotas.
     pub limits: Limits,
-    /// Whether each start gets a new VM of OP-TEE's.
-    fresh: bool,
+    /// Whether OP-TEE is built for virtualization.
+    shared: bool,
     /// Whether each step is shown as it comes.
     ///
     /// Protocol: a core may see it some steps late. The steps are under the lock.
@@ -52,6 +52,8 @@ pub enum NoTee {
     Unwanted,
     /// There is none to share on this board.
     NoOptee,
+    /// The board's can be had by one guest alone, which is not this one.
+    NotOwner,
     /// There is no memory for its shadow pages.
     NoMemory,
 }
@@ -61,6 +63,10 @@ impl fmt::Display for NoTee {
         f.write_str(match self {
             Self::Unwanted => "its manifest gives it none",
             Self::NoOptee => "the board has none to share",
+            Self::NotOwner => {
+                "OP-TEE is not built for virtualization, so that one guest alone can have it: the one \
+                 whose [guest.tee] says `owner = true`"
+            }
             Self::NoMemory => "no free memory for its shadow pages",
         })
     }
@@ -173,9 +179,13 @@ pub fn probe(board: &Board) -> Option<Optee> {
         Ok(optee) => {
             let [major, minor, commit] = optee.os_revision();
             let threads = optee.threads().unwrap_or(0);
+            let whose = match optee.is_shared() {
+                true => "for each guest",
+                false => "for one guest alone: it is not built for virtualization",
+            };
             // A release built from a tarball knows no commit.
             let commit = Commit((commit != 0).then_some(commit));
-            info!("OP-TEE {major}.{minor}{commit}, {threads} threads for each guest");
+            info!("OP-TEE {major}.{minor}{commit}, {threads} threads {whose}");
             Some(optee)
         }
         Err(error) => {
@@ -228,6 +238,10 @@ impl Tee {
     ) -> Result<Self, NoTee> {
         let settings = guest.tee.as_ref().ok_or(NoTee::Unwanted)?;
         let optee = optee.ok_or(NoTee::NoOptee)?;
+        if !optee.is_shared() && !settings.owner {
+            info!("guest {} gets no TEE: {}", guest.name, NoTee::NotOwner);
+            return Err(NoTee::NotOwner);
+        }
         let config = Config {
             dialect: match settings.dialect {
                 manifest::Dialect::Modern => Dialect::Modern,
@@ -236,6 +250,7 @@ impl Tee {
             limits: limits(settings),
             policy: policy(settings),
             rpmb: settings.rpmb,
+            fresh: settings.fresh,
             max_vms: Some(settings.max_vms as u16),
             notifications: notifications && settings.notifications,
         };
@@ -258,7 +273,7 @@ impl Tee {
                 admission: Ok(()),
             }),
             limits,
-            fresh: settings.fresh,
+            shared: optee.is_shared(),
             follow: AtomicBool::new(false),
         };
         tee.create(guest.name);
@@ -328,16 +343,21 @@ impl Tee {
     /// Tells whether OP-TEE's VM of the stopped guest can serve its next start: nothing is left in it, and
     /// the manifest does not ask for a fresh one.
     pub fn keep(&self) -> bool {
-        !self.fresh && self.state.lock().guest.keep()
+        self.state.lock().guest.keep()
     }
 
-    /// Takes the guest out of OP-TEE. No vCPU of it is in the secure world.
-    pub fn destroy(&self) {
-        let destroyed = self.state.lock().guest.destroy(smc);
+    /// Takes the guest called `name` out of OP-TEE. No vCPU of it is in the secure world.
+    pub fn destroy(&self, name: &str) {
+        let state = &mut *self.state.lock();
+        let remains = state.guest.remains();
+        let destroyed = state.guest.destroy(smc);
         assert!(
             destroyed.is_ok(),
             "a stopped guest is still in the secure world"
         );
+        if !self.shared && remains.count() > 0 {
+            info!("{name}: {}", CreateError::Remains(remains));
+        }
     }
 
     /// Returns the newest steps of its calls.

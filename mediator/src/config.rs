@@ -88,6 +88,8 @@ pub struct Config {
     /// Whether the board's RPMB is its own. OP-TEE keeps a write counter and a directory of it in
     /// each guest's partition, so that two users of one RPMB break each other's.
     pub rpmb: bool,
+    /// Whether each life of the guest begins in a VM of OP-TEE's that is new.
+    pub fresh: bool,
     /// Most VMs that the guest may cost OP-TEE as long as the board runs; `None` is no limit.
     pub max_vms: Option<u16>,
     /// Whether a virtual interrupt is wired for asynchronous notifications. They are offered

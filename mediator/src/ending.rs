@@ -11,7 +11,7 @@ use addr::{Ipa, Pa};
 use crate::abi::{Command, Function, HEADER_WORDS, Header, PARAM_WORDS, attr};
 use crate::buffers::{Kind, Search};
 use crate::call::State;
-use crate::guest::Guest;
+use crate::guest::{Guest, Remains};
 use crate::host::{Memory, NotRam, Trace};
 use crate::{Regs, Usage};
 
@@ -57,11 +57,20 @@ pub enum Ending {
 }
 
 impl<T: Trace> Guest<T> {
-    /// Returns how many things of the stopped guest are left in OP-TEE: calls, sessions, buffers, and
-    /// whether it is notified. None of its vCPUs is in the secure world.
-    pub fn left(&self) -> u32 {
+    /// Returns what of the stopped guest is left in OP-TEE. None of its vCPUs is in the secure world.
+    pub fn remains(&self) -> Remains {
         let Usage { calls, buffers, .. } = self.usage();
-        calls + self.sessions.len() as u32 + buffers + u32::from(self.notified)
+        Remains {
+            calls,
+            sessions: self.sessions.len() as u32,
+            buffers,
+            notified: self.notified,
+        }
+    }
+
+    /// Returns how many things of the stopped guest are left in OP-TEE.
+    pub fn left(&self) -> u32 {
+        self.remains().count()
     }
 
     /// Returns what ends one of those things. `turn` counts up: calls that wait for each other come in turn.

@@ -28,8 +28,10 @@ pub struct Guest<T> {
     pub(crate) config: Config,
     /// OP-TEE knows the client.
     pub(crate) admitted: bool,
-    /// How often OP-TEE has made a VM for the guest.
+    /// How often OP-TEE has made a VM for the guest; on an OP-TEE that knows no VMs, lives of the guest.
     vms: u16,
+    /// What an OP-TEE that knows no VMs still has of an earlier life.
+    remains: Remains,
     pub(crate) calls: Box<[Call]>,
     /// One bit for each free slot of `calls`.
     pub(crate) free: u64,
@@ -98,6 +100,10 @@ pub enum CreateError {
     Full,
     /// The guest has cost OP-TEE this many VMs, which is all that it may.
     Spent(u16),
+    /// It is to begin each life in a new VM, and OP-TEE knows no VMs.
+    NotFresh,
+    /// OP-TEE knows no VMs and still has this of an earlier life.
+    Remains(Remains),
     /// Another code.
     Answer(ReturnCode),
 }
@@ -111,12 +117,55 @@ impl fmt::Display for CreateError {
                 f,
                 "it has cost OP-TEE {vms} VMs since the board started, and `max-vms` allows no more"
             ),
+            Self::NotFresh => f.write_str(
+                "OP-TEE is not built for virtualization and can't begin anew for it, as `fresh` asks: \
+                 restart the board, or leave `fresh` out",
+            ),
+            Self::Remains(remains) => write!(
+                f,
+                "OP-TEE still has {remains} of its earlier life, until the board restarts"
+            ),
             Self::Answer(code) => write!(f, "OP-TEE answers {code}"),
         }
     }
 }
 
 impl core::error::Error for CreateError {}
+
+/// What OP-TEE has of a stopped guest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Remains {
+    /// Calls that are not over.
+    pub calls: u32,
+    /// Sessions that are open.
+    pub sessions: u32,
+    /// Buffers that are shared.
+    pub buffers: u32,
+    /// It is notified.
+    pub notified: bool,
+}
+
+impl Remains {
+    /// Returns how many things that is.
+    pub fn count(&self) -> u32 {
+        self.calls + self.sessions + self.buffers + u32::from(self.notified)
+    }
+}
+
+impl fmt::Display for Remains {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            calls,
+            sessions,
+            buffers,
+            ..
+        } = self;
+        write!(
+            f,
+            "{calls} calls, {sessions} sessions and {buffers} buffers"
+        )
+    }
+}
 
 /// A vCPU of the guest is in the secure world.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -157,6 +206,7 @@ impl<T: Trace> Guest<T> {
             config,
             admitted: false,
             vms: 0,
+            remains: Remains::default(),
             calls: (0..usize::from(limits.calls)).map(Call::new).collect(),
             free: u64::MAX >> (64 - limits.calls),
             inside: 0,
@@ -172,37 +222,49 @@ impl<T: Trace> Guest<T> {
         }
     }
 
-    /// Announces the guest to OP-TEE by VM_CREATED, once before it runs. After an error it
-    /// must boot without a TEE; all it asks for is then an unknown function.
+    /// Announces the guest to OP-TEE, once before it runs: by VM_CREATED if OP-TEE knows VMs. After an
+    /// error it must boot without a TEE; all it asks for is then an unknown function.
     pub fn create(&mut self, smc: impl FnOnce(Regs) -> Results) -> Result<(), CreateError> {
         if self.admitted {
             return Err(CreateError::Exists);
         }
+        match self.optee.is_shared() {
+            true => self.make_vm(smc)?,
+            false if self.remains.count() > 0 => return Err(CreateError::Remains(self.remains)),
+            false if self.config.fresh && self.vms > 0 => return Err(CreateError::NotFresh),
+            false => {}
+        }
+        self.admitted = true;
+        self.vms = self.vms.saturating_add(1);
+        Ok(())
+    }
+
+    fn make_vm(&self, smc: impl FnOnce(Regs) -> Results) -> Result<(), CreateError> {
         if self.config.max_vms.is_some_and(|most| self.vms >= most) {
             return Err(CreateError::Spent(self.vms));
         }
         match ReturnCode::of(smc(self.life_call(Function::VM_CREATED))[0]) {
-            ReturnCode::OK => {
-                self.admitted = true;
-                self.vms = self.vms.saturating_add(1);
-                Ok(())
-            }
+            ReturnCode::OK => Ok(()),
             ReturnCode::ENOTAVAIL => Err(CreateError::Full),
             other => Err(CreateError::Answer(other)),
         }
     }
 
-    /// Takes the guest out of OP-TEE by VM_DESTROYED and forgets all that it held. Guest RAM
-    /// may be scrubbed or given away only after this returned `Ok`.
+    /// Takes the guest out of OP-TEE and forgets all that it held. Guest RAM may be scrubbed or given
+    /// away only after this returned `Ok`. While a vCPU is in the secure world nothing is done.
     ///
-    /// Calls that wait at the guest vanish with their threads. While a vCPU is in the secure
-    /// world nothing is done.
+    /// By VM_DESTROYED, calls that wait at the guest vanish with their threads. An OP-TEE that knows no
+    /// VMs keeps what is [left](Self::remains), though it touches none of it while nobody calls: so the guest
+    /// is not let in again.
     pub fn destroy(&mut self, smc: impl FnOnce(Regs) -> Results) -> Result<(), StillInside> {
         if self.inside > 0 {
             return Err(StillInside);
         }
         if self.admitted {
-            smc(self.life_call(Function::VM_DESTROYED));
+            match self.optee.is_shared() {
+                true => drop(smc(self.life_call(Function::VM_DESTROYED))),
+                false => self.remains = self.remains(),
+            }
         }
         self.admitted = false;
         self.notified = false;
@@ -216,14 +278,14 @@ impl<T: Trace> Guest<T> {
     }
 
     /// Keeps the VM that OP-TEE has for the stopped guest, for its next start: nothing of the guest is
-    /// left in it, so that its RAM may be scrubbed. False if something is left; then only
-    /// [`destroy`](Self::destroy) helps.
+    /// left in it, so that its RAM may be scrubbed. False if something is left or a fresh VM is asked
+    /// for; then only [`destroy`](Self::destroy) helps.
     pub fn keep(&mut self) -> bool {
         self.searched = 0;
-        self.admitted && self.left() == 0 && self.usage() == Usage::default()
+        !self.config.fresh && self.admitted && self.left() == 0 && self.usage() == Usage::default()
     }
 
-    /// Returns how often OP-TEE has made a VM for the guest.
+    /// Returns how often OP-TEE has made a VM for the guest; lives of it, if OP-TEE knows no VMs.
     pub fn vms(&self) -> u16 {
         self.vms
     }

@@ -51,7 +51,7 @@ use abi::{Function, ReturnCode};
 
 pub use config::{Config, Dialect, Limits};
 pub use ending::{Ending, Stopped};
-pub use guest::{Counters, CreateError, Guest, StillInside, Usage};
+pub use guest::{Counters, CreateError, Guest, Remains, StillInside, Usage};
 pub use host::{Event, EventKind, Memory, NotRam, ShadowPages, Trace};
 pub use policy::{Asked, Denial, Denials, TaPolicy, Uuid};
 pub use probe::{Optee, ProbeError, probe};

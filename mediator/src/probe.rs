@@ -35,6 +35,12 @@ impl Optee {
         self.threads
     }
 
+    /// Tells whether several guests can have it at once: it is built for virtualization. One that is not
+    /// knows no guests at all: VM_CREATED and VM_DESTROYED are unknown functions.
+    pub fn is_shared(&self) -> bool {
+        self.capabilities & cap::VIRTUALIZATION != 0
+    }
+
     /// Returns the capability bits of [`cap`], unfiltered.
     pub fn capabilities(&self) -> u32 {
         self.capabilities
@@ -65,7 +71,6 @@ impl fmt::Display for ProbeError {
             Self::Lacks(bits) => {
                 f.write_str("OP-TEE is built without")?;
                 let names = [
-                    (cap::VIRTUALIZATION, " virtualization"),
                     (cap::DYNAMIC_SHM, " dynamic shared memory"),
                     (cap::RPC_ARG, " RPC arguments from the caller"),
                 ];
@@ -99,7 +104,7 @@ pub fn probe(mut smc: impl FnMut(Regs) -> Results) -> Result<Optee, ProbeError> 
     if ReturnCode(status) != ReturnCode::OK {
         return Err(ProbeError::Exchange(ReturnCode(status)));
     }
-    let lacks = (cap::DYNAMIC_SHM | cap::RPC_ARG | cap::VIRTUALIZATION) & !capabilities;
+    let lacks = (cap::DYNAMIC_SHM | cap::RPC_ARG) & !capabilities;
     if lacks != 0 {
         return Err(ProbeError::Lacks(lacks));
     }

@@ -6,7 +6,7 @@ use mediator::abi::{Command, Function, ReturnCode, RpcCommand, TeeResult, cap};
 use mediator::{Config, Event, EventKind, ProbeError, Results, probe};
 use mediator_model::{Act, Client, Message, Param, Rpc, Way, World};
 
-const NEEDED: u32 = cap::DYNAMIC_SHM | cap::RPC_ARG | cap::VIRTUALIZATION;
+const NEEDED: u32 = cap::DYNAMIC_SHM | cap::RPC_ARG;
 
 /// An OP-TEE that answers well but for one function.
 fn with(odd: Function, answer: Results) -> Result<mediator::Optee, ProbeError> {
@@ -46,7 +46,14 @@ fn an_old_optee_without_thread_count_is_found_too() {
 }
 
 #[test]
-fn what_cannot_be_shared_is_said() {
+fn an_optee_for_one_normal_world_is_found_as_such() {
+    let caps = |caps: u32| with(Function::EXCHANGE_CAPABILITIES, [0, caps.into(), 0, 4]).unwrap();
+    assert!(!caps(NEEDED).is_shared());
+    assert!(caps(NEEDED | cap::VIRTUALIZATION).is_shared());
+}
+
+#[test]
+fn what_cannot_be_used_is_said() {
     let lacks = |caps: u32| with(Function::EXCHANGE_CAPABILITIES, [0, caps.into(), 0, 4]);
     let unknown = [ReturnCode::UNKNOWN.into(), 0, 0, 0];
     for (found, error, text) in [
@@ -66,15 +73,14 @@ fn what_cannot_be_shared_is_said() {
             "OP-TEE answers ENOTAVAIL (0x7) about its capabilities",
         ),
         (
-            lacks(NEEDED & !cap::VIRTUALIZATION),
-            ProbeError::Lacks(cap::VIRTUALIZATION),
-            "OP-TEE is built without virtualization",
+            lacks(cap::DYNAMIC_SHM),
+            ProbeError::Lacks(cap::RPC_ARG),
+            "OP-TEE is built without RPC arguments from the caller",
         ),
         (
             lacks(0),
             ProbeError::Lacks(NEEDED),
-            "OP-TEE is built without virtualization, dynamic shared memory, \
-             RPC arguments from the caller",
+            "OP-TEE is built without dynamic shared memory, RPC arguments from the caller",
         ),
         (
             with(Function::EXCHANGE_CAPABILITIES, [0, NEEDED.into(), 0, 5]),

@@ -84,18 +84,28 @@ pub fn check<'a>(guests: &[Guest<'a>]) -> Result<(), Problem<'a>> {
             other: "",
         })?;
     }
-    check_rpmb(guests)
+    check_owners(guests)
 }
 
-/// Checks who has the RPMB: OP-TEE keeps state of it for each guest, and there is one.
-fn check_rpmb<'a>(guests: &[Guest<'a>]) -> Result<(), Problem<'a>> {
-    let has = |guest: &Guest| guest.tee.is_some_and(|tee| tee.rpmb);
+/// Checks who has what there is one of: an OP-TEE that is not built for virtualization, and the RPMB, of
+/// which OP-TEE keeps state for each guest.
+fn check_owners<'a>(guests: &[Guest<'a>]) -> Result<(), Problem<'a>> {
+    check_owner(guests, "tee.owner", |tee| tee.owner)?;
+    check_owner(guests, "tee.rpmb", |tee| tee.rpmb)
+}
+
+fn check_owner<'a>(
+    guests: &[Guest<'a>],
+    key: &'static str,
+    owns: fn(&Tee<'_>) -> bool,
+) -> Result<(), Problem<'a>> {
+    let has = |guest: &Guest| guest.tee.as_ref().is_some_and(owns);
     let mut owners = guests.iter().enumerate().filter(|(_, guest)| has(guest));
     match (owners.next(), owners.next()) {
         (Some((_, first)), Some((index, second))) => Err(Problem {
             index,
             guest: second.name,
-            key: "tee.rpmb",
+            key,
             rule: "must be true for one guest at most",
             other: first.name,
         }),

@@ -115,6 +115,8 @@ table! {
         pub max_vms: u32 = "max-vms",
         /// Whether each start gets a new VM of OP-TEE's.
         pub fresh: bool = "fresh",
+        /// Whether an OP-TEE that only one guest can have is its own; that of one guest at most.
+        pub owner: bool = "owner",
         /// Whether the board's RPMB is its own; that of one guest at most.
         pub rpmb: bool = "rpmb",
         /// The only trusted applications that it may open, in the order of an RFC 4122 UUID's

@@ -108,6 +108,8 @@ fn defaults_are_as_documented() {
     default("max-calls", &tee.max_calls.to_string());
     default("max-buffers", &tee.max_buffers.to_string());
     default("max-shared", &format!("`\"{}MiB\"`", tee.max_shared >> 20));
+    assert!(tee.owner, "a guest that is alone has OP-TEE");
+    default("owner", "`true` if no other guest has a TEE");
     assert!(tee.rpmb, "a guest that is alone has the RPMB");
     default("rpmb", "`true` if no other guest has a TEE");
     default("max-sessions", &tee.max_sessions.to_string());

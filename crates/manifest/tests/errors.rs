@@ -2,7 +2,7 @@
 
 //! What users are told, and where.
 use manifest::host::{BundleError, bundle, compile};
-use manifest::{Guest, Manifest};
+use manifest::{Guest, Manifest, Tee};
 
 const BASE: &str = r#"version = 1
 
@@ -545,27 +545,41 @@ fn guests(tables: &[&str]) -> String {
     format!("version = 1\n{guests}")
 }
 
+/// What there is one of, and who has it.
+const OWNED: [(&str, Owns); 2] = [("rpmb", |tee| tee.rpmb), ("owner", |tee| tee.owner)];
+
+type Owns = fn(&Tee<'_>) -> bool;
+
 #[test]
-fn h34_the_rpmb_is_one_guest_s_and_the_error_names_both() {
-    let both = compile(&guests(&["rpmb = true", "", "rpmb = true"])).unwrap_err();
-    let said = "guest g2: tee.rpmb must be true for one guest at most: guest g0 has it";
-    assert_eq!((both.line, both.message.as_str()), (19, said));
+fn h34_what_there_is_one_of_is_one_guest_s_and_the_error_names_both() {
+    for (key, _) in OWNED {
+        let yes = format!("{key} = true");
+        let both = compile(&guests(&[&yes, "", &yes])).unwrap_err();
+        let said =
+            format!("guest g2: tee.{key} must be true for one guest at most: guest g0 has it");
+        assert_eq!((both.line, both.message), (19, said));
+    }
 }
 
 #[test]
-fn h34_the_rpmb_is_nobody_s_unless_it_is_given_or_one_guest_is_alone() {
-    let owners = |tables: &[&str]| -> Vec<bool> {
-        let blob = compile(&guests(tables)).unwrap().blob;
-        let manifest = Manifest::parse(&blob).unwrap();
-        let has = |guest: &Guest| guest.tee.is_some_and(|tee| tee.rpmb);
-        manifest.guests().iter().map(has).collect()
-    };
-    assert_eq!(owners(&[""]), [true]);
-    assert_eq!(owners(&["rpmb = false"]), [false]);
-    assert_eq!(owners(&["", ""]), [false, false]);
-    assert_eq!(owners(&["enabled = false", ""]), [false, true]);
-    assert_eq!(owners(&["", "rpmb = true"]), [false, true]);
-    assert_eq!(owners(&["enabled = false, rpmb = true", ""]), [false, true]);
+fn h34_what_there_is_one_of_is_given_or_that_of_a_guest_alone() {
+    for (key, owns) in OWNED {
+        let owners = |tables: &[&str]| -> Vec<bool> {
+            let blob = compile(&guests(tables)).unwrap().blob;
+            let manifest = Manifest::parse(&blob).unwrap();
+            let has = |guest: &Guest| guest.tee.as_ref().is_some_and(owns);
+            manifest.guests().iter().map(has).collect()
+        };
+        let yes: &str = &format!("{key} = true");
+        let no: &str = &format!("{key} = false");
+        let off_yes: &str = &format!("enabled = false, {yes}");
+        assert_eq!(owners(&[""]), [true]);
+        assert_eq!(owners(&[no]), [false]);
+        assert_eq!(owners(&["", ""]), [false, false]);
+        assert_eq!(owners(&["enabled = false", ""]), [false, true]);
+        assert_eq!(owners(&["", yes]), [false, true]);
+        assert_eq!(owners(&[off_yes, ""]), [false, true]);
+    }
 }
 
 #[test]

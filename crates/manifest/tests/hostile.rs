@@ -51,6 +51,7 @@ fn good() -> (Properties, Properties) {
         ("max-sessions", vec![0, 0, 0, 4]),
         ("max-vms", vec![0, 0, 0, 4]),
         ("fresh", vec![0, 0, 0, 1]),
+        ("owner", vec![0, 0, 0, 1]),
         ("rpmb", vec![0, 0, 0, 1]),
     ];
     (guest, tee)
@@ -403,6 +404,7 @@ fn with_tees(rpmb: &[u8; 2]) -> Vec<u8> {
     tree.property_u32("version", 1).unwrap();
     for (name, rpmb) in ["a", "b"].into_iter().zip(rpmb) {
         let mut properties = good();
+        set(&mut properties.1, "owner", &[0; 4]);
         set(&mut properties.1, "rpmb", &[0, 0, 0, *rpmb]);
         write_guest(&mut tree, name, &properties);
     }

@@ -34,6 +34,7 @@ max-shared = "1GiB"
 max-sessions = 9
 max-vms = 5
 fresh = true
+owner = false
 rpmb = true
 allow = ["8aaaf200-2450-11e4-abe2-0002a5d5c51b"]
 
@@ -84,6 +85,7 @@ fn every_key_arrives() {
             max_sessions: 9,
             max_vms: 5,
             fresh: true,
+            owner: false,
             rpmb: true,
             allow: &UUID,
             deny: &[],

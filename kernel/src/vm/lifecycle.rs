@@ -375,7 +375,7 @@ fn part(vm: &Vm, after: StopAction) -> State {
     if let Ok(tee) = &vm.tee
         && !(after == StopAction::Restart && tee.keep())
     {
-        tee.destroy();
+        tee.destroy(&vm.name);
     }
     State::Ending(after, 0)
 }

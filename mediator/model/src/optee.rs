@@ -16,6 +16,7 @@ use mediator::abi::{Function, ReturnCode, RpcCommand, TeeResult, cap};
 use mediator::{Config, Regs, Results};
 
 use crate::ram::Pool;
+use crate::world::CLIENT;
 use partition::Partition;
 pub use partition::Shm;
 
@@ -119,6 +120,19 @@ pub fn output(n: usize, word: usize) -> u64 {
 }
 
 impl FakeOptee {
+    /// Returns one that is not built for virtualization: it knows no guests, only one normal world.
+    pub fn exclusive() -> Self {
+        let mut optee = Self::default();
+        optee.capabilities &= !cap::VIRTUALIZATION;
+        optee.guests.insert(CLIENT, Partition::new(0));
+        optee
+    }
+
+    /// Tells whether it is built for virtualization.
+    pub fn is_shared(&self) -> bool {
+        self.capabilities & cap::VIRTUALIZATION != 0
+    }
+
     /// Buffers of a guest by cookie.
     pub fn shm(&self, client: u32) -> BTreeMap<u64, Shm> {
         self.guests
@@ -234,7 +248,7 @@ impl FakeOptee {
                 [ReturnCode::ENOTAVAIL.0, 0, 0, 0]
             }
             (Function::EXCHANGE_CAPABILITIES, _) => [ReturnCode::OK.0, self.capabilities, 63, 4],
-            (Function::VM_CREATED, 0) => {
+            (Function::VM_CREATED, 0) if self.is_shared() => {
                 assert!(
                     !self.guests.contains_key(&w[1]),
                     "VM_CREATED twice for {}",
@@ -246,7 +260,7 @@ impl FakeOptee {
                 self.guests.insert(w[1], Partition::new(self.slow_start));
                 [ReturnCode::OK.0, 0, 0, 0]
             }
-            (Function::VM_DESTROYED, 0) => {
+            (Function::VM_DESTROYED, 0) if self.is_shared() => {
                 self.guests.remove(&w[1]);
                 [ReturnCode::OK.0, 0, 0, 0]
             }

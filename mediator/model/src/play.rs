@@ -50,6 +50,8 @@ struct Player {
     most_buffers: u32,
     kept: u64,
     lost: u64,
+    /// OP-TEE knows no VMs and has something of the guest, which is let in no more.
+    spoilt: bool,
 }
 
 /// What one bit of a play's style says.
@@ -78,21 +80,26 @@ fn config(style: u8, second: bool) -> Config {
             sessions: if bit(style, 6) { 2 } else { 256 },
         },
         rpmb: !bit(style, 3) && !second,
+        fresh: false,
         max_vms: None,
         notifications: !bit(style, 2),
     }
 }
 
 /// Plays a list of operations in a world that the bits of `style` choose: 0 classic dialect, 1 a
-/// policy, 2 no notifications, 3 no RPMB, 4 a second guest, 5 which speaks the other dialect, 6 few
-/// sessions, 7 slow first calls, and guests that stop amid calls at the end.
+/// policy, 2 no notifications, 3 no RPMB, 4 a second guest, 5 which speaks the other dialect (or, without
+/// a second guest, an OP-TEE that knows no VMs), 6 few sessions, 7 slow first calls, and guests that
+/// stop amid calls at the end.
 pub fn play(style: u8, ops: &[Op]) -> Played {
-    let mut world = World::new(config(style, false), PAGES);
+    let both = bit(style, 4);
+    let mut world = match bit(style, 5) && !both {
+        true => World::exclusive(config(style, false), PAGES),
+        false => World::new(config(style, false), PAGES),
+    };
     world.keep_logs = false;
     world.optee.slow_start = u32::from(bit(style, 7)) * 2;
     world.optee.threads = 3;
     Client::lay_list(&world, world.ram.page(LISTS), 511 * 6);
-    let both = bit(style, 4);
     if both {
         world.join(config(style, true), PAGES);
         Client::lay_list(&world, world.ram.page(LISTS), 511 * 6);
@@ -106,6 +113,7 @@ pub fn play(style: u8, ops: &[Op]) -> Played {
         most_buffers: 0,
         kept: 0,
         lost: 0,
+        spoilt: false,
     };
     for &op in ops {
         player.turn_to(op.who() >= 0x80);
@@ -174,11 +182,16 @@ impl Player {
         }
     }
 
-    /// Destroys the guest and makes it again.
+    /// Destroys the guest and makes it again. What an OP-TEE that knows no VMs has of it then keeps it
+    /// out for good.
     fn replace(&mut self) {
+        let left = self.world.guest.left();
         if self.world.destroy().is_ok() {
             self.waiting[usize::from(self.second)].clear();
-            self.world.create().expect("OP-TEE has room");
+            let made = self.world.create();
+            let spoilt = !self.world.optee.is_shared() && (left > 0 || self.spoilt);
+            assert_eq!(made.is_err(), spoilt, "{made:?} after {left}");
+            self.spoilt = spoilt;
             self.lost += 1;
         }
     }
@@ -270,7 +283,9 @@ impl Player {
     fn end(mut self) -> Played {
         self.world.optee.plans.clear();
         let mut denials = 0;
-        for _ in 0..1 + u8::from(self.both) {
+        // One that was turned away for good is played with nothing to end.
+        let guests = 1 + u8::from(self.both) - u8::from(self.spoilt);
+        for _ in 0..guests {
             self.world.ram.settle();
             match self.stops {
                 true => self.leave_all(),

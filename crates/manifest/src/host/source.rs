@@ -154,6 +154,7 @@ struct TeeSource {
     max_sessions: u32,
     max_vms: u32,
     fresh: bool,
+    owner: Option<bool>,
     rpmb: Option<bool>,
     #[serde(deserialize_with = "some_uuids")]
     allow: Vec<[u8; 16]>,
@@ -173,6 +174,7 @@ impl Default for TeeSource {
             max_sessions: 256,
             max_vms: 16,
             fresh: false,
+            owner: None,
             rpmb: None,
             allow: Vec::new(),
             deny: Vec::new(),
@@ -249,6 +251,7 @@ impl TeeSource {
             max_sessions: self.max_sessions,
             max_vms: self.max_vms,
             fresh: self.fresh,
+            owner: self.owner.unwrap_or(alone),
             rpmb: self.rpmb.unwrap_or(alone),
             allow: &self.allow,
             deny: &self.deny,
