@@ -54,7 +54,7 @@ fn identity() -> Outcome {
     let revision = tee::raw([0xbf00_ff03]);
     ensure_eq!(revision[0], 2, "CALLS_REVISION");
     ensure!(tee::raw([0xb200_0001])[0] >= 3, "GET_OS_REVISION");
-    let threads = tee::raw([0xb200_000f]);
+    let threads = tee::raw([tee::GET_THREAD_COUNT]);
     ensure!(
         threads[0] == 0 && threads[1] >= 1,
         "GET_THREAD_COUNT: {:#x?}",

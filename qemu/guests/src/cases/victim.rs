@@ -5,22 +5,49 @@
 //! is another one: the seed is the counter.
 
 use super::{Test, needs_hypervisor, needs_tee};
-use crate::ensure;
 use crate::outcome::Outcome;
 use crate::rt::call::Regs;
 use crate::rt::random::Random;
 use crate::rt::tee::{self, Page, command};
 use crate::rt::{cpu, env, time};
+use crate::{ensure, ensure_eq};
 
-pub const TESTS: &[Test] = &[("works_for_ever", works_for_ever)];
+pub const TESTS: &[Test] = &[
+    ("h35_all_threads_are_free", all_threads_are_free),
+    ("works_for_ever", works_for_ever),
+];
 
 /// Pages of the longest list; one page holds the addresses of 511.
 const LIST_PAGES: u64 = 6;
 const ENTRIES: u64 = 511;
 /// Pages of RAM that each vCPU uses: the list's, and those after it.
 const PAGES: u64 = LIST_PAGES + 3;
+/// Most threads that are looked at.
+const MOST_THREADS: usize = 8;
 /// Most milliseconds that a call waits for its guest.
 const LONGEST: u64 = 20;
+
+/// Checks that no earlier life holds a thread of OP-TEE's: has all of them wait in an RPC at once, then
+/// ends them, each a step at a time, since they may wait for each other.
+fn all_threads_are_free() -> Outcome {
+    needs_hypervisor()?;
+    needs_tee()?;
+    let [status, threads, ..] = tee::raw([tee::GET_THREAD_COUNT]);
+    ensure_eq!(status, 0, "GET_THREAD_COUNT");
+    let mut calls = [None; MOST_THREADS];
+    for (n, call) in calls.iter_mut().enumerate().take(threads as usize) {
+        let out = tee::begin(tee::no_ta(Page::shared(n)));
+        ensure!(tee::is_rpc(out[0]), "thread {n} of {threads}: {out:#x?}");
+        *call = Some(out);
+    }
+    while calls.iter().any(Option::is_some) {
+        for (n, call) in calls.iter_mut().enumerate() {
+            let out = call.map(|out| tee::raw(tee::reply(&out, Page::shared(n))));
+            *call = out.filter(|out| tee::is_rpc(out[0]));
+        }
+    }
+    Ok(())
+}
 
 fn works_for_ever() -> Outcome {
     needs_hypervisor()?;

@@ -20,6 +20,8 @@ pub const WITH_REGD_ARG: u64 = 0x3200_0013;
 pub const FOREIGN_INTERRUPT: u64 = 0xffff_0004;
 /// EXCHANGE_CAPABILITIES.
 pub const EXCHANGE_CAPABILITIES: u64 = 0xb200_0009;
+/// Fast call: the number of threads.
+pub const GET_THREAD_COUNT: u64 = 0xb200_000f;
 /// Capability bit 6: RPC_ARG.
 pub const CAP_RPC_ARG: u64 = 1 << 6;
 

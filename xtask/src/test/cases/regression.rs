@@ -3,9 +3,10 @@
 //! All of xtest's regression cases: the long runs.
 
 use super::{OK, PANIC, QUIET, manifest};
+use crate::firmware::Optee;
 use crate::image::Profile;
 use crate::packages::Suite;
-use crate::script::{Script, Step, guest, hypervisor, once};
+use crate::script::{Saying, Script, Step, guest, hypervisor, once};
 use crate::test::case::Expect::{Absent, Line, Off, Same, Shown, Statuses, Sum, Times};
 use crate::test::case::{BASE, Boots, Case};
 
@@ -100,8 +101,73 @@ const RESTARTS: Case = Case {
     ..BASE
 };
 
+/// The one guest that can have the OP-TEE is restarted so many times, each as soon as it has started.
+const fn owner_restarts(times: usize) -> [Step; 4] {
+    const WORKS: Saying = guest("victim", "h35_all_threads_are_free ... ok");
+    [
+        Step {
+            delay: 100,
+            ..once(WORKS, "\x1dmreset victim\r")
+        },
+        Step {
+            times: times - 1,
+            delay: 100,
+            ..once(WORKS, "reset victim\r")
+        },
+        once(WORKS, "stop victim\r"),
+        once(hypervisor("victim: off"), "tee victim\r"),
+    ]
+}
+
+/// An OP-TEE for one normal world keeps nothing of its guest's lives.
+const OWNER: Case = Case {
+    boots: Boots::Manifest(manifest!("owner")),
+    optee: Some(Optee::Plain),
+    types: &owner_restarts(50),
+    expect: &[
+        Line("threads for one guest alone: it is not built for virtualization"),
+        Line("guest other gets no TEE: OP-TEE is not built for virtualization"),
+        Times(50, "teevisor: victim: restarted"),
+        Sum(1, " calls inside OP-TEE"),
+        Sum(1, " suspended in RPC"),
+        Sum(1, " half-way through a list"),
+        Line("victim: off"),
+        Absent("guest victim gets no TEE"),
+        Absent("OP-TEE still has"),
+        Absent("FAILED"),
+        PANIC,
+        Off,
+    ],
+    seconds: 900,
+    ..BASE
+};
+
 /// Long runs of `cargo xtask soak`.
 pub const SOAK: &[Case] = &[
+    Case {
+        name: "regression-plain",
+        optee: Some(Optee::Plain),
+        ..REGRESSION
+    },
+    Case {
+        name: "regression-plain-sid",
+        optee: Some(Optee::Plain),
+        optee_suite: Some(Suite::Sid),
+        ..REGRESSION
+    },
+    Case {
+        name: "h35-owner-restarts-500",
+        types: &owner_restarts(500),
+        seconds: 3 * 3600,
+        ..OWNER
+    },
+    Case {
+        name: "h35-owner-restarts-500-sid",
+        types: &owner_restarts(500),
+        optee_suite: Some(Suite::Sid),
+        seconds: 3 * 3600,
+        ..OWNER
+    },
     Case {
         name: "restarts-2000",
         types: &restarts(2000),
@@ -136,6 +202,10 @@ pub const SOAK: &[Case] = &[
 
 /// The runs.
 pub const CASES: &[Case] = &[
+    Case {
+        name: "h35-owner-restarts",
+        ..OWNER
+    },
     Case {
         name: "h29-restarts-sid",
         optee_suite: Some(Suite::Sid),
