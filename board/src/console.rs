@@ -8,19 +8,7 @@ use crate::interrupt::{Controller, Interrupt};
 use crate::tree::{NodeContext, Tree};
 use addr::PaRange;
 use core::ops::ControlFlow;
-
-/// How a UART is driven.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ConsoleKind {
-    /// Arm PL011 (DDI 0183).
-    Pl011,
-    /// The PL011 subset of the Arm SBSA: always on, no line settings.
-    Sbsa,
-    /// The Raspberry Pi's mini UART (BCM2835 ARM Peripherals, chapter 2).
-    Bcm2835Aux,
-    /// Cadence's UART in Xilinx' SoCs (UG1087, module "UART").
-    Cadence,
-}
+use platform::{AccessWidth, ConsoleKind, RegisterLayout};
 
 /// The console.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,6 +17,8 @@ pub struct Console {
     pub kind: ConsoleKind,
     /// Registers of the UART.
     pub registers: PaRange,
+    /// Where they are in there.
+    pub layout: RegisterLayout,
     /// Interrupt of the UART, unless the tree names none of the GIC's.
     pub interrupt: Option<Interrupt>,
 }
@@ -42,13 +32,16 @@ pub fn console(blob: &[u8]) -> Option<Console> {
     find(&tree, gic.as_ref().map(Controller::of))
 }
 
-/// Returns the console: /chosen's `stdout-path` if it names a UART that we know, else the first in
-/// the tree.
+/// Returns the console: what /chosen's `stdout-path` names, if that is enabled and within reach, else the first in the tree.
+///
+/// None if it is a UART that we don't know: nothing says that the firmware has set another one up, or that it is ours.
 pub(crate) fn find(tree: &Tree, gic: Option<Controller>) -> Option<Console> {
-    let chosen = stdout(tree).filter(|place| place.is_enabled());
-    chosen
-        .and_then(|place| read(&place, gic))
-        .or_else(|| first(tree, gic))
+    let chosen = stdout(tree).filter(NodeContext::is_enabled);
+    let Some(place) = chosen else {
+        return first(tree, gic);
+    };
+    driven(&place)?;
+    read(&place, gic).or_else(|| first(tree, gic))
 }
 
 /// Returns the node that `stdout-path` names by path or alias; options follow a colon.
@@ -57,11 +50,15 @@ fn stdout<'a>(tree: &Tree<'a>) -> Option<NodeContext<'a>> {
     tree.named(text.split(':').next()?)
 }
 
+/// Returns the first UART that boards without `stdout-path` have. Others may be without a clock, and a core that reads
+/// such a one hangs.
 fn first(tree: &Tree, gic: Option<Controller>) -> Option<Console> {
+    use ConsoleKind::{Bcm2835Aux, Cadence, Pl011, Sbsa};
     let mut found = None;
     // A tree that breaks off below the UART has shown it all the same.
     let _: Result<(), BoardError> = tree.each(&mut |place| {
-        found = read(place, gic);
+        found = read(place, gic)
+            .filter(|console| matches!(console.kind, Pl011 | Sbsa | Bcm2835Aux | Cadence));
         if found.is_some() {
             ControlFlow::Break(())
         } else {
@@ -72,18 +69,67 @@ fn first(tree: &Tree, gic: Option<Controller>) -> Option<Console> {
 }
 
 fn read(place: &NodeContext, gic: Option<Controller>) -> Option<Console> {
-    let kinds = [
-        (ConsoleKind::Pl011, "arm,pl011"),
-        (ConsoleKind::Sbsa, "arm,sbsa-uart"),
-        (ConsoleKind::Bcm2835Aux, "brcm,bcm2835-aux-uart"),
-        (ConsoleKind::Cadence, "xlnx,zynqmp-uart"),
-        (ConsoleKind::Cadence, "cdns,uart-r1p12"),
-        (ConsoleKind::Cadence, "cdns,uart-r1p8"),
-    ];
-    let (kind, _) = kinds.into_iter().find(|(_, name)| place.is(&[name]))?;
+    let (kind, layout) = driven(place)?;
     Some(Console {
         kind,
         registers: place.reg().next()?.ok()?,
+        layout: described(place, kind, layout)?,
         interrupt: gic.and_then(|gic| gic.interrupt(place, 0)),
+    })
+}
+
+/// Returns how a UART is driven, and where such a one has its registers, if nothing else is said.
+fn driven(place: &NodeContext) -> Option<(ConsoleKind, RegisterLayout)> {
+    // In the tree's order: from what it is to what it is like.
+    place.strings("compatible").find_map(known)
+}
+
+/// Returns what Linux's bindings say of a UART by its `compatible`.
+fn known(compatible: &str) -> Option<(ConsoleKind, RegisterLayout)> {
+    /// Registers of 32 bits with the numbers that they have where they are bytes.
+    const SPREAD: RegisterLayout = RegisterLayout::packed(AccessWidth::Word, 2);
+    use ConsoleKind::*;
+    use RegisterLayout as Layout;
+    Some(match compatible {
+        "arm,pl011" => (Pl011, Layout::WORDS),
+        "arm,sbsa-uart" => (Sbsa, Layout::WORDS),
+        "brcm,bcm2835-aux-uart" => (Bcm2835Aux, Layout::WORDS),
+        "xlnx,zynqmp-uart" | "cdns,uart-r1p12" | "cdns,uart-r1p8" => (Cadence, Layout::WORDS),
+        "snps,dw-apb-uart" | "marvell,armada-38x-uart" => (DwApb, Layout::BYTES),
+        "ns16550" | "ns16550a" => (Ns16550, Layout::BYTES),
+        "mediatek,mt6577-uart" | "socionext,uniphier-uart" => (Ns16550, SPREAD),
+        "ti,am654-uart" | "ti,omap4-uart" => (Ns16550, SPREAD),
+        "nvidia,tegra20-uart" => (Tegra, SPREAD),
+        _ => return None,
+    })
+}
+
+/// Returns the layout as a 16550's node describes it: `reg-shift`, `reg-io-width`, `reg-offset`, `big-endian`. None if
+/// no registers can be like that.
+fn described(
+    place: &NodeContext,
+    kind: ConsoleKind,
+    layout: RegisterLayout,
+) -> Option<RegisterLayout> {
+    if !matches!(
+        kind,
+        ConsoleKind::Ns16550 | ConsoleKind::DwApb | ConsoleKind::Tegra
+    ) {
+        return Some(layout);
+    }
+    let shift = place
+        .cell("reg-shift")
+        .map_or(Ok(layout.shift), u8::try_from);
+    Some(RegisterLayout {
+        offset: place.cell("reg-offset").unwrap_or(layout.offset),
+        shift: shift.ok().filter(|shift| *shift <= 8)?,
+        width: match place.cell("reg-io-width") {
+            None => layout.width,
+            Some(1) => AccessWidth::Byte,
+            Some(2) => AccessWidth::Half,
+            Some(4) => AccessWidth::Word,
+            Some(_) => return None,
+        },
+        is_big_endian: place.property("big-endian").is_some(),
     })
 }

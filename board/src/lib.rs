@@ -25,7 +25,7 @@ mod timer;
 mod tree;
 
 pub use assigned::AssignedDevices;
-pub use console::{Console, ConsoleKind, console};
+pub use console::{Console, console};
 pub use cpu::{Cpu, EnableMethod, MAX_CPUS};
 pub use devices::{Device, DeviceError, MAX_CLOCKS, MAX_INTERRUPTS, MAX_REGISTERS, MAX_VIRTIO};
 pub use error::{BoardError, NodeName};
@@ -33,6 +33,7 @@ pub use firmware::{Optee, Psci, PsciVersion};
 pub use gic::{Gic, GicV2, GicV3, MAX_GICR_REGIONS};
 pub use interrupt::Interrupt;
 pub use memory::{MAX_MEMORY, MAX_RESERVED};
+pub use platform::ConsoleKind;
 pub use timer::Timer;
 
 use addr::{Pa, PaRange};

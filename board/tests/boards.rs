@@ -6,7 +6,7 @@ mod fixtures;
 use addr::{Pa, PaRange};
 use board::*;
 use fixtures::{Node, cpu, node, qemu_virt, raspberry_pi_4};
-use platform::Conduit;
+use platform::{Conduit, RegisterLayout};
 
 const AT: Pa = Pa(0x4a00_0000);
 
@@ -135,6 +135,7 @@ fn bus_addresses_are_translated() {
         Some(Console {
             kind: ConsoleKind::Pl011,
             registers,
+            layout: RegisterLayout::WORDS,
             interrupt: level(153)
         })
     );

@@ -165,15 +165,7 @@ fn own_tables(tree: Pa, blob: &[u8]) -> Result<&'static mut Tables, SetupError> 
     }
     let found = board::console(blob);
     if let Some(console) = found {
-        // A UART's registers begin it: what else the tree may count to them is not needed.
-        let size = console.registers.size.min(PAGE_SIZE);
-        tables.map(
-            PaRange {
-                size,
-                ..console.registers
-            },
-            Kind::Device,
-        )?;
+        tables.map(console::registers(&console), Kind::Device)?;
     }
     tables.set_live();
     // SAFETY: all that runs now lies in the image, and the tables live for ever.

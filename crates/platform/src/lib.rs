@@ -8,11 +8,13 @@
 #![forbid(unsafe_code)]
 
 mod conduit;
+mod console;
 pub mod flattened;
 mod map;
 mod workarounds;
 
 pub use conduit::{Conduit, UnknownConduit};
+pub use console::{AccessWidth, ConsoleKind, RegisterLayout};
 pub use map::*;
 pub use workarounds::Workarounds;
 

@@ -2,7 +2,9 @@
 
 //! From the UART to who takes what is typed.
 
-use super::{UART, output};
+use core::sync::atomic::Ordering;
+
+use super::{POLLS, UART, output};
 
 /// Bytes that are read in a visit.
 const VISIT: usize = 16;
@@ -27,7 +29,10 @@ pub fn visit(typist: &Typist) -> bool {
             output::look_soon();
             return false;
         }
-        let Some(byte) = uart.receive() else {
+        let Some(byte) = uart.driver().receive() else {
+            if POLLS.load(Ordering::Relaxed) {
+                output::look_soon();
+            }
             return true;
         };
         (typist.typed)(byte);

@@ -7,11 +7,8 @@
 //! housekeeping core, writes it out as the UART has room ([`output`]). What is typed is handled by
 //! `monitor` on that core. Output that cannot be sent because no console was found is dropped.
 
-mod cadence;
 mod input;
-mod mini_uart;
 mod output;
-mod pl011;
 #[cfg(feature = "slow-uart")]
 mod slow;
 mod uart;
@@ -29,7 +26,8 @@ use crate::arch::cpu;
 pub use input::Typist;
 use output::{LINES, MUX, RINGS, SOURCES};
 pub use output::{flush, last_words};
-use uart::Uart;
+pub use uart::registers;
+use uart::{Registers, Uart};
 
 /// Bytes of heap for what a guest prints.
 pub const HEAP_PER_GUEST: u64 = conmux::KEPT as u64;
@@ -39,7 +37,8 @@ const LINE: usize = 512;
 const NONE: usize = usize::MAX;
 const NEVER: u64 = u64::MAX;
 
-static UART: Once<Uart> = Once::new();
+static FRAME: Once<Registers> = Once::new();
+static UART: Once<Uart<'static>> = Once::new();
 /// The housekeeping core. While there is none, EL2 boots: who prints writes, too.
 ///
 /// Protocol (litmus/publish.litmus): stored with Release after `KICK`, `TYPIST` and `INTERRUPTS`, loaded with Acquire before
@@ -51,6 +50,10 @@ static TYPIST: Once<Typist> = Once::new();
 static KICK: Once<fn(usize)> = Once::new();
 /// The UART interrupts that core; else it looks by its timer.
 static INTERRUPTS: AtomicBool = AtomicBool::new(false);
+/// Nothing tells of what is typed: that core looks by its timer.
+///
+/// Protocol: as for `INTERRUPTS`.
+static POLLS: AtomicBool = AtomicBool::new(false);
 /// When that core looks again without being asked to.
 ///
 /// Protocol: that core's own.
@@ -59,10 +62,11 @@ static LOOK: AtomicU64 = AtomicU64::new(NEVER);
 /// Uses the board's console from now on.
 ///
 /// # Safety
-/// Its registers are mapped as a device and EL2 owns them.
+/// [`registers`] of it are mapped as a device and EL2 owns them.
 pub unsafe fn set_uart(console: &board::Console) {
     // SAFETY: the caller's promise.
-    UART.call_once(|| unsafe { Uart::new(console) });
+    let frame = FRAME.call_once(|| unsafe { Registers::new(console) });
+    UART.call_once(|| Uart::new(console, frame));
 }
 
 /// Makes room for the next guest, called `name`, whose number is `vm`.
@@ -78,12 +82,13 @@ pub fn add_guest(vm: u16, name: &str) {
 pub fn start(core: usize, interrupts: bool, kick: fn(usize), typist: Typist) {
     KICK.call_once(|| kick);
     TYPIST.call_once(|| typist);
-    // No interrupt tells when a UART that only seems slow has room.
-    let interrupts = interrupts && !cfg!(feature = "slow-uart");
-    INTERRUPTS.store(interrupts, Ordering::Relaxed);
     if let Some(uart) = UART.get() {
-        uart.prepare_interrupts();
-        uart.set_interrupts(true, false);
+        let interrupts = interrupts && uart.driver().prepare_interrupts();
+        uart.driver().set_interrupts(interrupts, false);
+        POLLS.store(!interrupts, Ordering::Relaxed);
+        // No interrupt tells when a UART that only seems slow has room.
+        let tells = interrupts && !cfg!(feature = "slow-uart");
+        INTERRUPTS.store(tells, Ordering::Relaxed);
     }
     CORE.store(core, Ordering::Release);
     // A byte that came before the interrupt was enabled raises none, nor do those that come on top.
@@ -162,7 +167,8 @@ pub fn visit() -> bool {
         output::request();
     }
     if let Some(uart) = UART.get() {
-        uart.set_interrupts(reads, writes);
+        let reads = reads && !POLLS.load(Ordering::Relaxed);
+        uart.driver().set_interrupts(reads, writes);
     }
     LOOK.load(Ordering::Relaxed) != NEVER
 }
@@ -211,8 +217,10 @@ pub fn init_log() {
 /// # Safety
 /// The console, if there is one, is a UART that nobody else uses.
 pub unsafe fn write_bare(console: Option<&board::Console>, why: u64) {
-    // SAFETY: the caller's promise.
-    let uart = console.map(|console| unsafe { Uart::new(console) });
+    // SAFETY: the caller's promise; with the MMU off all registers are within reach.
+    let frame = console.map(|console| unsafe { Registers::new(console) });
+    let uart = console.zip(frame.as_ref());
+    let uart = uart.map(|(console, frame)| Uart::new(console, frame));
     let digit = [b'0' + why as u8];
     let text: [&[u8]; 3] = match why {
         boot::HOST_EXTENSIONS => [

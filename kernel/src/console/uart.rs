@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The board's UART, whichever it is.
+//! The board's UART: the driver, and its registers in EL2's tables.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use board::ConsoleKind;
+use addr::{PAGE_SIZE, PaRange};
+use platform::AccessWidth;
+use uart::{Driver, Frame};
 
-use super::cadence::Cadence;
-use super::mini_uart::MiniUart;
-use super::pl011::Pl011;
-use crate::arch::mmio::Registers;
+use crate::arch::mmio::Mmio;
 
 /// Looks at a UART without room before it counts as standing still: longer than any byte takes.
 const PATIENCE: u32 = 1_000_000;
@@ -18,43 +17,80 @@ const PATIENCE: u32 = 1_000_000;
 /// Protocol: a hint; who writes to the UART holds the console's lock, or is the last to run.
 static STALLED: AtomicBool = AtomicBool::new(false);
 
-/// The driver of the board's console. All drivers leave the line's speed to the firmware.
-#[derive(Clone, Copy)]
-pub enum Uart {
-    /// Arm's PL011, also as an SBSA UART.
-    Pl011(Pl011),
-    /// The Raspberry Pi's mini UART.
-    Mini(MiniUart),
-    /// The UART of Xilinx' SoCs.
-    Cadence(Cadence),
+/// Returns what is to be mapped of a console. A UART's registers begin it: what else the tree may count to them is not needed.
+pub fn registers(console: &board::Console) -> PaRange {
+    PaRange {
+        size: console.registers.size.min(PAGE_SIZE),
+        ..console.registers
+    }
 }
 
-macro_rules! each {
-    ($self:expr, $uart:ident => $call:expr) => {
-        match $self {
-            Uart::Pl011($uart) => $call,
-            Uart::Mini($uart) => $call,
-            Uart::Cadence($uart) => $call,
-        }
-    };
+/// The registers. What the tree puts outside the pages that are mapped, or where no register can be, is not there: it
+/// reads as zero.
+pub struct Registers {
+    mmio: Mmio,
+    /// Where they begin, and the last byte of the pages.
+    base: u64,
+    last: u64,
 }
 
-impl Uart {
-    /// Returns the driver of `console`, which is turned on.
+impl Registers {
+    /// Returns the registers of `console`.
     ///
     /// # Safety
-    /// The console's registers are mapped as a device and EL2 owns them.
+    /// [`registers`] of it are mapped as a device and EL2 owns them.
     pub unsafe fn new(console: &board::Console) -> Self {
-        let base = console.registers.start.0;
-        // SAFETY: the caller's promise.
-        unsafe {
-            match console.kind {
-                ConsoleKind::Pl011 => Self::Pl011(Pl011::new(Registers::new(base))),
-                ConsoleKind::Sbsa => Self::Pl011(Pl011::sbsa(Registers::new(base))),
-                ConsoleKind::Bcm2835Aux => Self::Mini(MiniUart::new(Registers::new(base))),
-                ConsoleKind::Cadence => Self::Cadence(Cadence::new(Registers::new(base))),
-            }
+        let range = registers(console);
+        let base = range.start.0;
+        let last = (range.end().0 - 1) | (PAGE_SIZE - 1);
+        // SAFETY: the caller's promise; tables map whole pages.
+        let mmio = unsafe { Mmio::new(base, last - base + 1) };
+        Self { mmio, base, last }
+    }
+
+    fn has(&self, offset: u64, width: AccessWidth) -> bool {
+        let end = self.base.checked_add(offset + width.bytes() - 1);
+        end.is_some_and(|end| end <= self.last)
+            && (self.base + offset).is_multiple_of(width.bytes())
+    }
+}
+
+impl Frame for Registers {
+    fn read(&self, offset: u64, width: AccessWidth) -> u32 {
+        if !self.has(offset, width) {
+            return 0;
         }
+        match width {
+            AccessWidth::Byte => self.mmio.read::<u8>(offset).into(),
+            AccessWidth::Half => self.mmio.read::<u16>(offset).into(),
+            AccessWidth::Word => self.mmio.read(offset),
+        }
+    }
+
+    fn write(&self, offset: u64, width: AccessWidth, value: u32) {
+        if !self.has(offset, width) {
+            return;
+        }
+        match width {
+            AccessWidth::Byte => self.mmio.write(offset, value as u8),
+            AccessWidth::Half => self.mmio.write(offset, value as u16),
+            AccessWidth::Word => self.mmio.write(offset, value),
+        }
+    }
+}
+
+/// The driver of the board's console.
+pub struct Uart<'f>(uart::Uart<'f>);
+
+impl<'f> Uart<'f> {
+    /// Returns the driver of `console`, which is turned on. Its registers are `frame`.
+    pub fn new(console: &board::Console, frame: &'f Registers) -> Self {
+        Self(uart::Uart::new(console.kind, console.layout, frame))
+    }
+
+    /// Returns what drives it.
+    pub fn driver(&self) -> &dyn Driver {
+        self.0.driver()
     }
 
     /// Sends a byte if there is room for it.
@@ -63,7 +99,7 @@ impl Uart {
         if !super::slow::take_room() {
             return false;
         }
-        each!(self, uart => uart.send(byte))
+        self.driver().send(byte)
     }
 
     /// Sends a byte and waits for room, but not for a UART that stands still: then it is lost.
@@ -77,33 +113,5 @@ impl Uart {
             self.send(byte)
         });
         STALLED.store(!sent, Ordering::Relaxed);
-    }
-
-    /// Takes note of the transmit interrupt. The mini UART's ends by itself.
-    pub fn clear_transmit_interrupt(&self) {
-        match self {
-            Self::Pl011(uart) => uart.clear_transmit_interrupt(),
-            Self::Mini(_) => {}
-            Self::Cadence(uart) => uart.clear_transmit_interrupt(),
-        }
-    }
-
-    /// Returns the next received byte.
-    pub fn receive(&self) -> Option<u8> {
-        each!(self, uart => uart.receive())
-    }
-
-    /// Forgets interrupts from before. The mini UART has none to forget.
-    pub fn prepare_interrupts(&self) {
-        match self {
-            Self::Pl011(uart) => uart.prepare_interrupts(),
-            Self::Mini(_) => {}
-            Self::Cadence(uart) => uart.prepare_interrupts(),
-        }
-    }
-
-    /// Chooses whether bytes that arrive interrupt, and whether room for bytes to send does.
-    pub fn set_interrupts(&self, receive: bool, transmit: bool) {
-        each!(self, uart => uart.set_interrupts(receive, transmit));
     }
 }

@@ -64,7 +64,7 @@ impl Masters {
     pub fn stop(&self) {
         // A device that went on would write to memory that is somebody else's by then.
         for transport in &self.virtio {
-            transport.write32(VIRTIO_STATUS, 0);
+            transport.write(VIRTIO_STATUS, 0_u32);
         }
     }
 }
