@@ -5,6 +5,7 @@
 //! Stage 2 has 4 KiB pages, so what is given are the pages that a device's registers touch, with
 //! all else that is in them: nothing in them may be the hypervisor's or the secure world's.
 
+use crate::dma::{Dma, VIRTIO};
 use crate::error::{NodeName, cut};
 use crate::interrupt::{Controller, Interrupt};
 use crate::tree::{Cells, NodeContext, Tree};
@@ -23,9 +24,6 @@ pub const MAX_CLOCKS: usize = 4;
 /// Most virtio transports in a device's pages.
 pub const MAX_VIRTIO: usize = 16;
 
-/// A transport of virtio (Virtio 1.2, section 4.2), which can be told to stop.
-const VIRTIO: &[&str] = &["virtio,mmio"];
-
 /// A device that a guest may have.
 pub struct Device<'a> {
     place: NodeContext<'a>,
@@ -38,6 +36,8 @@ pub struct Device<'a> {
     pub clocks: ArrayVec<u32, MAX_CLOCKS>,
     /// The registers of each virtio transport in its pages, whether it is this device or not.
     pub virtio: ArrayVec<Pa, MAX_VIRTIO>,
+    /// Whether it masters the bus, or another device in its pages does.
+    pub dma: Dma,
     /// How many other devices have registers in its pages.
     pub neighbours: usize,
 }
@@ -148,6 +148,7 @@ impl Board {
             interrupts: self.interrupts(&tree, &place)?,
             clocks: fixed_clocks(&tree, &place).unwrap_or_default(),
             virtio: ArrayVec::new(),
+            dma: Dma::of(&place),
             neighbours: 0,
             place,
         };
@@ -274,13 +275,6 @@ impl<'a> Device<'a> {
         self.registers.iter().map(pages_of).collect()
     }
 
-    /// Tells whether the tree says that the device masters the bus. That it does not say so means
-    /// nothing.
-    pub fn does_dma(&self) -> bool {
-        let says = ["dma-coherent", "dma-noncoherent", "iommus"];
-        self.place.is(VIRTIO) || says.iter().any(|name| self.place.property(name).is_some())
-    }
-
     /// Returns the properties that mean the same in another tree: without those about its children
     /// and those known to refer to other nodes, and without `reg` and `interrupts`, whose form
     /// depends on where the node is. The names of clocks go with [`Device::clocks`].
@@ -318,6 +312,7 @@ impl<'a> Device<'a> {
     /// part of it.
     fn tolerate(&mut self, place: &NodeContext, range: PaRange) -> Result<(), DeviceError> {
         let has = |name| place.property(name).is_some();
+        self.dma = self.dma.or(Dma::of(place));
         if place.is_secure() {
             Err(DeviceError::SecureNeighbour(cut(place.name())))
         } else if place.string("device_type") == Some("memory") {

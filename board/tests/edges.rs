@@ -73,13 +73,42 @@ fn a_clock_is_fixed_only_if_it_says_so_and_has_no_selector() {
 }
 
 #[test]
-fn dma_is_told_by_any_of_its_signs() {
-    let dma = |change: fn(Node) -> Node| look(&with_device(change), DEVICE, |d| d.does_dma());
-    assert_eq!(dma(|node| node), Ok(false));
-    assert_eq!(dma(|node| node.text("compatible", "virtio,mmio")), Ok(true));
-    assert_eq!(dma(|node| node.bytes("dma-coherent", &[])), Ok(true));
-    assert_eq!(dma(|node| node.bytes("dma-noncoherent", &[])), Ok(true));
-    assert_eq!(dma(|node| node.cells("iommus", &[5, 1])), Ok(true));
+fn a_device_does_dma_unless_it_is_of_a_kind_that_does_none() {
+    let dma = |change: fn(Node) -> Node| look(&with_device(change), DEVICE, |d| d.dma).unwrap();
+    assert!(matches!(dma(|node| node), Dma::Unknown(_)));
+    assert_eq!(dma(|node| node.text("compatible", "arm,pl031")), Dma::No);
+    let signs: [fn(Node) -> Node; 4] = [
+        |node| node.text("compatible", "virtio,mmio"),
+        |node| node.bytes("dma-coherent", &[]),
+        |node| node.bytes("dma-noncoherent", &[]),
+        |node| {
+            node.text("compatible", "arm,pl031")
+                .cells("iommus", &[5, 1])
+        },
+    ];
+    for sign in signs {
+        assert!(matches!(dma(sign), Dma::Yes(_)));
+    }
+}
+
+/// A guest that is given a page can make any device in it write to memory.
+#[test]
+fn a_device_does_the_dma_of_what_is_in_its_pages() {
+    let beside = |kind: &str, sign: &str| {
+        let other = node("other@b000800")
+            .text("compatible", kind)
+            .cells("reg", &[0, 0x0b00_0800, 0, 0x100]);
+        let other = if sign.is_empty() {
+            other
+        } else {
+            other.bytes(sign, &[])
+        };
+        let tree = with_device(|node| node.text("compatible", "arm,pl031")).child(other);
+        look(&tree, DEVICE, |device| device.dma).unwrap()
+    };
+    assert_eq!(beside("arm,pl061", ""), Dma::No);
+    assert!(matches!(beside("vendor,engine", ""), Dma::Unknown(name) if &*name == "other"));
+    assert!(matches!(beside("arm,pl061", "dma-coherent"), Dma::Yes(name) if &*name == "other"));
 }
 
 /// The frames of a GICv2 as they are used are two pages of each 128 KiB.

@@ -216,6 +216,12 @@ fn check_devices(guest: &Guest, before: &[Guest]) -> Result<(), Broken> {
         "devices",
         "must not name a device twice",
     )?;
+    let named = |name| devices.iter().any(|device| device == name);
+    rule(
+        guest.no_dma.iter().all(named),
+        "no-dma",
+        "must name devices as its devices does, and no others",
+    )?;
     let given = |name| {
         before
             .iter()

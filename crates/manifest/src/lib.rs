@@ -68,6 +68,8 @@ table! {
         pub direct_map: bool = "direct-map",
         /// The board's devices that are its own.
         pub devices: Devices<'a> = "devices",
+        /// Those of them that do no DMA, whatever EL2 knows of their kind.
+        pub no_dma: Devices<'a> = "no-dma",
         /// Its watchdog; without, it sees none.
         pub watchdog: Option<Watchdog> = "watchdog",
         /// Its use of OP-TEE; without, it sees none.

@@ -95,6 +95,8 @@ fn defaults_are_as_documented() {
     assert_eq!((guest.direct_map, guest.devices.iter().count()), (false, 0));
     default("direct-map", "`false`");
     default("devices", "none");
+    assert_eq!(guest.no_dma.iter().count(), 0);
+    default("no-dma", "none");
     assert_eq!((guest.exclusive, guest.slice), (false, 5_000));
     default("exclusive", "`false`");
     default("slice", "`\"5ms\"`");

@@ -182,6 +182,12 @@ fn broken_rules_are_shown_with_their_line() {
         ),
         (
             "bootargs = \"quiet\"",
+            "devices = [\"/uart@1\"]\nno-dma = [\"/uart@2\"]",
+            11,
+            "guest a: no-dma must name devices as its devices does, and no others",
+        ),
+        (
+            "bootargs = \"quiet\"",
             "watchdog = { action = \"stop\", timeout = \"999ms\" }",
             10,
             "guest a: watchdog.timeout must be from 1s to 1h",
@@ -309,7 +315,7 @@ fn a_list_of_devices_says_how_they_are_named() {
         let error = after("bootargs = \"quiet\"", &format!("devices = [{wrong}]"));
         assert!(
             error.starts_with(
-                "manifest, line 10: devices must name nodes of the board's device tree"
+                "manifest, line 10: devices and no-dma must name nodes of the board's device tree"
             ),
             "{error}"
         );

@@ -24,6 +24,7 @@ max-restarts = 7
 max-restart-delay = "3s"
 direct-map = true
 devices = ["/virtio_mmio@a003e00", "i2c1"]
+no-dma = ["i2c1"]
 watchdog = { action = "stop", timeout = "2min" }
 [guest.tee]
 dialect = "classic"
@@ -76,6 +77,7 @@ fn every_key_arrives() {
         }),
         direct_map: true,
         devices: Devices::new("/virtio_mmio@a003e00\0i2c1"),
+        no_dma: Devices::new("i2c1"),
         tee: Some(Tee {
             dialect: Dialect::Classic,
             notifications: false,
@@ -110,6 +112,7 @@ fn every_key_arrives() {
         }),
         direct_map: false,
         devices: Devices::default(),
+        no_dma: Devices::default(),
         tee: None,
         ..linux
     };

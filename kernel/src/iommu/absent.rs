@@ -5,7 +5,7 @@
 
 use addr::{PAGE_SIZE, Pa, PaRange};
 use alloc::vec::Vec;
-use board::Device;
+use board::{Device, Dma};
 use log::warn;
 
 use super::DmaError;
@@ -24,12 +24,15 @@ pub struct Masters {
 }
 
 impl Masters {
-    /// Tells whether a guest may have `device`; `direct_map` is whether the guest's RAM has the
-    /// board's addresses.
-    pub fn admit(device: &Device<'_>, direct_map: bool) -> Result<(), DmaError> {
-        match device.does_dma() && !direct_map {
-            true => Err(DmaError::Elsewhere),
-            false => Ok(()),
+    /// Tells whether a guest may have `device`. `direct_map` is whether the guest's RAM has the
+    /// board's addresses, `vouched` whether the manifest says that the device does no DMA.
+    pub fn admit(device: &Device<'_>, direct_map: bool, vouched: bool) -> Result<(), DmaError> {
+        match device.dma {
+            _ if direct_map => Ok(()),
+            Dma::No => Ok(()),
+            Dma::Unknown(_) if vouched => Ok(()),
+            Dma::Unknown(name) => Err(DmaError::Unknown(name)),
+            Dma::Yes(name) => Err(DmaError::Elsewhere(name)),
         }
     }
 

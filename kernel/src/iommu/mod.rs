@@ -13,11 +13,15 @@ pub use absent::Masters;
 
 use core::fmt;
 
+use board::NodeName;
+
 /// Why a device can't be a guest's.
 #[derive(Clone, Copy, Debug)]
 pub enum DmaError {
-    /// The guest's RAM is elsewhere for the device than for the guest.
-    Elsewhere,
+    /// The guest's RAM is elsewhere for this device, which does DMA, than for the guest.
+    Elsewhere(NodeName),
+    /// This device may do DMA, for all that is known.
+    Unknown(NodeName),
     /// EL2's tables can't hold the registers by which it stops the device.
     Map,
 }
@@ -25,7 +29,12 @@ pub enum DmaError {
 impl fmt::Display for DmaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Elsewhere => f.write_str("it does DMA: set `direct-map = true`"),
+            Self::Elsewhere(name) => write!(f, "{name} does DMA: set `direct-map = true`"),
+            Self::Unknown(name) => write!(
+                f,
+                "{name} may do DMA: set `direct-map = true`, or name the device in `no-dma` if you \
+                 know that it does none"
+            ),
             Self::Map => f.write_str("EL2's tables can't hold its registers"),
         }
     }

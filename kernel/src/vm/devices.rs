@@ -153,7 +153,8 @@ impl Devices {
         name: &str,
     ) -> Result<(), PassError> {
         let device = source.board.device(source.tree, name)?;
-        Masters::admit(&device, owner.guest.direct_map)?;
+        let vouched = owner.guest.no_dma.iter().any(|other| other == name);
+        Masters::admit(&device, owner.guest.direct_map, vouched)?;
         for pages in source.given.give(owner.number, &device)? {
             map_for_guest(owner, pages)?;
             self.masters.add(source.tables, &device, pages)?;

@@ -127,6 +127,8 @@ struct GuestSource {
     direct_map: bool,
     #[serde(default, deserialize_with = "devices")]
     devices: String,
+    #[serde(default, deserialize_with = "devices")]
+    no_dma: String,
     #[serde(default)]
     tee: TeeSource,
 }
@@ -235,6 +237,7 @@ impl GuestSource {
             }),
             direct_map: self.direct_map,
             devices: Devices::new(&self.devices),
+            no_dma: Devices::new(&self.no_dma),
             tee: self.tee.enabled.then(|| self.tee.tee(alone)),
         }
     }
@@ -333,7 +336,7 @@ fn devices<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
         .any(|name| name.is_empty() || name.contains('\0'))
     {
         return Err(D::Error::custom(
-            "devices must name nodes of the board's device tree, as in \"/virtio_mmio@a003e00\"",
+            "devices and no-dma must name nodes of the board's device tree, as in \"/virtio_mmio@a003e00\"",
         ));
     }
     Ok(names.join("\0"))

@@ -46,7 +46,7 @@ pub const CASES: &[Case] = &[
         name: "refuses-dma-without-direct-map",
         boots: Boots::Manifest(manifest!("dma-without-direct-map")),
         expect: &[
-            Line("teevisor: error: guest lost: device /virtio_mmio@a003e00: it does DMA"),
+            Line("teevisor: error: guest lost: device /virtio_mmio@a003e00: virtio_mmio does DMA"),
             PANIC,
         ],
         ..REFUSED

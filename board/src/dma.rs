@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Whether a device masters the bus.
+//!
+//! A tree says it of some devices, and of hardly any that it does not. So a device is taken to do
+//! DMA unless it is of a kind that is known not to.
+
+use crate::error::{NodeName, cut};
+use crate::tree::NodeContext;
+
+/// Whether a device does DMA: itself, not by an engine that it asks, which is a device of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Dma {
+    /// It is of a kind that does none.
+    No,
+    /// Nothing is known of this one, which is the device or is in its pages.
+    Unknown(NodeName),
+    /// The tree says so of this one, which is the device or is in its pages.
+    Yes(NodeName),
+}
+
+/// A transport of virtio (Virtio 1.2, section 4.2), which can be told to stop.
+pub(crate) const VIRTIO: &[&str] = &["virtio,mmio"];
+
+/// Kinds that have no way to master the bus, by their bindings in Linux's
+/// Documentation/devicetree/bindings and their manuals. A kind whose later versions do (Qualcomm's GENI, for
+/// one) is not here.
+const SLAVES: &[&str] = &[
+    // UARTs.
+    "arm,pl011",
+    "arm,sbsa-uart",
+    "brcm,bcm2835-aux-uart",
+    "cdns,uart-r1p8",
+    "cdns,uart-r1p12",
+    "fsl,imx21-uart",
+    "fsl,imx6q-uart",
+    "fsl,imx7ulp-lpuart",
+    "fsl,ls1021a-lpuart",
+    "ns16550",
+    "ns16550a",
+    "renesas,scif",
+    "snps,dw-apb-uart",
+    "xlnx,xuartps",
+    // Clocks that keep the date, and watchdogs.
+    "arm,pl031",
+    "arm,sbsa-gwdt",
+    "arm,sp805",
+    "cdns,wdt-r1p2",
+    "fsl,imx21-wdt",
+    "snps,dw-wdt",
+    "xlnx,zynqmp-rtc",
+    // Timers and pulse widths.
+    "arm,sp804",
+    "brcm,bcm2835-pwm",
+    "cdns,ttc",
+    "fsl,imx27-pwm",
+    "snps,dw-apb-timer",
+    // Pins.
+    "arm,pl061",
+    "fsl,imx35-gpio",
+    "snps,dw-apb-gpio",
+    "xlnx,zynq-gpio-1.0",
+    "xlnx,zynqmp-gpio-1.0",
+    // Serial buses.
+    "arm,pl022",
+    "brcm,bcm2835-i2c",
+    "brcm,bcm2835-spi",
+    "cdns,i2c-r1p10",
+    "cdns,i2c-r1p14",
+    "cdns,spi-r1p6",
+    "fsl,imx21-i2c",
+    "fsl,imx7ulp-lpi2c",
+    "fsl,imx51-ecspi",
+    "fsl,vf610-i2c",
+    "snps,designware-i2c",
+    "snps,dw-apb-ssi",
+    // CAN, whose messages lie in memory of the controller's own.
+    "bosch,m_can",
+    "fsl,imx6q-flexcan",
+    "fsl,imx8mp-flexcan",
+    "xlnx,zynq-can-1.0",
+    // Keyboards, random numbers, mailboxes.
+    "arm,mhu",
+    "arm,pl050",
+    "brcm,bcm2711-rng200",
+    "brcm,bcm2835-rng",
+    "brcm,iproc-rng200",
+];
+
+impl Dma {
+    /// Returns what is known of the device of this node.
+    pub(crate) fn of(place: &NodeContext) -> Self {
+        let says = ["dma-coherent", "dma-noncoherent", "iommus"];
+        let name = || cut(place.name());
+        if place.is(VIRTIO) || says.iter().any(|says| place.property(says).is_some()) {
+            Self::Yes(name())
+        } else if place.is(SLAVES) {
+            Self::No
+        } else {
+            Self::Unknown(name())
+        }
+    }
+
+    /// Returns the worse of two.
+    pub(crate) fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Yes(_), _) | (Self::Unknown(_), Self::No | Self::Unknown(_)) => self,
+            _ => other,
+        }
+    }
+}
