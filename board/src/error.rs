@@ -27,6 +27,8 @@ pub enum BoardError {
     NoGic,
     /// No enabled Arm generic timer node.
     NoTimer,
+    /// A private interrupt that EL2 handles is none, or has the INTID of another: whose, and the INTID.
+    Ppi(&'static str, u32),
     /// More of something than there is room for: what, and the limit.
     TooMany(&'static str, usize),
 }
@@ -79,6 +81,11 @@ impl fmt::Display for BoardError {
             Self::NoTimer => {
                 f.write_str("no arm,armv8-timer node is enabled: correct the device tree")
             }
+            Self::Ppi(what, intid) => write!(
+                f,
+                "INTID {intid} of the {what} is not a PPI of its own: correct the interrupts of the timer's and the \
+                 GIC's nodes"
+            ),
             Self::TooMany(what, most) => write!(
                 f,
                 "the device tree has more than {most} {what}: leave out or join some"

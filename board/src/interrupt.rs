@@ -85,6 +85,11 @@ impl Controller {
     }
 }
 
+/// Tells whether `intid` is a PPI: one interrupt on each core.
+pub(crate) fn is_private(intid: u32) -> bool {
+    (16..platform::FIRST_SPI).contains(&intid)
+}
+
 /// Decodes a specifier: type, number, flags: type 0 is an SPI, 1 a PPI.
 fn decode(specifier: &[u8]) -> Option<Interrupt> {
     let mut cells = Cells(specifier);

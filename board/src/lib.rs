@@ -22,6 +22,7 @@ mod firmware;
 mod gic;
 mod interrupt;
 mod memory;
+mod ppi;
 mod timer;
 mod tree;
 
@@ -36,6 +37,7 @@ pub use gic::{Gic, GicV2, GicV3, MAX_GICR_REGIONS};
 pub use interrupt::Interrupt;
 pub use memory::{MAX_MEMORY, MAX_RESERVED};
 pub use platform::ConsoleKind;
+pub use ppi::Ppis;
 pub use timer::Timer;
 
 use addr::{Pa, PaRange};
@@ -64,6 +66,8 @@ pub struct Board {
     pub gic: Gic,
     /// The generic timer.
     pub timer: Timer,
+    /// The private interrupts that EL2 handles.
+    pub ppis: Ppis,
     /// OP-TEE, if the firmware brought it.
     pub optee: Option<Optee>,
     /// The tree itself.
@@ -79,9 +83,11 @@ impl Board {
     /// reservation is made from; bytes behind the tree are ignored).
     pub fn from_tree(blob: &[u8], at: Pa) -> Result<Self, BoardError> {
         let tree = Tree::open(blob)?;
-        let gic = gic::find(&tree)?.ok_or(BoardError::NoGic)?;
-        let controller = Controller::of(&gic);
+        let node = gic::find(&tree)?.ok_or(BoardError::NoGic)?;
+        let controller = Controller::of(&node);
+        let gic = Gic::read(&node)?;
         let found = Found::find(&tree, controller)?;
+        let timer = found.timer.ok_or(BoardError::NoTimer)?;
         let own = PaRange::new(at, tree.size() as u64).ok_or(BoardError::Header)?;
         let bundle = memory::bundle(&tree)?;
         let cpus = cpu::cpus(&tree)?;
@@ -99,8 +105,9 @@ impl Board {
             psci: found.psci,
             keeps_mpam: keeps_mpam(&tree),
             console: console::find(&tree, Some(controller)),
-            gic: Gic::read(&gic)?,
-            timer: found.timer.ok_or(BoardError::NoTimer)?,
+            ppis: Ppis::of(&gic, &timer)?,
+            gic,
+            timer,
             optee: found.optee,
             tree: own,
             bundle,

@@ -23,13 +23,15 @@ pub fn serve(mut vcpu: Option<&mut VcpuContext>) -> bool {
             (Taken::Kick, _) => {}
             (Taken::Alarm, _) => alarm = true,
             // The guest's own end of interrupt will deactivate it.
-            (Taken::GuestTimer(intid), Some(vcpu)) => vcpu.timer_fired(intid),
-            (Taken::GuestTimer(intid), None) => irq::deactivate(intid),
-            (Taken::Maintenance, vcpu) => {
+            (Taken::GuestTimer { physical, virtual_ }, Some(vcpu)) => {
+                vcpu.timer_fired(virtual_, physical);
+            }
+            (Taken::GuestTimer { physical, .. }, None) => irq::deactivate(physical),
+            (Taken::Maintenance(intid), vcpu) => {
                 if let Some(vcpu) = vcpu {
                     vcpu.refresh_interrupts();
                 }
-                irq::deactivate(irq::MAINTENANCE);
+                irq::deactivate(intid);
             }
             // Its level stays until the UART is read below.
             (Taken::Console(intid), _) => typed = Some(intid),

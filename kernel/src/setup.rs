@@ -70,7 +70,7 @@ pub unsafe fn run(tree: Pa, tree_size: usize, entry_ticks: u64) -> Result<(), Se
     add_heap(&mut memory, HEAP)?;
     reached(Stage::Memory);
     // SAFETY: `map_board` has just mapped the GIC.
-    unsafe { irq::init(&board) }?;
+    unsafe { irq::init(&board) };
     if !smp::init_core(0) {
         return Err(SetupError::Redistributor);
     }

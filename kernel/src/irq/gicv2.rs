@@ -17,7 +17,7 @@ use tock_registers::{register_bitfields, register_structs};
 
 use crate::arch::{barrier, mmio::Registers};
 
-use super::{Acknowledged, DEFAULT_PRIORITY, KICK, PRIVATE_ENABLED, gicd};
+use super::{Acknowledged, DEFAULT_PRIORITY, KICK, gicd};
 
 /// GICD_IPRIORITYR of four interrupts.
 const PRIORITIES: u32 = u32::from_ne_bytes([DEFAULT_PRIORITY; 4]);
@@ -131,14 +131,14 @@ impl GicV2 {
         field!(*d, ctlr).write(GicdCtlr::EnableGrp0);
     }
 
-    /// Turns this core's banked interrupts and CPU interface on.
+    /// Turns this core's CPU interface on, and of its banked interrupts those in `private`.
     #[cold]
-    pub fn init_core(&self, index: usize) {
+    pub fn init_core(&self, index: usize, private: u32) {
         self.sgis
             .clear_pending
             .iter()
             .for_each(|all| all.set(u32::MAX));
-        let mask = init_banked(&mut self.distributor.lock());
+        let mask = init_banked(&mut self.distributor.lock(), private);
         self.masks[index].store(mask, Ordering::Release);
         let c = &self.cpu_interface;
         // What was being handled before is not: its priority would keep all others away.
@@ -213,15 +213,15 @@ fn group(distributor: &UniqueMmioPointer<'_, Gicd>) -> u32 {
     }
 }
 
-/// Enables this core's private interrupts, and returns the mask that targets it.
-fn init_banked(d: &mut UniqueMmioPointer<'_, Gicd>) -> u8 {
+/// Enables this core's `private` interrupts, and returns the mask that targets it.
+fn init_banked(d: &mut UniqueMmioPointer<'_, Gicd>, private: u32) -> u8 {
     let group = group(d);
     gicd::fill(field!(*d, icenabler), 0..1, 0xffff_0000);
     gicd::fill(field!(*d, icpendr), 0..1, 0xffff_0000);
     gicd::fill(field!(*d, icactiver), 0..1, u32::MAX);
     gicd::fill(field!(*d, igroupr), 0..1, group);
     gicd::fill(field!(*d, ipriorityr), 0..8, PRIORITIES);
-    gicd::fill(field!(*d, isenabler), 0..1, PRIVATE_ENABLED);
+    gicd::fill(field!(*d, isenabler), 0..1, private);
     // The banked ITARGETSR0 reads as this core's own mask; it is 0 on a single core.
     let targets = field!(*d, itargetsr)
         .get(0)

@@ -16,7 +16,7 @@ use spin::{Mutex, MutexGuard};
 
 use crate::arch::{cpu, gic_cpu_interface as cpu_interface};
 
-use super::{Acknowledged, KICK, PRIVATE_ENABLED, gicd};
+use super::{Acknowledged, KICK, gicd};
 
 /// Distributor, and each core's redistributor once the core has found it.
 pub struct GicV3 {
@@ -69,10 +69,10 @@ impl GicV3 {
         act(&mut GicDistributor::new(self.distributor.lock().reborrow()))
     }
 
-    /// Wakes this core's redistributor and turns its CPU interface on, whose registers are
-    /// [in use](cpu_interface::use_registers). False if there is no redistributor for it.
+    /// Wakes this core's redistributor, enables its `private` interrupts and turns its CPU interface on, whose
+    /// registers are [in use](cpu_interface::use_registers). False if there is no redistributor for it.
     #[cold]
-    pub fn init_core(&self, index: usize) -> bool {
+    pub fn init_core(&self, index: usize, private: u32) -> bool {
         let affinity = cpu::mpidr();
         let Some(found) = self.find(affinity) else {
             return false;
@@ -80,7 +80,7 @@ impl GicV3 {
         self.redistributors[index].store(found.as_ptr(), Ordering::Relaxed);
         self.affinities[index].store(affinity, Ordering::Release);
         if let Some(mut frames) = self.redistributor(index) {
-            init_redistributor(&mut frames);
+            init_redistributor(&mut frames, private);
         }
         cpu_interface::init();
         true
@@ -160,7 +160,7 @@ impl GicV3 {
     }
 }
 
-fn init_redistributor(frames: &mut UniqueMmioPointer<'_, GicrSgi>) {
+fn init_redistributor(frames: &mut UniqueMmioPointer<'_, GicrSgi>, private: u32) {
     let mut redistributor = GicRedistributor::new(frames.reborrow());
     // The error is that it is awake already.
     let _ = redistributor.mark_core_awake();
@@ -169,7 +169,7 @@ fn init_redistributor(frames: &mut UniqueMmioPointer<'_, GicrSgi>) {
     let mut sgi = field!(*frames, sgi);
     gicd::fill(field!(sgi, icpendr), 0..1, u32::MAX);
     gicd::fill(field!(sgi, icactiver), 0..1, u32::MAX);
-    gicd::fill(field!(sgi, isenabler), 0..1, PRIVATE_ENABLED);
+    gicd::fill(field!(sgi, isenabler), 0..1, private);
 }
 
 /// Turns LPIs off. With them on, the redistributor writes their pending bits to memory that whoever

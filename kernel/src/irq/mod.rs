@@ -10,8 +10,8 @@ pub mod virtual_interface;
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use board::Board;
-use platform::{FIRST_SPI, PHYSICAL_TIMER_INTID, VIRTUAL_TIMER_INTID};
+use board::{Board, Ppis};
+use platform::FIRST_SPI;
 use safe_mmio::field;
 use spin::Once;
 
@@ -33,17 +33,6 @@ use virtual_interface::VirtualInterface;
 const KICK: u32 = 0;
 /// Priority of every physical interrupt, which arm-gic gives them on GICv3.
 const DEFAULT_PRIORITY: u8 = arm_gic::gicv3::HIGHEST_NS_PRIORITY;
-/// SGI 0, the maintenance interrupt (25), EL2's timer (26) and the guest's (27, 30): the numbers
-/// are fixed by BSA (DEN0094, section "PPI assignments") and checked against the tree by [`init`].
-const PRIVATE_ENABLED: u32 = 1 << KICK
-    | 1 << MAINTENANCE
-    | 1 << ALARM
-    | 1 << VIRTUAL_TIMER_INTID
-    | 1 << PHYSICAL_TIMER_INTID;
-/// The maintenance interrupt of the list registers.
-pub const MAINTENANCE: u32 = 25;
-const ALARM: u32 = 26;
-
 /// An acknowledged interrupt: what IAR returned.
 #[derive(Clone, Copy, Debug)]
 struct Acknowledged {
@@ -61,6 +50,9 @@ enum Driver {
 struct Controller {
     driver: Driver,
     gich: Option<Registers<Gich>>,
+    ppis: Ppis,
+    /// What each core enables of its private interrupts: bit n is INTID n.
+    private: u32,
     console: Option<u32>,
     optee: Option<u32>,
 }
@@ -76,57 +68,11 @@ macro_rules! each {
     };
 }
 
-/// What is wrong with the board's interrupts.
-#[derive(Clone, Copy, Debug)]
-pub enum InitError {
-    /// A private interrupt is not where BSA puts it.
-    Ppi {
-        /// Whose interrupt.
-        what: &'static str,
-        /// The INTID in the tree.
-        found: u32,
-        /// The INTID that BSA has.
-        wanted: u32,
-    },
-}
-
-impl core::fmt::Display for InitError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let Self::Ppi {
-            what,
-            found,
-            wanted,
-        } = self;
-        write!(
-            f,
-            "the device tree gives INTID {found} to the {what}; only {wanted} is supported"
-        )
-    }
-}
-
 /// Sets the distributor up.
 ///
 /// # Safety
 /// The GIC's frames are mapped as devices and EL2 owns them.
-pub unsafe fn init(board: &Board) -> Result<(), InitError> {
-    let maintenance = match &board.gic {
-        board::Gic::V2(gic) => gic.maintenance,
-        board::Gic::V3(gic) => gic.maintenance,
-    };
-    for (what, found, wanted) in [
-        ("GIC's maintenance interrupt", maintenance, MAINTENANCE),
-        ("virtual timer", board.timer.virtual_, VIRTUAL_TIMER_INTID),
-        ("physical timer", board.timer.physical, PHYSICAL_TIMER_INTID),
-        ("hypervisor timer", board.timer.hypervisor, ALARM),
-    ] {
-        if found != wanted {
-            return Err(InitError::Ppi {
-                what,
-                found,
-                wanted,
-            });
-        }
-    }
+pub unsafe fn init(board: &Board) {
     let controller = CONTROLLER.call_once(|| Controller {
         // SAFETY: the caller's promise.
         driver: unsafe { driver(&board.gic) },
@@ -135,6 +81,8 @@ pub unsafe fn init(board: &Board) -> Result<(), InitError> {
             board::Gic::V2(gic) => Some(unsafe { Registers::new(gic.gich.start.0) }),
             board::Gic::V3(_) => None,
         },
+        ppis: board.ppis,
+        private: board.private_interrupts() | 1 << KICK,
         console: board
             .console
             .and_then(|console| console.interrupt)
@@ -145,7 +93,6 @@ pub unsafe fn init(board: &Board) -> Result<(), InitError> {
             .map(|i| i.intid),
     });
     each!(controller, gic => gic.init());
-    Ok(())
 }
 
 /// # Safety
@@ -166,7 +113,9 @@ fn controller() -> &'static Controller {
 
 /// Turns interrupts on for this core, number `index`. False if the GIC doesn't know the core.
 pub fn init_core(index: usize) -> bool {
-    let driver = &controller().driver;
+    let Controller {
+        driver, private, ..
+    } = controller();
     if let Driver::V3(_) = driver {
         gic_cpu_interface::use_registers();
     }
@@ -174,20 +123,21 @@ pub fn init_core(index: usize) -> bool {
     virtual_interface().reset();
     match driver {
         Driver::V2(gic) => {
-            gic.init_core(index);
+            gic.init_core(index, *private);
             true
         }
-        Driver::V3(gic) => gic.init_core(index),
+        Driver::V3(gic) => gic.init_core(index, *private),
     }
 }
 
-/// Routes EL2's own interrupts to this core, number `index`.
+/// Routes EL2's own SPIs to this core, number `index`. Private interrupts are on already.
 pub fn enable_shared(index: usize, board: &Board) {
     let own = [
         board.console.and_then(|c| c.interrupt),
         board.optee.and_then(|o| o.interrupt),
     ];
-    for interrupt in own.into_iter().flatten() {
+    let spis = own.into_iter().flatten().filter(|i| i.intid >= FIRST_SPI);
+    for interrupt in spis {
         route_spi(interrupt.intid, index, interrupt.edge);
         enable_spi(interrupt.intid);
     }
@@ -248,6 +198,12 @@ pub fn halt_others() {
     }
 }
 
+/// Returns the INTIDs that guests' virtual and physical timers have here.
+pub fn guest_timers() -> [u32; 2] {
+    let ppis = &controller().ppis;
+    [ppis.virtual_, ppis.physical]
+}
+
 /// Returns the list registers of this core.
 pub fn virtual_interface() -> VirtualInterface {
     match controller().gich {
@@ -276,10 +232,15 @@ pub enum Taken {
     Kick,
     /// EL2's timer has gone off. It is off, and deactivated.
     Alarm,
-    /// A list register needs attention.
-    Maintenance,
-    /// The guest's timer of this INTID has fired.
-    GuestTimer(u32),
+    /// A list register needs attention, by this INTID.
+    Maintenance(u32),
+    /// The guest's timer has fired.
+    GuestTimer {
+        /// The INTID that it has here.
+        physical: u32,
+        /// And the guest's.
+        virtual_: u32,
+    },
     /// The console's UART, by this INTID.
     Console(u32),
     /// OP-TEE's notification, by this INTID.
@@ -294,10 +255,16 @@ pub fn take() -> Option<Taken> {
     let interrupt = each!(controller, gic => gic.acknowledge())?;
     each!(controller, gic => gic.drop_priority(interrupt));
     let intid = interrupt.intid;
+    let ppis = &controller.ppis;
+    if let Some(virtual_) = ppis.guests(intid) {
+        return Some(Taken::GuestTimer {
+            physical: intid,
+            virtual_,
+        });
+    }
     Some(match intid {
-        VIRTUAL_TIMER_INTID | PHYSICAL_TIMER_INTID => Taken::GuestTimer(intid),
-        MAINTENANCE => Taken::Maintenance,
-        ALARM => {
+        _ if intid == ppis.maintenance => Taken::Maintenance(intid),
+        _ if intid == ppis.hypervisor => {
             timer::set_alarm(None);
             deactivate(intid);
             Taken::Alarm

@@ -9,7 +9,6 @@ use board::BoardError;
 use manifest::{MEMBER, ManifestError, archive::ArchiveError};
 
 use crate::arch::mmu::CannotMap;
-use crate::irq;
 use crate::vm::create::CreateError;
 
 /// Why teevisor can't run here.
@@ -36,8 +35,6 @@ pub enum SetupError {
         /// Bytes it takes.
         takes: u64,
     },
-    /// The interrupt controller can't be used.
-    Interrupts(irq::InitError),
     /// The first core has no redistributor.
     Redistributor,
     /// Nobody says how fast the timer counts.
@@ -92,7 +89,6 @@ impl fmt::Display for SetupError {
                 free >> 10,
                 takes >> 10
             ),
-            Self::Interrupts(error) => write!(f, "{error}"),
             Self::Redistributor => f.write_str("the GIC has no redistributor for the boot core"),
             Self::Frequency => f.write_str(
                 "the firmware left CNTFRQ_EL0 at 0: give the device tree's timer node its \
@@ -127,7 +123,6 @@ from!(
     BoardError => Board,
     CannotMap => Map,
     physmem::PlanError => Memory,
-    irq::InitError => Interrupts,
     ArchiveError<'static> => Archive,
     ManifestError<'static> => Manifest,
 );

@@ -404,7 +404,8 @@ impl VcpuContext {
         for intid in (0..platform::FIRST_SPI).filter(|intid| active & 1 << intid != 0) {
             irq::deactivate(intid);
         }
-        self.deadline = self.state.timer_deadline(self.vm.counter_offset, active);
+        let owed = irq::guest_timers().map(|intid| active & 1 << intid != 0);
+        self.deadline = self.state.timer_deadline(self.vm.counter_offset, owed);
     }
 
     /// Lets `act` work on the interrupt controller's model while it holds all that this vCPU's
@@ -446,9 +447,10 @@ impl VcpuContext {
         }
     }
 
-    /// Handles that one of this vCPU's timers has fired.
-    pub fn timer_fired(&mut self, intid: u32) {
-        self.vm.signal(|gic| gic.hw_pending(self.id, intid, intid));
+    /// Handles that one of this vCPU's timers has fired, the guest's INTID `intid` by the board's `physical`.
+    pub fn timer_fired(&mut self, intid: u32, physical: u32) {
+        self.vm
+            .signal(|gic| gic.hw_pending(self.id, intid, physical));
     }
 
     /// Handles a write of ICC_SGI1R_EL1.

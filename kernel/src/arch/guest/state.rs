@@ -211,14 +211,12 @@ impl CpuState {
     }
 
     /// Returns when a timer of the vCPU, which is off its core, is going to fire, in ticks of the
-    /// physical counter. Timers in `owed` (bit n: INTID n) have an interrupt that it is handling.
-    pub fn timer_deadline(&self, counter_offset: u64, owed: u32) -> Option<u64> {
-        use platform::{PHYSICAL_TIMER_INTID, VIRTUAL_TIMER_INTID};
-        let unless_owed =
-            |timer: Timer, intid: u32| timer.fires().filter(|_| owed & 1 << intid == 0);
-        let virtual_ = unless_owed(self.virtual_timer, VIRTUAL_TIMER_INTID)
+    /// physical counter. Those `owed`, the virtual one first, have an interrupt that it is handling.
+    pub fn timer_deadline(&self, counter_offset: u64, owed: [bool; 2]) -> Option<u64> {
+        let unless_owed = |timer: Timer, owed: bool| timer.fires().filter(|_| !owed);
+        let virtual_ = unless_owed(self.virtual_timer, owed[0])
             .map(|cval| cval.saturating_add(counter_offset));
-        let physical = unless_owed(self.physical_timer, PHYSICAL_TIMER_INTID);
+        let physical = unless_owed(self.physical_timer, owed[1]);
         [virtual_, physical].into_iter().flatten().min()
     }
 
