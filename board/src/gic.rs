@@ -16,7 +16,12 @@ pub const MAX_GICR_REGIONS: usize = 4;
 const BSA_MAINTENANCE: u32 = 25;
 
 pub(crate) const V3: &[&str] = &["arm,gic-v3"];
-pub(crate) const V2: &[&str] = &["arm,gic-400", "arm,cortex-a15-gic", "arm,cortex-a7-gic"];
+pub(crate) const V2: &[&str] = &[
+    "arm,gic-400",
+    "arm,cortex-a15-gic",
+    "arm,cortex-a7-gic",
+    "qcom,msm-qgic2",
+];
 
 /// The interrupt controller.
 #[derive(Clone, PartialEq, Eq, Debug)]

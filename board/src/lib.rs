@@ -54,7 +54,8 @@ pub struct Board {
     /// RAM, as the enabled memory nodes have it: in any order, overlaps possible.
     pub memory: ArrayVec<PaRange, MAX_MEMORY>,
     /// What of it is taken: /reserved-memory, the memory reservation block, memory of the
-    /// secure world, spin tables, the tree itself and the bundle. Our own image is not among it.
+    /// secure world, spin tables, the tree itself and the bundle; each apart from all others. Our own image is not among
+    /// it.
     pub reserved: ArrayVec<PaRange, MAX_RESERVED>,
     /// The CPUs in the tree's order; the one that booted is among them.
     pub cpus: ArrayVec<Cpu, MAX_CPUS>,
@@ -93,9 +94,7 @@ impl Board {
         let cpus = cpu::cpus(&tree)?;
         let mut reserved = memory::reserved(&tree, [Some(own), bundle])?;
         for page in cpus.iter().filter_map(Cpu::release_page) {
-            if !reserved.contains(&page) {
-                fit(&mut reserved, page, "reservations")?;
-            }
+            memory::reserve(&mut reserved, page)?;
         }
         Ok(Self {
             model: model(&tree),

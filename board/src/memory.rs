@@ -9,7 +9,7 @@ use arrayvec::ArrayVec;
 
 /// Most ranges of RAM.
 pub const MAX_MEMORY: usize = 16;
-/// Most reserved ranges.
+/// Most reserved ranges that neither touch nor overlap.
 pub const MAX_RESERVED: usize = 48;
 
 type Reserved = ArrayVec<PaRange, MAX_RESERVED>;
@@ -38,7 +38,7 @@ pub(crate) fn memory(tree: &Tree) -> Result<ArrayVec<PaRange, MAX_MEMORY>, Board
 pub(crate) fn reserved(tree: &Tree, own: [Option<PaRange>; 2]) -> Result<Reserved, BoardError> {
     let mut reserved = Reserved::new();
     for range in own.into_iter().flatten().chain(tree.reservations()) {
-        fit(&mut reserved, range, "reservations")?;
+        reserve(&mut reserved, range)?;
     }
     for place in tree.root().children() {
         let place = place?;
@@ -56,9 +56,24 @@ pub(crate) fn reserved(tree: &Tree, own: [Option<PaRange>; 2]) -> Result<Reserve
 
 fn take(reserved: &mut Reserved, place: &NodeContext) -> Result<(), BoardError> {
     for range in place.memory() {
-        fit(reserved, range?, "reservations")?;
+        reserve(reserved, range?)?;
     }
     Ok(())
+}
+
+/// Adds a reservation, joined with those that it touches or overlaps: what counts is how many are apart.
+pub(crate) fn reserve(reserved: &mut Reserved, range: PaRange) -> Result<(), BoardError> {
+    let (mut start, mut end) = (range.start, range.end());
+    reserved.retain(|known| {
+        let apart = known.end() < start || end < known.start;
+        if !apart {
+            start = start.min(known.start);
+            end = end.max(known.end());
+        }
+        apart
+    });
+    let joined = PaRange::new(start, end.0 - start.0).unwrap_or(range);
+    fit(reserved, joined, "reservations")
 }
 
 fn is_memory(place: &NodeContext) -> bool {

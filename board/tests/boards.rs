@@ -82,11 +82,26 @@ fn all_that_is_taken_is_reserved() {
         board.bundle.unwrap(),
         range(0x4000_0000, 0x1000),
         range(0x5000_0000, 0x2000),
+        // The secure world's memory, with OP-TEE's in it.
         range(0x0e00_0000, 0x0100_0000),
-        range(0x0e10_0000, 0x00f0_0000),
         range(0x4200_0000, 0x0020_0000),
     ];
     assert_eq!(board.reserved[..], taken);
+}
+
+#[test]
+fn reservations_that_touch_are_one() {
+    let many: Vec<_> = (0..200)
+        .map(|n| (0x5000_0000 + n * 0x1000, 0x1000))
+        .collect();
+    let board = Board::from_tree(&qemu_virt().blob_with(&many), AT).unwrap();
+    assert!(board.reserved.contains(&range(0x5000_0000, 200 << 12)));
+    let between = [(0x5000_0000, 0x1000), (0x5000_3000, 0x1000)];
+    let tree = qemu_virt().with("reserved-memory/optee_shm@42000000", |node| {
+        node.cells("reg", &[0, 0x5000_0800, 0, 0x3000])
+    });
+    let board = Board::from_tree(&tree.blob_with(&between), AT).unwrap();
+    assert!(board.reserved.contains(&range(0x5000_0000, 0x4000)));
 }
 
 #[test]

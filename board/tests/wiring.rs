@@ -5,8 +5,8 @@ mod fixtures;
 
 use addr::Pa;
 use board::*;
-use fixtures::{Node, qemu_virt};
-use platform::{PHYSICAL_TIMER_INTID, VIRTUAL_TIMER_INTID};
+use fixtures::{Node, qemu_virt, raspberry_pi_4};
+use platform::{GicVersion, PHYSICAL_TIMER_INTID, VIRTUAL_TIMER_INTID};
 
 fn read(tree: &Node) -> Result<Board, BoardError> {
     Board::from_tree(&tree.blob(), Pa(0x4a00_0000))
@@ -75,4 +75,12 @@ fn optees_interrupt_may_be_private() {
     let bsa = 1 << 25 | 1 << 26 | 1 << 27 | 1 << 30;
     assert_eq!(board.private_interrupts(), bsa | 1 << 31);
     assert_eq!(read(&qemu_virt()).unwrap().private_interrupts(), bsa);
+}
+
+#[test]
+fn qualcomms_gic_is_a_gicv2() {
+    let tree = raspberry_pi_4().with("soc/interrupt-controller@40041000", |node| {
+        node.text("compatible", "qcom,msm-qgic2")
+    });
+    assert_eq!(read(&tree).unwrap().gic.version(), GicVersion::V2);
 }
