@@ -100,6 +100,32 @@ fn known(compatible: &str) -> Option<(ConsoleKind, RegisterLayout)> {
         "mediatek,mt6577-uart" | "socionext,uniphier-uart" => (Ns16550, SPREAD),
         "ti,am654-uart" | "ti,omap4-uart" => (Ns16550, SPREAD),
         "nvidia,tegra20-uart" => (Tegra, SPREAD),
+        "fsl,imx6q-uart" | "fsl,imx21-uart" => (Imx, Layout::WORDS),
+        "fsl,ls1021a-lpuart" => (Lpuart, Layout::WORDS.big_endian()),
+        "fsl,ls1028a-lpuart" => (Lpuart, Layout::WORDS),
+        "fsl,imx7ulp-lpuart" | "fsl,imx8ulp-lpuart" | "fsl,imx8qxp-lpuart" => {
+            (Lpuart, Layout::WORDS.from(0x10))
+        }
+        "amlogic,meson-gx-uart"
+        | "amlogic,meson-g12a-uart"
+        | "amlogic,meson-s4-uart"
+        | "amlogic,meson-a1-uart" => (Meson, Layout::WORDS),
+        "renesas,scif" | "renesas,hscif" => (Scif, Layout::packed(AccessWidth::Half, 2)),
+        "renesas,scif-r9a07g044" | "renesas,scif-r9a09g057" => {
+            (Scif, Layout::packed(AccessWidth::Half, 1))
+        }
+        "qcom,geni-debug-uart" | "qcom,geni-uart" => (Geni, Layout::WORDS),
+        "samsung,exynos4210-uart"
+        | "samsung,exynos5433-uart"
+        | "samsung,exynos850-uart"
+        | "samsung,exynos8895-uart"
+        | "google,gs101-uart"
+        | "axis,artpec8-uart" => (Samsung, Layout::WORDS),
+        "qcom,msm-uartdm-v1.4" => (MsmUartdm, Layout::WORDS),
+        "marvell,armada-3700-uart" => (Armada3700, Layout::WORDS),
+        "st,stm32h7-uart" => (Stm32, Layout::WORDS),
+        "fsl,s32v234-linflexuart" => (Linflex, Layout::WORDS),
+        "sprd,sc9836-uart" => (Sprd, Layout::WORDS),
         _ => return None,
     })
 }

@@ -9,6 +9,9 @@ use platform::{AccessWidth, RegisterLayout};
 
 const BYTES: RegisterLayout = RegisterLayout::BYTES;
 const SPREAD: RegisterLayout = RegisterLayout::packed(AccessWidth::Word, 2);
+/// Renesas': R-Car's and RZ's.
+const HALVES: RegisterLayout = RegisterLayout::packed(AccessWidth::Half, 2);
+const NARROW: RegisterLayout = RegisterLayout::packed(AccessWidth::Half, 1);
 const WORDS: RegisterLayout = RegisterLayout::WORDS;
 
 /// The console of `virt` whose UART is another one, as `change` says.
@@ -37,6 +40,25 @@ fn each_uart_is_known_by_its_compatible() {
         ("socionext,uniphier-uart", Ns16550, SPREAD),
         ("ti,am654-uart", Ns16550, SPREAD),
         ("nvidia,tegra20-uart", Tegra, SPREAD),
+        ("fsl,imx6q-uart", Imx, WORDS),
+        ("fsl,imx21-uart", Imx, WORDS),
+        ("fsl,ls1021a-lpuart", Lpuart, WORDS.big_endian()),
+        ("fsl,ls1028a-lpuart", Lpuart, WORDS),
+        ("fsl,imx7ulp-lpuart", Lpuart, WORDS.from(0x10)),
+        ("fsl,imx8qxp-lpuart", Lpuart, WORDS.from(0x10)),
+        ("amlogic,meson-gx-uart", Meson, WORDS),
+        ("amlogic,meson-s4-uart", Meson, WORDS),
+        ("renesas,scif", Scif, HALVES),
+        ("renesas,hscif", Scif, HALVES),
+        ("renesas,scif-r9a07g044", Scif, NARROW),
+        ("qcom,geni-debug-uart", Geni, WORDS),
+        ("qcom,msm-uartdm-v1.4", MsmUartdm, WORDS),
+        ("samsung,exynos4210-uart", Samsung, WORDS),
+        ("samsung,exynos850-uart", Samsung, WORDS),
+        ("marvell,armada-3700-uart", Armada3700, WORDS),
+        ("st,stm32h7-uart", Stm32, WORDS),
+        ("fsl,s32v234-linflexuart", Linflex, WORDS),
+        ("sprd,sc9836-uart", Sprd, WORDS),
     ] {
         let names = format!("acme,special-uart\0{compatible}\0");
         let found = described(names.as_bytes(), &[]);

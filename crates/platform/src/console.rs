@@ -17,6 +17,28 @@ pub enum ConsoleKind {
     DwApb,
     /// NVIDIA Tegra's 16550, whose timeout is an interrupt of its own.
     Tegra,
+    /// The UART of NXP's i.MX (IMX8MPRM).
+    Imx,
+    /// NXP's LPUART with registers of 32 bits (IMX8ULPRM, LS1028ARM).
+    Lpuart,
+    /// The UART of Amlogic's Meson (S905X data sheet).
+    Meson,
+    /// Renesas' SCIF and HSCIF (R-Car Series, 3rd Generation, User's Manual).
+    Scif,
+    /// Qualcomm's GENI serial engine as a UART.
+    Geni,
+    /// Samsung's UART since the S5PV210 (Exynos 4210 User's Manual).
+    Samsung,
+    /// Qualcomm's UARTDM 1.4.
+    MsmUartdm,
+    /// The first UART of Marvell's Armada 3700.
+    Armada3700,
+    /// The USART of ST's STM32 since the H7 (RM0457).
+    Stm32,
+    /// NXP's LINFlexD as a UART (S32G2RM).
+    Linflex,
+    /// Spreadtrum's and Unisoc's UART.
+    Sprd,
 }
 
 /// The width of an access to a device's register.
@@ -68,6 +90,19 @@ impl RegisterLayout {
             width,
             is_big_endian: false,
         }
+    }
+
+    /// Returns this layout with the other order of bytes than the core's.
+    pub const fn big_endian(self) -> Self {
+        Self {
+            is_big_endian: true,
+            ..self
+        }
+    }
+
+    /// Returns this layout from `offset` on.
+    pub const fn from(self, offset: u32) -> Self {
+        Self { offset, ..self }
     }
 
     /// Returns where register number `number` is.

@@ -59,6 +59,11 @@ impl<R> Register<R> {
     pub const fn new(number: u16) -> Self {
         Self(number, None, PhantomData)
     }
+
+    /// Returns the register with this number, which is as wide on any bus.
+    pub const fn of_width(number: u16, width: AccessWidth) -> Self {
+        Self(number, Some(width), PhantomData)
+    }
 }
 
 /// Access to a register, as tock-registers has it.

@@ -8,11 +8,22 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod armada3700;
 mod cadence;
 mod frame;
+mod geni;
+mod imx;
+mod linflex;
+mod lpuart;
+mod meson;
 mod mini_uart;
+mod msm_uartdm;
 mod ns16550;
 mod pl011;
+mod samsung;
+mod scif;
+mod sprd;
+mod stm32;
 
 pub use frame::Frame;
 
@@ -49,6 +60,28 @@ pub enum Uart<'f> {
     Cadence(cadence::Cadence<'f>),
     /// A 16550 or the like.
     Ns16550(ns16550::Ns16550<'f>),
+    /// NXP's i.MX.
+    Imx(imx::Imx<'f>),
+    /// NXP's LPUART.
+    Lpuart(lpuart::Lpuart<'f>),
+    /// Amlogic's Meson.
+    Meson(meson::Meson<'f>),
+    /// Renesas' SCIF or HSCIF.
+    Scif(scif::Scif<'f>),
+    /// Qualcomm's GENI as a UART.
+    Geni(geni::Geni<'f>),
+    /// Samsung's UART.
+    Samsung(samsung::Samsung<'f>),
+    /// Qualcomm's UARTDM.
+    MsmUartdm(msm_uartdm::MsmUartdm<'f>),
+    /// Marvell's Armada 3700.
+    Armada3700(armada3700::Armada3700<'f>),
+    /// ST's STM32.
+    Stm32(stm32::Stm32<'f>),
+    /// NXP's LINFlexD as a UART.
+    Linflex(linflex::Linflex<'f>),
+    /// Spreadtrum's UART.
+    Sprd(sprd::Sprd<'f>),
 }
 
 impl<'f> Uart<'f> {
@@ -63,6 +96,17 @@ impl<'f> Uart<'f> {
             ConsoleKind::Ns16550 | ConsoleKind::DwApb | ConsoleKind::Tegra => {
                 Self::Ns16550(ns16550::Ns16550::new(block, kind))
             }
+            ConsoleKind::Imx => Self::Imx(imx::Imx::new(block)),
+            ConsoleKind::Lpuart => Self::Lpuart(lpuart::Lpuart::new(block)),
+            ConsoleKind::Meson => Self::Meson(meson::Meson::new(block)),
+            ConsoleKind::Scif => Self::Scif(scif::Scif::new(block)),
+            ConsoleKind::Geni => Self::Geni(geni::Geni::new(block)),
+            ConsoleKind::Samsung => Self::Samsung(samsung::Samsung::new(block)),
+            ConsoleKind::MsmUartdm => Self::MsmUartdm(msm_uartdm::MsmUartdm::new(block)),
+            ConsoleKind::Armada3700 => Self::Armada3700(armada3700::Armada3700(block)),
+            ConsoleKind::Stm32 => Self::Stm32(stm32::Stm32::new(block)),
+            ConsoleKind::Linflex => Self::Linflex(linflex::Linflex::new(block)),
+            ConsoleKind::Sprd => Self::Sprd(sprd::Sprd(block)),
         }
     }
 
@@ -73,6 +117,17 @@ impl<'f> Uart<'f> {
             Self::MiniUart(uart) => uart,
             Self::Cadence(uart) => uart,
             Self::Ns16550(uart) => uart,
+            Self::Imx(uart) => uart,
+            Self::Lpuart(uart) => uart,
+            Self::Meson(uart) => uart,
+            Self::Scif(uart) => uart,
+            Self::Geni(uart) => uart,
+            Self::Samsung(uart) => uart,
+            Self::MsmUartdm(uart) => uart,
+            Self::Armada3700(uart) => uart,
+            Self::Stm32(uart) => uart,
+            Self::Linflex(uart) => uart,
+            Self::Sprd(uart) => uart,
         }
     }
 }

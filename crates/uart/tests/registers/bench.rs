@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! A bench for a model of a UART: what is on its line, and the console's part at the other end.
-#![allow(dead_code)] // Each test binary uses its part.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;

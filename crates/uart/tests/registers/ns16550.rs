@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! The 16550 and its relatives, against models of their registers.
-mod bench;
 
-use bench::{Bench, Line, Model, room, talks_by_interrupts, talks_by_polling};
+use crate::bench::{Bench, Line, Model, room, talks_by_interrupts, talks_by_polling};
 use platform::{AccessWidth, ConsoleKind, RegisterLayout};
 
 const DEPTH: usize = 16;
