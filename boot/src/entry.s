@@ -8,8 +8,8 @@
 .set SCTLR_ON, SCTLR_OFF | 0x1005
 // Attr0 = Normal write-back, Attr1 = Device-nGnRE.
 .set MAIR, 0x04ff
-// T0SZ = 25 (39 bits, walks start at level 1), write-back inner shareable walks, 4 KiB granule.
-.set TCR, 0x80803519
+// T0SZ = 16 (48 bits, walks start at level 0), write-back inner shareable walks, 4 KiB granule.
+.set TCR, 0x80803510
 // Table descriptor: valid, nothing restricted.
 .set TABLE, 3
 // Block descriptor: valid, attribute 0, AF, inner shareable; AP[1], which is RES1 in a regime with one exception level.
@@ -17,7 +17,7 @@
 // The same, read-only and never executed.
 .set TREE_BLOCK, IMAGE_BLOCK | 0x80 | (1 << 54)
 // Log2 of the bytes that the early tables span.
-.set SPAN, 39
+.set SPAN, 48
 
 // What firmware leaves in most registers of EL2 is UNKNOWN. Those that count before the vectors are in place: by
 // HCR_EL2.E2H the names of EL1's registers are EL2's, and by TPIDR_EL2 the vectors find an emergency stack. Where they
@@ -124,7 +124,7 @@ primary_entry:
 1:  bl      build_early_tables
     bl      clean_image
     reach   {TABLES}
-    adrp    x0, early_l1
+    adrp    x0, early_root
     ldr     x1, =TCR
     ldr     x2, =MAIR
     ldr     x3, =SCTLR_ON
@@ -286,11 +286,11 @@ measure_tree:
 1:  ret
 
 // Map the image's 2 MiB block, and the one or two of the device tree (x20, x21): no other, for what may be behind them
-// is not ours to read, and a core reads ahead. Clobbers x0-x9.
+// is not ours to read, and a core reads ahead. Clobbers x0-x10.
 build_early_tables:
     mov     x9, x30
-    adrp    x0, early_l1
-    adrp    x4, early_l2
+    adrp    x0, early_root
+    adrp    x4, early_tables
     early_map
     cbz     x21, 1f
     ldr     x5, =TREE_BLOCK
@@ -306,25 +306,37 @@ build_early_tables:
     mov     x30, x9
     ret
 
-// x0 = level-1 table, x3 = address, x4 = the next free level-2 table, x5 = attributes. Clobbers x6-x8.
+// x0 = level-0 table, x3 = address, x4 = the next free table, x5 = attributes. Clobbers x6-x8, x10.
 map_block:
-    ubfx    x7, x3, #30, #(SPAN - 30)
-    ldr     x8, [x0, x7, lsl #3]
-    cbnz    x8, 1f
-    orr     x8, x4, #TABLE
-    str     x8, [x0, x7, lsl #3]
-    add     x4, x4, #4096
-1:  and     x8, x8, #~0xfff
+    mov     x10, x30
+    mov     x8, x0
+    ubfx    x7, x3, #39, #9
+    bl      next_level
+    ubfx    x7, x3, #30, #9
+    bl      next_level
+    mov     x30, x10
     ubfx    x7, x3, #21, #9
     and     x6, x3, #~0x1fffff
     orr     x6, x6, x5
     str     x6, [x8, x7, lsl #3]
     ret
 
+// x8 = the table that entry x7 of table x8 names: the next free one (x4), if it is empty. Clobbers x7.
+next_level:
+    add     x7, x8, x7, lsl #3
+    ldr     x8, [x7]
+    cbnz    x8, 1f
+    orr     x8, x4, #TABLE
+    str     x8, [x7]
+    add     x4, x4, #4096
+1:  and     x8, x8, #~0xfff
+    ret
+
 .section .bss.early, "aw", %nobits
 .balign 4096
-early_l1:           .skip 4096
-early_l2:           .skip 4096 * {EARLY_BLOCKS}
+early_root:         .skip 4096
+// Each block may take a table of level 1 and one of level 2.
+early_tables:       .skip 4096 * 2 * {EARLY_BLOCKS}
 
 .section .stacks, "aw", %nobits
 .balign 4096

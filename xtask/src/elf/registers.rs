@@ -132,7 +132,7 @@ const EARLY: [(&str, u64); 8] = [
     ),
     (
         "TCR",
-        25 // T0SZ: 39 bits
+        16 // T0SZ: 48 bits
             | 0b01 << 8 // IRGN0: write-back, allocate
             | 0b01 << 10 // ORGN0: write-back, allocate
             | 0b11 << 12 // SH0: inner shareable
