@@ -89,7 +89,7 @@ pub fn flash(
         inputs = inputs.stamp(dir)?;
     }
     let dir = cache.step(&name, inputs, |work| {
-        let image = assemble(&tfa, parts.as_ref().map(Parts::folder))?;
+        let image = assemble(&tfa, parts.as_ref().map(Parts::folder), FIP_OFFSET)?;
         Ok(fs::write(work.dir.join("flash.bin"), image)?)
     })?;
     Ok(dir.join("flash.bin"))
@@ -144,11 +144,13 @@ fn optee_parts(
             "CFG_TEE_CORE_NB_CORE=8".into(),
             "CFG_TEE_CORE_LOG_LEVEL=3".into(),
         ],
+        environment: &[],
     };
     build.ensure(cache, packages).map(Parts::Built).map(Some)
 }
 
-fn assemble(tfa: &Path, optee: Option<&Path>) -> Result<Vec<u8>> {
+/// Makes the flash image of TF-A and OP-TEE, with the firmware package where BL2 expects it.
+pub fn assemble(tfa: &Path, optee: Option<&Path>, fip_offset: usize) -> Result<Vec<u8>> {
     let stage = |name: &str| read(&tfa.join(name));
     let mut images = vec![
         (fip::BL2, stage("bl2.bin")?),
@@ -164,8 +166,8 @@ fn assemble(tfa: &Path, optee: Option<&Path>) -> Result<Vec<u8>> {
         }
     }
     let mut flash = stage("bl1.bin")?;
-    anyhow::ensure!(flash.len() <= FIP_OFFSET, "bl1.bin is too large");
-    flash.resize(FIP_OFFSET, 0);
+    anyhow::ensure!(flash.len() <= fip_offset, "bl1.bin is too large");
+    flash.resize(fip_offset, 0);
     flash.extend(fip::build(&images));
     Ok(flash)
 }
@@ -182,6 +184,7 @@ fn tfa(cache: &Cache, packages: &Packages, gic: GicVersion, optee: Optee) -> Res
         name,
         platform: "qemu",
         options: options(gic, optee),
+        environment: &[],
         targets: &["bl1", "bl2", "bl31"],
         files: &["bl1.bin", "bl2.bin", "bl31.bin"],
     };

@@ -27,6 +27,8 @@ pub struct TfA {
     pub platform: &'static str,
     /// What else make is given.
     pub options: Vec<String>,
+    /// What its environment is given, to which its makefiles add.
+    pub environment: &'static [(&'static str, &'static str)],
     /// What is made.
     pub targets: &'static [&'static str],
     /// The files to keep, below the platform's folder of the build.
@@ -40,6 +42,7 @@ impl TfA {
         let inputs = Inputs::default()
             .texts(["1", &compiler()?])
             .texts(options.iter().map(String::as_str))
+            .texts(texts(self.environment))
             .texts(self.files.iter().copied())
             .stamp(packages.dir())?;
         let name = format!("firmware/tf-a-{}", self.name);
@@ -67,6 +70,7 @@ impl TfA {
         let mut make = make(&packages.tfa());
         make.arg(format!("BUILD_BASE={}", build.display()));
         make.args(options).args(self.targets);
+        make.envs(self.environment.iter().copied());
         command::logged(&mut make, "TF-A", work.log, work.bar)?;
         keep(
             &build.join(self.platform).join("release"),
@@ -85,6 +89,8 @@ pub struct OpteeBuild {
     pub platform: &'static str,
     /// What else make is given.
     pub options: Vec<String>,
+    /// What its environment is given, to which its makefiles add.
+    pub environment: &'static [(&'static str, &'static str)],
 }
 
 impl OpteeBuild {
@@ -111,6 +117,7 @@ impl OpteeBuild {
         let inputs = Inputs::default()
             .texts(["1", &compiler()?, self.platform])
             .texts(self.options.iter().map(String::as_str))
+            .texts(texts(self.environment))
             .stamp(&source)?;
         let inputs = packages.stamps(inputs)?;
         let name = format!("firmware/optee-{}{}", self.name, suite.suffix());
@@ -138,11 +145,17 @@ impl OpteeBuild {
                 "CFG_USER_TA_TARGETS=ta_arm64",
                 "CFG_NS_VIRTUALIZATION=y",
             ])
-            .args(&self.options);
+            .args(&self.options)
+            .envs(self.environment.iter().copied());
         command::logged(&mut make, "OP-TEE", work.log, work.bar)?;
         keep(&build.join("core"), &Self::FILES, work.dir)?;
         Ok(fs::remove_dir_all(build)?)
     }
+}
+
+/// Returns names and values one after the other.
+fn texts<'a>(environment: &'a [(&'a str, &'a str)]) -> impl Iterator<Item = &'a str> {
+    environment.iter().flat_map(|(name, value)| [*name, *value])
 }
 
 fn ensure_modules(cache: &Cache) -> Result<()> {

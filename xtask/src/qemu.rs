@@ -23,6 +23,8 @@ pub enum Board {
     Virt,
     /// Raspberry Pi 4 Model B, QEMU's raspi4b
     Rpi4,
+    /// QEMU's sbsa-ref, a server
+    Sbsa,
     /// Xilinx ZCU102 (Zynq UltraScale+), QEMU's xlnx-zcu102
     Zcu102,
 }

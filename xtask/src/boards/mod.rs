@@ -9,8 +9,10 @@ mod card;
 mod early;
 pub mod image;
 mod kernel_trees;
+mod payload;
 mod recipe;
 mod rpi4;
+mod sbsa;
 pub mod tree;
 mod virt;
 mod zcu102;
@@ -35,6 +37,7 @@ pub fn recipe(board: Board) -> &'static dyn Recipe {
     match board {
         Board::Virt => &virt::Virt,
         Board::Rpi4 => &rpi4::Rpi4,
+        Board::Sbsa => &sbsa::Sbsa,
         Board::Zcu102 => &zcu102::Zcu102,
     }
 }
@@ -146,6 +149,7 @@ mod tests {
         }
         assert!(check(&machine(Board::Rpi4, Loader::TfA)).is_ok());
         assert!(check(&machine(Board::Rpi4, Loader::Direct)).is_ok());
+        assert!(check(&machine(Board::Sbsa, Loader::TfA)).is_ok());
         assert!(check(&machine(Board::Zcu102, Loader::TfA)).is_ok());
     }
 
@@ -162,6 +166,7 @@ mod tests {
         assert!(with(Board::Zcu102, Loader::TfA, optee).contains("leave out --optee"));
         assert!(with(Board::Rpi4, Loader::TfA, |m| m.smp = 2).contains("--smp"));
         assert!(with(Board::Rpi4, Loader::UBoot, |_| ()).contains("--loader"));
+        assert!(with(Board::Sbsa, Loader::Direct, |_| ()).contains("--loader"));
         assert!(with(Board::Zcu102, Loader::Direct, |_| ()).contains("--loader"));
     }
 

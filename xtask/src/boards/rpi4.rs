@@ -75,6 +75,7 @@ impl Recipe for Rpi4 {
             name: "rpi4",
             platform: "rpi4",
             options: vec!["SPD=none".into()],
+            environment: &[],
             targets: &["bl31"],
             files: &["bl31.bin"],
         };

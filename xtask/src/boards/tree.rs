@@ -32,6 +32,14 @@ impl Tree<'_> {
         command::output(&mut put).map(|_| ())
     }
 
+    /// Adds OP-TEE's node.
+    pub fn optee(&self) -> Result<()> {
+        const OPTEE: &str = "/firmware/optee";
+        self.node(OPTEE)?;
+        self.text(OPTEE, "compatible", "linaro,optee-tz")?;
+        self.text(OPTEE, "method", "smc")
+    }
+
     /// Reserves the page at `address`.
     pub fn reserve(&self, address: u32) -> Result<()> {
         const PARENT: &str = "/reserved-memory";

@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 
 use super::card::{self, Content};
 use super::kernel_trees;
+use super::payload::jump;
 use super::recipe::{self, Recipe};
 use super::tree::Tree;
 use crate::cache::{Cache, Inputs};
@@ -74,6 +75,7 @@ impl Recipe for Zcu102 {
             name: "zynqmp",
             platform: "zynqmp",
             options: vec!["SPD=opteed".into(), "RESET_TO_BL31=1".into()],
+            environment: &[],
             targets: &["bl31"],
             files: &["bl31/bl31.elf"],
         };
@@ -83,6 +85,7 @@ impl Recipe for Zcu102 {
             platform: "zynqmp-zcu102",
             // The console is the hypervisor's: errors only.
             options: vec!["CFG_TEE_CORE_LOG_LEVEL=1".into()],
+            environment: &[],
         };
         let optee = optee.ensure(cache, packages)?;
         let tree = kernel_trees::ensure(cache, kernel_trees::ZCU102)?;
@@ -173,9 +176,7 @@ impl Recipe for Zcu102 {
 
 /// Adds what OP-TEE would add to a tree that it is given; the board's TF-A gives it none.
 fn add_optee(tree: &Tree) -> Result<()> {
-    tree.node("/firmware/optee")?;
-    tree.text("/firmware/optee", "compatible", "linaro,optee-tz")?;
-    tree.text("/firmware/optee", "method", "smc")?;
+    tree.optee()?;
     for (name, start) in [("core", OPTEE), ("shm", OPTEE_SHM)] {
         let memory = format!("/reserved-memory/optee_{name}@{start:x}");
         tree.node(&memory)?;
@@ -197,18 +198,4 @@ fn write_tree(files: &Files, folder: &Path, to: &Path) -> Result<()> {
         tree.initrd(bundle, BUNDLE)?;
     }
     Ok(())
-}
-
-/// Returns A64 code that jumps to `image` with x0 = `tree`.
-fn jump(image: u64, tree: u64) -> Vec<u8> {
-    const CODE: [u32; 4] = [
-        0x5800_0080, // ldr x0, [pc, #16]
-        0x5800_00a1, // ldr x1, [pc, #20]
-        0xd61f_0020, // br x1
-        0xd503_201f, // nop
-    ];
-    let code = CODE.iter().flat_map(|word| word.to_le_bytes());
-    code.chain(tree.to_le_bytes())
-        .chain(image.to_le_bytes())
-        .collect()
 }

@@ -66,6 +66,13 @@ pub const DIRECT_POISONED: Case = Case {
     ..NO_TEE
 };
 
+/// Linux, too, beyond 512 GiB.
+pub const SBSA_LINUX: Case = Case {
+    name: "sbsa-linux",
+    board: Board::Sbsa,
+    ..LINUX
+};
+
 /// The runs.
 pub const CASES: &[Case] = &[
     Case {
@@ -134,6 +141,12 @@ pub const CASES: &[Case] = &[
         name: "zcu102-guest",
         board: Board::Zcu102,
         boots: Boots::Manifest(manifest!("one-core")),
+        ..GUEST
+    },
+    // Image, tables and guests beyond 512 GiB.
+    Case {
+        name: "sbsa-guest",
+        board: Board::Sbsa,
         ..GUEST
     },
     Case {

@@ -2,7 +2,7 @@
 
 //! Runs of `cargo xtask soak`: what a short run shows now and then, thousands of times.
 
-use super::boards::DIRECT_POISONED;
+use super::boards::{DIRECT_POISONED, SBSA_LINUX};
 use super::guest::RACE;
 use super::linux::{POISONED, RAS_POISONED};
 use super::manifest;
@@ -50,6 +50,7 @@ pub const POISON: &[Case] = poisoned!(
 
 /// The runs.
 pub const CASES: &[Case] = &[
+    SBSA_LINUX,
     // A core for each vCPU.
     Case {
         name: "two-regressions-four-cores",
