@@ -8,6 +8,9 @@ use core::fmt;
 /// The name of a node, cut to what fits: for messages only.
 pub type NodeName = ArrayString<40>;
 
+/// Interrupt controllers by their `compatible`, cut to what fits: for messages only.
+pub type Controllers = ArrayString<96>;
+
 /// Why a device tree is refused. `Display` names the node and what to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BoardError {
@@ -23,8 +26,10 @@ pub enum BoardError {
     NoMemory,
     /// /cpus has no CPU.
     NoCpus,
-    /// No enabled GICv2 or GICv3 node.
-    NoGic,
+    /// No enabled GICv2 or GICv3 node; what there is instead.
+    NoGic(Controllers),
+    /// A GICv2 without GICH and GICV.
+    NoVirtualization(NodeName),
     /// No enabled Arm generic timer node.
     NoTimer,
     /// A private interrupt that EL2 handles is none, or has the INTID of another: whose, and the INTID.
@@ -37,6 +42,11 @@ impl BoardError {
     /// Returns [`Self::Property`] of a node by its name.
     pub(crate) fn property(node: &str, property: &'static str) -> Self {
         Self::Property(cut(node), property)
+    }
+
+    /// Returns [`Self::NoVirtualization`] of a node by its name.
+    pub(crate) fn no_virtualization(node: &str) -> Self {
+        Self::NoVirtualization(cut(node))
     }
 
     /// Returns [`Self::Malformed`] at a node by its name.
@@ -75,9 +85,19 @@ impl fmt::Display for BoardError {
                 f.write_str("no memory node has a size: the firmware must fill in /memory reg")
             }
             Self::NoCpus => f.write_str("/cpus names no CPU: correct the device tree"),
-            Self::NoGic => {
-                f.write_str("no GICv2 or GICv3 node is enabled: this board is not supported")
-            }
+            Self::NoGic(controllers) => write!(
+                f,
+                "no GICv2 or GICv3 node is enabled, but {}: this board is not supported",
+                if controllers.is_empty() {
+                    "no other interrupt controller either"
+                } else {
+                    controllers
+                }
+            ),
+            Self::NoVirtualization(node) => write!(
+                f,
+                "node {node}: reg does not have GICH and GICV: add these frames if the GIC has the virtualization extension"
+            ),
             Self::NoTimer => {
                 f.write_str("no arm,armv8-timer node is enabled: correct the device tree")
             }

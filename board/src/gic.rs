@@ -2,16 +2,20 @@
 
 //! The interrupt controller node.
 
+use crate::gicv2::{self, GicV2};
 use crate::interrupt::{Controller, Interrupt};
 use crate::tree::{NodeContext, Tree};
-use crate::{BoardError, fit};
-use addr::{PAGE_SIZE, Pa, PaRange};
+use crate::{BoardError, Controllers, fit};
+use addr::PaRange;
 use arrayvec::ArrayVec;
 use core::ops::ControlFlow;
 use platform::GicVersion;
 
 /// Most regions of GICv3 redistributors.
 pub const MAX_GICR_REGIONS: usize = 4;
+/// Most frames that [`Gic::mapped_frames`] returns.
+pub const MAX_GIC_FRAMES: usize = gicv2::MAX_MAPPED;
+const _: () = assert!(MAX_GICR_REGIONS < MAX_GIC_FRAMES);
 /// The maintenance interrupt's INTID where the tree does not say (Arm BSA, PPI assignments).
 const BSA_MAINTENANCE: u32 = 25;
 
@@ -42,21 +46,6 @@ impl Gic {
     }
 }
 
-/// The frames of a GICv2.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct GicV2 {
-    /// Distributor.
-    pub gicd: PaRange,
-    /// CPU interface, its two pages one behind the other.
-    pub gicc: PaRange,
-    /// Virtual interface control.
-    pub gich: PaRange,
-    /// Virtual CPU interface, to be mapped at the guest's GICC.
-    pub gicv: PaRange,
-    /// INTID of the maintenance interrupt.
-    pub maintenance: u32,
-}
-
 /// The frames of a GICv3.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct GicV3 {
@@ -83,55 +72,60 @@ pub(crate) fn find<'a>(tree: &Tree<'a>) -> Result<Option<NodeContext<'a>>, Board
     Ok(found)
 }
 
+/// Returns [`BoardError::NoGic`] with the interrupt controllers that the tree has, but for those of pins.
+pub(crate) fn none(tree: &Tree) -> BoardError {
+    let mut found = Controllers::new();
+    let _: Result<(), BoardError> = tree.each(&mut |place| {
+        let has = |name| place.property(name).is_some();
+        let controller = has("interrupt-controller") && !has("gpio-controller");
+        if let Some(name) = place
+            .string("compatible")
+            .filter(|name| controller && !found.contains(name))
+        {
+            let comma = if found.is_empty() { "" } else { ", " };
+            [comma, name].iter().for_each(|text| {
+                let _ = found.try_push_str(text);
+            });
+        }
+        ControlFlow::Continue(())
+    });
+    BoardError::NoGic(found)
+}
+
 impl Gic {
     /// Reads the node that [`find`] found.
-    pub(crate) fn read(place: &NodeContext) -> Result<Self, BoardError> {
+    pub(crate) fn read(tree: &Tree, place: &NodeContext) -> Result<Self, BoardError> {
         let maintenance = Controller::of(place)
             .interrupt(place, 0)
             .map_or(BSA_MAINTENANCE, |Interrupt { intid, .. }| intid);
         if place.is(V3) {
             return GicV3::read(place, maintenance).map(Self::V3);
         }
-        GicV2::read(place, maintenance).map(Self::V2)
+        GicV2::read(tree, place, maintenance).map(Self::V2)
     }
 }
 
 impl Gic {
-    /// Returns the frames that EL2 uses: a GICV is the guests'.
+    /// Returns the frames that EL2 maps: at most [`MAX_GIC_FRAMES`].
     pub fn mapped_frames(&self) -> impl Iterator<Item = PaRange> {
-        let guests = match self {
-            Self::V2(gic) => Some(gic.gicv),
-            Self::V3(_) => None,
-        };
-        self.frames().filter(move |frame| Some(*frame) != guests)
+        let (v2, v3) = self.each();
+        let v2 = v2.into_iter().flat_map(GicV2::mapped_frames);
+        v2.chain(v3.into_iter().flat_map(GicV3::frames))
     }
 
     /// Returns all frames of the GIC.
     pub fn frames(&self) -> impl Iterator<Item = PaRange> {
-        let (four, regions) = match self {
-            Self::V2(gic) => (Some([gic.gicd, gic.gicc, gic.gich, gic.gicv]), None),
-            Self::V3(gic) => (
-                None,
-                Some(core::iter::once(gic.gicd).chain(gic.gicr.clone())),
-            ),
-        };
-        four.into_iter()
-            .flatten()
-            .chain(regions.into_iter().flatten())
+        let (v2, v3) = self.each();
+        let v2 = v2.map(|gic| [gic.gicd, gic.gicc, gic.gich, gic.gicv]);
+        let v2 = v2.into_iter().flatten();
+        v2.chain(v3.into_iter().flat_map(GicV3::frames))
     }
-}
 
-impl GicV2 {
-    fn read(place: &NodeContext, maintenance: u32) -> Result<Self, BoardError> {
-        let mut reg = place.reg();
-        let mut frame = || somewhere(place, reg.next());
-        Ok(Self {
-            gicd: frame()?,
-            gicc: two_pages(frame()?),
-            gich: frame()?,
-            gicv: two_pages(frame()?),
-            maintenance,
-        })
+    fn each(&self) -> (Option<&GicV2>, Option<&GicV3>) {
+        match self {
+            Self::V2(gic) => (Some(gic), None),
+            Self::V3(gic) => (None, Some(gic)),
+        }
     }
 }
 
@@ -148,21 +142,11 @@ fn somewhere(
     }
 }
 
-/// Returns where a CPU interface's two pages lie one behind the other. In a frame of 128 KiB each
-/// of them fills 64 KiB by aliases, so that a kernel with pages of 64 KiB can map them apart (SBSA
-/// DEN0029, "GICv2m"): the last alias of the first and the first of the second are neighbors.
-fn two_pages(frame: PaRange) -> PaRange {
-    const ALIASES: u64 = 64 << 10;
-    if frame.size < 2 * ALIASES {
-        return frame;
-    }
-    PaRange {
-        start: Pa(frame.start.0 + ALIASES - PAGE_SIZE),
-        size: 2 * PAGE_SIZE,
-    }
-}
-
 impl GicV3 {
+    fn frames(&self) -> impl Iterator<Item = PaRange> + use<> {
+        core::iter::once(self.gicd).chain(self.gicr.clone())
+    }
+
     fn read(place: &NodeContext, maintenance: u32) -> Result<Self, BoardError> {
         let regions = place.cell("#redistributor-regions").unwrap_or(1) as usize;
         let mut reg = place.reg();

@@ -20,6 +20,7 @@ mod dma;
 mod error;
 mod firmware;
 mod gic;
+mod gicv2;
 mod interrupt;
 mod memory;
 mod ppi;
@@ -31,9 +32,10 @@ pub use console::{Console, console};
 pub use cpu::{Cpu, EnableMethod, MAX_CPUS};
 pub use devices::{Device, DeviceError, MAX_CLOCKS, MAX_INTERRUPTS, MAX_REGISTERS, MAX_VIRTIO};
 pub use dma::Dma;
-pub use error::{BoardError, NodeName};
+pub use error::{BoardError, Controllers, NodeName};
 pub use firmware::{Optee, Psci, PsciVersion};
-pub use gic::{Gic, GicV2, GicV3, MAX_GICR_REGIONS};
+pub use gic::{Gic, GicV3, MAX_GIC_FRAMES, MAX_GICR_REGIONS};
+pub use gicv2::GicV2;
 pub use interrupt::Interrupt;
 pub use memory::{MAX_MEMORY, MAX_RESERVED};
 pub use platform::ConsoleKind;
@@ -84,9 +86,9 @@ impl Board {
     /// reservation is made from; bytes behind the tree are ignored).
     pub fn from_tree(blob: &[u8], at: Pa) -> Result<Self, BoardError> {
         let tree = Tree::open(blob)?;
-        let node = gic::find(&tree)?.ok_or(BoardError::NoGic)?;
+        let node = gic::find(&tree)?.ok_or_else(|| gic::none(&tree))?;
         let controller = Controller::of(&node);
-        let gic = Gic::read(&node)?;
+        let gic = Gic::read(&tree, &node)?;
         let found = Found::find(&tree, controller)?;
         let timer = found.timer.ok_or(BoardError::NoTimer)?;
         let own = PaRange::new(at, tree.size() as u64).ok_or(BoardError::Header)?;

@@ -142,7 +142,7 @@ fn a_frame_too_small_for_aliases_is_taken_as_it_is() {
     let Gic::V2(gic) = read(&tree).gic else {
         panic!("GICv2 expected");
     };
-    assert_eq!(gic.gicc, range(0xff90_0000, 0x1_f000));
+    assert_eq!(gic.gicc, range(0xff90_0000, 0x2000));
     assert_eq!(gic.gicv, range(0xffb0_0000, 0x2000));
 }
 

@@ -3,9 +3,9 @@
 //! Boards whose interrupts and frames are wired in ways of their own.
 mod fixtures;
 
-use addr::Pa;
+use addr::{Pa, PaRange};
 use board::*;
-use fixtures::{Node, qemu_virt, raspberry_pi_4};
+use fixtures::{Node, node, qemu_virt, raspberry_pi_4};
 use platform::{GicVersion, PHYSICAL_TIMER_INTID, VIRTUAL_TIMER_INTID};
 
 fn read(tree: &Node) -> Result<Board, BoardError> {
@@ -83,4 +83,171 @@ fn qualcomms_gic_is_a_gicv2() {
         node.text("compatible", "qcom,msm-qgic2")
     });
     assert_eq!(read(&tree).unwrap().gic.version(), GicVersion::V2);
+}
+
+const GIC: &str = "soc/interrupt-controller@40041000";
+
+/// Returns the GICv2 of a Raspberry Pi 4 whose frames, below 0x4000_0000 on the bus, have these starts and sizes.
+fn gicv2(frames: &[(u32, u32)]) -> Result<GicV2, BoardError> {
+    let cells: Vec<u32> = frames
+        .iter()
+        .flat_map(|(start, size)| [0x4000_0000 + start, *size])
+        .collect();
+    let tree = raspberry_pi_4().with(GIC, |node| node.cells("reg", &cells));
+    match read(&tree)?.gic {
+        Gic::V2(gic) => Ok(gic),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Returns a physical range of the same frames.
+fn at(start: u64, size: u64) -> PaRange {
+    PaRange::new(Pa(0xff80_0000 + start), size).unwrap()
+}
+
+#[test]
+fn frames_have_the_size_that_the_architecture_gives_them() {
+    let whole = [
+        at(0x1000, 0x1000),
+        at(0x2000, 0x2000),
+        at(0x4000, 0x1000),
+        at(0x6000, 0x2000),
+    ];
+    let lists = [
+        // Too little, as of Exynos and of Amlogic's S7.
+        [
+            (0x1000, 0x1000),
+            (0x2000, 0x100),
+            (0x4000, 0x1000),
+            (0x6000, 0x1000),
+        ],
+        // Too much, as of RK3576.
+        [
+            (0x1000, 0x1_0000),
+            (0x2000, 0x1_0000),
+            (0x4000, 0x1_0000),
+            (0x6000, 0x1_0000),
+        ],
+    ];
+    for list in lists {
+        let gic = gicv2(&list).unwrap();
+        assert_eq!([gic.gicd, gic.gicc, gic.gich, gic.gicv], whole);
+    }
+}
+
+#[test]
+fn a_frame_that_would_take_a_neighbors_page_is_refused() {
+    let frames = [
+        (0x1000, 0x1000),
+        (0x2000, 0x2000),
+        (0x4000, 0x1000),
+        (0x6000, 0x1000),
+    ];
+    let [gicd, gicc, gich, gicv] = frames.map(|(start, size)| [0x4000_0000 + start, size]);
+    let neighbor = node("secure@40047000").cells("reg", &[0x4000_7000, 0x1000]);
+    let tree = raspberry_pi_4()
+        .with(GIC, |node| {
+            node.cells("reg", &[gicd, gicc, gich, gicv].concat())
+        })
+        .with("soc", |soc| soc.child(neighbor));
+    let error = BoardError::Property(NodeName::from("interrupt-controller").unwrap(), "reg");
+    assert_eq!(read(&tree).unwrap_err(), error);
+    let own = [
+        (0x1000, 0x1000),
+        (0x2000, 0x1000),
+        (0x3000, 0x1000),
+        (0x6000, 0x1000),
+    ];
+    assert_eq!(gicv2(&own).unwrap_err(), error);
+    let unaligned = [
+        (0x1000, 0x1000),
+        (0x2000, 0x2000),
+        (0x4000, 0x1000),
+        (0x6800, 0x2000),
+    ];
+    assert_eq!(gicv2(&unaligned).unwrap_err(), error);
+}
+
+#[test]
+fn two_frames_tell_where_the_others_are() {
+    let small = gicv2(&[(0x1000, 0x1000), (0x2000, 0x2000)]).unwrap();
+    assert_eq!(small.gich, at(0x4000, 0x1000));
+    assert_eq!(small.gicv, at(0x6000, 0x2000));
+    let large = gicv2(&[(0x1_0000, 0x1000), (0x2_0000, 0x1000)]).unwrap();
+    assert_eq!(large.gich, at(0x4_0000, 0x1000));
+    assert_eq!(large.gicv, at(0x6_0000, 0x2000));
+    let elsewhere = gicv2(&[(0x1000, 0x1000), (0x5000, 0x2000)]).unwrap_err();
+    assert_eq!(
+        elsewhere.to_string(),
+        "node interrupt-controller: reg does not have GICH and GICV: add these frames if the GIC has the virtualization \
+         extension"
+    );
+}
+
+/// A GIC whose registers repeat every `period` bytes, as `find_aliases` sees it.
+fn look(mut gic: GicV2, period: u64) -> GicV2 {
+    let mapped: Vec<_> = Gic::V2(gic.clone()).mapped_frames().collect();
+    gic.find_aliases(|register| {
+        let inside = |frame: &PaRange| frame.start <= register && register < frame.end();
+        assert!(mapped.iter().any(inside), "{register} is not mapped");
+        let offset = register.0 & 0x1_ffff;
+        let page = offset / period;
+        if page == 0 && offset % 0x1000 == 0xfc {
+            0x0202_143b
+        } else {
+            0
+        }
+    });
+    gic
+}
+
+#[test]
+fn interfaces_that_repeat_are_used_where_their_pages_meet() {
+    // As of MT7622.
+    let frames = [
+        (0x1_0000, 0x1000),
+        (0x2_0000, 0x1000),
+        (0x4_0000, 0x2000),
+        (0x6_0000, 0x2000),
+    ];
+    let gic = gicv2(&frames).unwrap();
+    assert_eq!(gic.gicc, at(0x2_0000, 0x2000));
+    let once = look(gic.clone(), 0x1000);
+    assert_eq!((once.gicc, once.gicv), (gic.gicc, gic.gicv));
+    let repeated = look(gic, 0x1_0000);
+    assert_eq!(repeated.gicc, at(0x2_f000, 0x2000));
+    assert_eq!(repeated.gicv, at(0x6_f000, 0x2000));
+}
+
+#[test]
+fn nothing_is_looked_for_where_another_device_is() {
+    // As of virt: behind GICC, GICv2m.
+    let gic = gicv2(&[
+        (0x1_0000, 0x1000),
+        (0x2_0000, 0x1_0000),
+        (0x3_0000, 0x1_0000),
+        (0x6_1000, 0x2000),
+    ])
+    .unwrap();
+    assert_eq!(look(gic.clone(), 0x1_0000), gic);
+    assert_eq!(Gic::V2(gic).mapped_frames().count(), 3);
+}
+
+#[test]
+fn what_there_is_instead_of_a_gic_is_named() {
+    let other = |name: &str, compatible: &str| {
+        node(name)
+            .text("compatible", compatible)
+            .bytes("interrupt-controller", &[])
+    };
+    let tree = qemu_virt()
+        .drop("/intc@8000000")
+        .child(other("aic@1", "apple,aic"))
+        .child(other("aic@2", "apple,aic"))
+        .child(other("pins", "apple,pinctrl").bytes("gpio-controller", &[]))
+        .child(other("l1", "brcm,bcm2836-l1-intc"));
+    assert_eq!(
+        read(&tree).unwrap_err().to_string(),
+        "no GICv2 or GICv3 node is enabled, but apple,aic, brcm,bcm2836-l1-intc: this board is not supported"
+    );
 }

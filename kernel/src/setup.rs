@@ -62,7 +62,7 @@ pub unsafe fn run(tree: Pa, tree_size: usize, entry_ticks: u64) -> Result<(), Se
     let blob = unsafe { core::slice::from_raw_parts(tree.0 as *const u8, tree_size) };
     let tables = own_tables(tree, blob)?;
     info!("version {}", env!("CARGO_PKG_VERSION"));
-    let board = Board::from_tree(blob, tree)?;
+    let mut board = Board::from_tree(blob, tree)?;
     use_firmware(&board)?;
     reached(Stage::Board);
     let mut memory = map_board(&board, tables)?;
@@ -70,7 +70,7 @@ pub unsafe fn run(tree: Pa, tree_size: usize, entry_ticks: u64) -> Result<(), Se
     add_heap(&mut memory, HEAP)?;
     reached(Stage::Memory);
     // SAFETY: `map_board` has just mapped the GIC.
-    unsafe { irq::init(&board) };
+    unsafe { irq::init(&mut board) };
     if !smp::init_core(0) {
         return Err(SetupError::Redistributor);
     }
@@ -188,7 +188,7 @@ fn map_board(board: &Board, tables: &mut Tables) -> Result<FreeMap, SetupError> 
         board.reserved.iter().copied().collect();
     reserved.extend(PaRange::new(Pa(layout.start), layout.end - layout.start));
     reserved.extend(PaRange::new(Pa(layout.start + POST_CODE), PAGE_SIZE));
-    let devices: ArrayVec<_, { board::MAX_GICR_REGIONS + 1 }> = board.gic.mapped_frames().collect();
+    let devices: ArrayVec<_, { board::MAX_GIC_FRAMES }> = board.gic.mapped_frames().collect();
     let pages = board.cpus.iter().filter_map(Cpu::release_page);
     let others: ArrayVec<_, { board::MAX_CPUS + 1 }> =
         board.bundle.into_iter().chain(pages).collect();

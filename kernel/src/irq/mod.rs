@@ -14,6 +14,8 @@ use board::{Board, Ppis};
 use platform::FIRST_SPI;
 use safe_mmio::field;
 use spin::Once;
+use tock_registers::interfaces::Readable;
+use tock_registers::registers::ReadOnly;
 
 use crate::arch::{cpu, gic_cpu_interface, mmio::Registers, timer};
 use gich::Gich;
@@ -68,11 +70,15 @@ macro_rules! each {
     };
 }
 
-/// Sets the distributor up.
+/// Sets the distributor up, and corrects the frames of a GICv2 that repeat.
 ///
 /// # Safety
 /// The GIC's frames are mapped as devices and EL2 owns them.
-pub unsafe fn init(board: &Board) {
+pub unsafe fn init(board: &mut Board) {
+    if let board::Gic::V2(gic) = &mut board.gic {
+        // SAFETY: the caller's promise: it is mapped, and reading it has no effect.
+        gic.find_aliases(|at| unsafe { Registers::<ReadOnly<u32>>::new(at.0) }.get());
+    }
     let controller = CONTROLLER.call_once(|| Controller {
         // SAFETY: the caller's promise.
         driver: unsafe { driver(&board.gic) },
