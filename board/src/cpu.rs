@@ -2,12 +2,12 @@
 
 //! The CPUs and how each is started.
 
+use crate::BoardError;
 use crate::tree::{NodeContext, Tree};
-use crate::{BoardError, fit};
 use addr::{PAGE_SIZE, Pa, PaRange};
 use arrayvec::ArrayVec;
 
-/// Most CPUs.
+/// Most CPUs: further ones in the tree stay off.
 pub const MAX_CPUS: usize = 32;
 
 /// How a CPU that is off is started (`enable-method`, Linux binding arm/cpus).
@@ -15,7 +15,7 @@ pub const MAX_CPUS: usize = 32;
 pub enum EnableMethod {
     /// By PSCI's CPU_ON.
     Psci,
-    /// By writing an entry address to this one, then SEV.
+    /// By writing an entry address to this one, then SEV; others may wait for the same one.
     SpinTable(Pa),
     /// The tree does not say: only the CPU that booted can be used.
     Unknown,
@@ -49,7 +49,10 @@ pub(crate) fn cpus(tree: &Tree) -> Result<ArrayVec<Cpu, MAX_CPUS>, BoardError> {
     for place in parent.children() {
         let place = place?;
         if place.string("device_type") == Some("cpu") && !has_failed(&place) {
-            fit(&mut cpus, read(&place)?, "CPUs")?;
+            cpus.push(read(&place)?);
+        }
+        if cpus.is_full() {
+            break;
         }
     }
     if cpus.is_empty() {
@@ -72,11 +75,16 @@ fn read(place: &NodeContext) -> Result<Cpu, BoardError> {
         at.filter(|at| at.is_aligned(8))
             .ok_or(malformed("cpu-release-addr"))
     };
+    // What a loader has not filled in is 0: the word there is somebody else's.
+    let spinning = |at| match at {
+        Pa(0) => EnableMethod::Unknown,
+        at => EnableMethod::SpinTable(at),
+    };
     Ok(Cpu {
         mpidr: place.unit().ok_or(malformed("reg"))?,
         enable: match place.string("enable-method") {
             Some("psci") => EnableMethod::Psci,
-            Some("spin-table") => EnableMethod::SpinTable(release()?),
+            Some("spin-table") => spinning(release()?),
             _ => EnableMethod::Unknown,
         },
     })

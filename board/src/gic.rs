@@ -5,17 +5,20 @@
 use crate::gicv2::{self, GicV2};
 use crate::interrupt::{Controller, Interrupt};
 use crate::tree::{NodeContext, Tree};
-use crate::{BoardError, Controllers, fit};
+use crate::{BoardError, Controllers};
 use addr::PaRange;
 use arrayvec::ArrayVec;
 use core::ops::ControlFlow;
 use platform::GicVersion;
 
-/// Most regions of GICv3 redistributors.
+/// Most regions of GICv3 redistributors: cores that have theirs in further ones are not used.
 pub const MAX_GICR_REGIONS: usize = 4;
 /// Most frames that [`Gic::mapped_frames`] returns.
 pub const MAX_GIC_FRAMES: usize = gicv2::MAX_MAPPED;
 const _: () = assert!(MAX_GICR_REGIONS < MAX_GIC_FRAMES);
+/// Bytes of a redistributor's frame, and of its two that each GICv3 has.
+const FRAME: u64 = 64 << 10;
+const FRAMES: u64 = 2 * FRAME;
 /// The maintenance interrupt's INTID where the tree does not say (Arm BSA, PPI assignments).
 const BSA_MAINTENANCE: u32 = 25;
 
@@ -54,7 +57,7 @@ pub struct GicV3 {
     /// Regions of redistributors. Which CPU's each is, GICR_TYPER says.
     pub gicr: ArrayVec<PaRange, MAX_GICR_REGIONS>,
     /// Bytes from one redistributor to the next, where that is not what GICR_TYPER implies.
-    pub stride: Option<u64>,
+    stride: Option<u64>,
     /// INTID of the maintenance interrupt.
     pub maintenance: u32,
 }
@@ -143,6 +146,13 @@ fn somewhere(
 }
 
 impl GicV3 {
+    /// Returns the bytes from one redistributor to the next: the frames that GICR_TYPER.VLPIS tells of (IHI 0069H 12.10), unless
+    /// the board has its own stride.
+    pub fn stride(&self, virtual_lpis: bool) -> u64 {
+        let implied = FRAMES * (1 + u64::from(virtual_lpis));
+        self.stride.unwrap_or(implied)
+    }
+
     fn frames(&self) -> impl Iterator<Item = PaRange> + use<> {
         core::iter::once(self.gicd).chain(self.gicr.clone())
     }
@@ -153,9 +163,9 @@ impl GicV3 {
         let missing = || BoardError::property(place.name(), "reg");
         let gicd = somewhere(place, reg.next())?;
         let mut gicr = ArrayVec::new();
+        let regions = regions.min(MAX_GICR_REGIONS);
         for region in reg.take(regions) {
-            let region = somewhere(place, Some(region))?;
-            fit(&mut gicr, region, "redistributor regions")?;
+            gicr.push(somewhere(place, Some(region))?);
         }
         if gicr.is_empty() || gicr.len() < regions {
             return Err(missing());
@@ -163,7 +173,9 @@ impl GicV3 {
         Ok(Self {
             gicd,
             gicr,
-            stride: place.number("redistributor-stride"),
+            stride: place
+                .number("redistributor-stride")
+                .filter(|stride| *stride >= FRAMES && stride.is_multiple_of(FRAME)),
             maintenance,
         })
     }

@@ -70,7 +70,7 @@ fn qemu_virt_is_read() {
     };
     assert_eq!(gic.gicd, range(0x0800_0000, 0x1_0000));
     assert_eq!(gic.gicr[..], [range(0x080a_0000, 0xf6_0000)]);
-    assert_eq!((gic.stride, gic.maintenance), (None, 25));
+    assert_eq!(gic.maintenance, 25);
 }
 
 #[test]
@@ -379,7 +379,7 @@ fn redistributors_may_be_in_several_regions() {
         gic.gicr[..],
         [range(0x080a_0000, 0x4_0000), range(0x4000_0000, 0x4_0000)]
     );
-    assert_eq!(gic.stride, Some(0x4_0000));
+    assert_eq!(gic.stride(false), 0x4_0000);
     let cut = qemu_virt().with("intc@8000000", split);
     assert_eq!(
         fails(&cut),
@@ -547,14 +547,26 @@ fn errors_name_the_node_and_the_remedy() {
 }
 
 #[test]
-fn too_much_of_anything_is_an_error_not_a_loss() {
-    let cpus = qemu_virt().with("cpus", |cpus| {
-        (2..33).fold(cpus, |cpus, n| cpus.child(cpu(n)))
+fn surplus_cpus_are_left_off() {
+    let tree = qemu_virt().with("cpus", |cpus| {
+        (2..64).fold(cpus, |cpus, n| cpus.child(cpu(n)))
     });
-    assert_eq!(
-        read(&cpus).unwrap_err(),
-        BoardError::TooMany("CPUs", MAX_CPUS)
-    );
+    let found = read(&tree).unwrap().cpus;
+    let numbers = found.iter().map(|cpu| cpu.mpidr);
+    assert!(numbers.eq(0..MAX_CPUS as u64));
+}
+
+#[test]
+fn release_address_0_is_none() {
+    let tree = raspberry_pi_4().with("cpus/cpu@2", |node| node.cells("cpu-release-addr", &[0, 0]));
+    let board = read(&tree).unwrap();
+    assert_eq!(board.cpus[2].enable, EnableMethod::Unknown);
+    assert_eq!(board.cpus[2].release_page(), None);
+    assert_eq!(board.cpus[1].enable, EnableMethod::SpinTable(Pa(0xe0)));
+}
+
+#[test]
+fn too_much_memory_is_an_error_not_a_loss() {
     let bank = |n: u32| [0, 0x0100_0000 * n, 0, 0x1000];
     let banks: Vec<u32> = (1..=17).flat_map(bank).collect();
     let memory = qemu_virt().with("memory@40000000", |node| node.cells("reg", &banks));

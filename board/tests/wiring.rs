@@ -251,3 +251,41 @@ fn what_there_is_instead_of_a_gic_is_named() {
         "no GICv2 or GICv3 node is enabled, but apple,aic, brcm,bcm2836-l1-intc: this board is not supported"
     );
 }
+
+fn gicv3(change: impl FnOnce(Node) -> Node) -> GicV3 {
+    match read(&qemu_virt().with("intc@8000000", change)).unwrap().gic {
+        Gic::V3(gic) => gic,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn redistributors_have_the_boards_stride() {
+    let stride = |cells: &[u32]| gicv3(|node| node.cells("redistributor-stride", cells));
+    let plain = gicv3(|node| node);
+    assert_eq!(
+        (plain.stride(false), plain.stride(true)),
+        (0x2_0000, 0x4_0000)
+    );
+    // As of Hip05; and what can't be one.
+    let wide = stride(&[0, 0x3_0000]);
+    assert_eq!(
+        (wide.stride(false), wide.stride(true)),
+        (0x3_0000, 0x3_0000)
+    );
+    for odd in [0, 0x1_0000, 0x2_8000] {
+        assert_eq!(stride(&[0, odd]).stride(false), 0x2_0000, "{odd:#x}");
+    }
+}
+
+#[test]
+fn surplus_regions_of_redistributors_are_left_alone() {
+    let region = |n: u32| [0, 0x0800_0000 + n * 0x10_0000, 0, 0x2_0000];
+    let reg: Vec<u32> = (0..8).flat_map(region).collect();
+    let gic = gicv3(|node| {
+        node.cells("#redistributor-regions", &[7])
+            .cells("reg", &reg)
+    });
+    assert_eq!(gic.gicr.len(), MAX_GICR_REGIONS);
+    assert_eq!(gic.gicr[3].start, Pa(0x0840_0000));
+}

@@ -142,17 +142,18 @@ spin_table_entry:
     mrs     x1, mpidr_el1
     ldr     x2, =0xff00ffffff   // the affinity fields
     and     x1, x1, x2
-    adrp    x0, secondary_starts
+1:  adrp    x0, secondary_starts
     add     x0, x0, :lo12:secondary_starts
     mov     x2, #{MAX_CORES}
-1:  ldr     x3, [x0, #48]
+2:  ldr     x3, [x0, #48]
     cmp     x1, x3
-    b.eq    secondary_entry
+    b.eq    3f
     add     x0, x0, #{START_SIZE}
     subs    x2, x2, #1
-    b.ne    1b
-2:  wfi                         // a core that was not asked for
-    b       2b
+    b.ne    2b
+    wfe                         // another core's word was this one's, too: its turn comes, or it never is asked for
+    b       1b
+3:  dsb     sy                  // the rest was written before the MPIDR
 
 // x0 = the core's SecondaryStart.
 .global secondary_entry

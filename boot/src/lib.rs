@@ -107,7 +107,7 @@ pub struct SecondaryStart {
     pub sctlr: u64,
     /// Handed to `secondary_main`.
     pub context: u64,
-    /// The affinity fields of the core's MPIDR_EL1.
+    /// The affinity fields of the core's MPIDR_EL1, or [`NO_CORE`]. A core that was released already goes by it.
     pub mpidr: u64,
 }
 
@@ -121,7 +121,7 @@ const _: () = {
 };
 
 /// What no core has as its affinity.
-const NO_CORE: u64 = u64::MAX;
+pub const NO_CORE: u64 = u64::MAX;
 
 /// One for each core. A core that starts late, when no other waits for it any more, still finds its
 /// own.
@@ -149,10 +149,12 @@ unsafe impl Sync for Starts {}
 /// for cleaning it to the point of coherency.
 ///
 /// # Safety
-/// Only the primary core calls this, once for each core and before it starts that core.
+/// Only the primary core calls this, before it starts that core. Once the core's affinity is in memory, nothing
+/// else changes.
 pub unsafe fn set_start(core: usize, start: SecondaryStart) -> (u64, u64) {
     let at = STARTS.0[core].get();
-    // SAFETY: the caller's promise: no other core reads or writes it now.
+    // SAFETY: the caller's promise: no other core writes it, and one that reads it meanwhile, its MMU off, takes nothing
+    // but its own affinity for an answer.
     unsafe { at.write(start) };
     (at as u64, size_of::<SecondaryStart>() as u64)
 }

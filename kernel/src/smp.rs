@@ -30,10 +30,12 @@ static READY: AtomicBool = AtomicBool::new(false);
 /// first core loads this with Acquire, then routes and kicks. Forbidden: the core counts as up, and its place is not
 /// seen.
 ///
-/// Before that (litmus/start.litmus) the first core stores the other's `SecondaryStart`; cleans it; DSB; stores the
-/// release word, cleans it, DSB, SEV; or asks the firmware. The other one, its MMU off, loads the word and then the
-/// `SecondaryStart`: Device memory, which is not read ahead of the branch. Forbidden: the core is released, and where
-/// it starts is not seen. The SEV is a kick: what it wakes the core for was stored before the DSB.
+/// Before that (litmus/start.litmus) the first core stores the other's `SecondaryStart` but for the MPIDR; cleans it; DSB;
+/// stores the MPIDR; cleans it; DSB; stores the release word, cleans it, DSB, SEV; or asks the firmware. The other one,
+/// its MMU off, loads the word, then the MPIDR and the rest: Device memory, which is not read ahead of the branch.
+/// Forbidden: the core is released, and where it starts is not seen. The SEV is a kick: what it wakes the core for was
+/// stored before the DSB. Where several cores wait for one word, the first SEV releases them all: each looks for its
+/// MPIDR with every SEV, and once it is there, DSB, for the rest (litmus/turn.litmus).
 static ONLINE: [AtomicBool; MAX_CORES] = [const { AtomicBool::new(false) }; MAX_CORES];
 
 /// What a core says of itself before that.
@@ -103,18 +105,18 @@ fn release_core(release: Pa, entry: u64) {
 
 fn start(core: &Cpu, index: usize, spin_tables: &SpinTables, tables: &mmu::Tables) -> bool {
     let registers = tables.registers();
-    let start = SecondaryStart {
+    let mut start = SecondaryStart {
         stack_top: Layout::get().stack(index).1,
         ttbr0: registers.ttbr0,
         tcr: registers.tcr,
         mair: registers.mair,
         sctlr: registers.sctlr,
         context: index as u64,
-        mpidr: core.mpidr,
+        mpidr: boot::NO_CORE,
     };
-    // SAFETY: this is the primary core, and each number is given once.
-    let (at, size) = unsafe { boot::set_start(index, start) };
-    cache::clean_invalidate(at, size);
+    publish(index, start);
+    start.mpidr = core.mpidr;
+    let at = publish(index, start);
     let asked = match core.enable {
         EnableMethod::Psci => firmware::cpu_on(core.mpidr, boot::secondary_entry_address(), at),
         EnableMethod::SpinTable(release) if is_mapped(core, spin_tables) => {
@@ -128,6 +130,14 @@ fn start(core: &Cpu, index: usize, spin_tables: &SpinTables, tables: &mmu::Table
     }
     warn!("core {:#x} does not start: it stays unused", core.mpidr);
     false
+}
+
+/// Lets core number `index` see where it starts. Where its affinity is among it, that may be all it waits for.
+fn publish(index: usize, start: SecondaryStart) -> u64 {
+    // SAFETY: this is the primary core, each number is given once, and the affinity comes last.
+    let (at, size) = unsafe { boot::set_start(index, start) };
+    cache::clean_invalidate(at, size);
+    at
 }
 
 fn has_answered(index: usize) -> bool {

@@ -9,7 +9,6 @@ use addr::PaRange;
 use arm_gic::gicv3::registers::{Gicd, GicdCtlr, GicrCtlr, GicrSgi};
 use arm_gic::gicv3::{GicDistributor, GicRedistributor};
 use arm_gic::{IntId, Trigger};
-use arrayvec::ArrayVec;
 use boot::MAX_CORES;
 use safe_mmio::{UniqueMmioPointer, field, field_shared};
 use spin::{Mutex, MutexGuard};
@@ -21,7 +20,7 @@ use super::{Acknowledged, KICK, gicd};
 /// Distributor, and each core's redistributor once the core has found it.
 pub struct GicV3 {
     distributor: Mutex<UniqueMmioPointer<'static, Gicd>>,
-    regions: ArrayVec<PaRange, 4>,
+    frames: board::GicV3,
     /// Protocol: each core's is its own.
     redistributors: [AtomicPtr<GicrSgi>; MAX_CORES],
     /// Protocol: a core writes its own; others read it once [`crate::smp`] has seen the core come up.
@@ -29,19 +28,19 @@ pub struct GicV3 {
 }
 
 impl GicV3 {
-    /// Returns the GIC with these frames, none of them at address 0.
+    /// Returns the GIC with these frames.
     ///
     /// # Safety
     /// The distributor's frame and the regions of redistributors are mapped as devices, EL2 owns
     /// them, and nothing else uses them.
-    pub unsafe fn new(distributor: PaRange, regions: ArrayVec<PaRange, 4>) -> Self {
+    pub unsafe fn new(frames: board::GicV3) -> Self {
         // SAFETY: the caller's promise.
         let distributor = unsafe {
-            UniqueMmioPointer::new(NonNull::new_unchecked(distributor.start.0 as *mut Gicd))
+            UniqueMmioPointer::new(NonNull::new_unchecked(frames.gicd.start.0 as *mut Gicd))
         };
         Self {
             distributor: Mutex::new(distributor),
-            regions,
+            frames,
             redistributors: [const { AtomicPtr::new(null_mut()) }; MAX_CORES],
             affinities: [const { AtomicU64::new(0) }; MAX_CORES],
         }
@@ -87,9 +86,10 @@ impl GicV3 {
     }
 
     fn find(&self, affinity: u64) -> Option<NonNull<GicrSgi>> {
-        self.regions
+        self.frames
+            .gicr
             .iter()
-            .find_map(|region| find_in(region, affinity))
+            .find_map(|region| find_in(region, &self.frames, affinity))
     }
 
     /// Returns the redistributor of core number `index`, which is this one.
@@ -190,7 +190,7 @@ fn stop_lpis(frames: &mut UniqueMmioPointer<'_, GicrSgi>) {
     }
 }
 
-fn find_in(region: &PaRange, affinity: u64) -> Option<NonNull<GicrSgi>> {
+fn find_in(region: &PaRange, gic: &board::GicV3, affinity: u64) -> Option<NonNull<GicrSgi>> {
     const SIZE: u64 = size_of::<GicrSgi>() as u64;
     let mut base = region.start.0;
     while base + SIZE <= region.end().0 {
@@ -205,9 +205,7 @@ fn find_in(region: &PaRange, affinity: u64) -> Option<NonNull<GicrSgi>> {
         if typer.last_redistributor() {
             return None;
         }
-        // GICv4 adds two frames for virtual LPIs.
-        let frame_pairs = 1 + u64::from(typer.virtual_lpis_supported());
-        base += frame_pairs * SIZE;
+        base += gic.stride(typer.virtual_lpis_supported());
     }
     None
 }

@@ -108,7 +108,7 @@ unsafe fn driver(gic: &board::Gic) -> Driver {
     unsafe {
         match gic {
             board::Gic::V2(gic) => Driver::V2(GicV2::new(gic.gicd, gic.gicc)),
-            board::Gic::V3(gic) => Driver::V3(GicV3::new(gic.gicd, gic.gicr.clone())),
+            board::Gic::V3(gic) => Driver::V3(GicV3::new(gic.clone())),
         }
     }
 }
