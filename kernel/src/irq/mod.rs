@@ -10,6 +10,7 @@ pub mod virtual_interface;
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use alloc::boxed::Box;
 use board::{Board, Ppis};
 use platform::FIRST_SPI;
 use safe_mmio::field;
@@ -45,7 +46,7 @@ struct Acknowledged {
 
 enum Driver {
     V2(GicV2),
-    V3(GicV3),
+    V3(Box<GicV3>),
 }
 
 /// The board's interrupt controller and the interrupts that EL2 wants from it.
@@ -108,7 +109,7 @@ unsafe fn driver(gic: &board::Gic) -> Driver {
     unsafe {
         match gic {
             board::Gic::V2(gic) => Driver::V2(GicV2::new(gic.gicd, gic.gicc)),
-            board::Gic::V3(gic) => Driver::V3(GicV3::new(gic.clone())),
+            board::Gic::V3(gic) => Driver::V3(Box::new(GicV3::new(gic.clone()))),
         }
     }
 }
