@@ -96,7 +96,7 @@ fn known(compatible: &str) -> Option<(ConsoleKind, RegisterLayout)> {
         "brcm,bcm2835-aux-uart" => (Bcm2835Aux, Layout::WORDS),
         "xlnx,zynqmp-uart" | "cdns,uart-r1p12" | "cdns,uart-r1p8" => (Cadence, Layout::WORDS),
         "snps,dw-apb-uart" | "marvell,armada-38x-uart" => (DwApb, Layout::BYTES),
-        "ns16550" | "ns16550a" => (Ns16550, Layout::BYTES),
+        "ns16550" | "ns16550a" | "nuvoton,npcm750-uart" => (Ns16550, Layout::BYTES),
         "mediatek,mt6577-uart" | "socionext,uniphier-uart" => (Ns16550, SPREAD),
         "ti,am654-uart" | "ti,omap4-uart" => (Ns16550, SPREAD),
         "nvidia,tegra20-uart" => (Tegra, SPREAD),

@@ -91,6 +91,9 @@ pub struct Machine {
     /// Ranges of a page that the device tree reserves, far apart, on the virt machine.
     #[arg(skip)]
     pub holes: u32,
+    /// Whether the Raspberry Pi's tree calls its mini UART a 16550, which it is nearly, without an interrupt.
+    #[arg(skip)]
+    pub polled_16550: bool,
     /// Whether the virt machine is played by QEMU 9.0 or newer, fetched if it is not installed.
     #[arg(skip)]
     pub newer_qemu: bool,
@@ -138,6 +141,7 @@ impl Default for Machine {
             residue: None,
             ram: None,
             holes: 0,
+            polled_16550: false,
             newer_qemu: false,
         }
     }

@@ -41,6 +41,20 @@ impl EarlyConsole {
         }
     }
 
+    /// The others that want no more than a look at a flag: who sends where, and which flag says what
+    /// (`crates/uart/src/KIND.rs`).
+    fn by_flag(kind: &str, at: u64) -> Option<Self> {
+        Some(match kind {
+            "imx" => Self::words([at + 0x40, at + 0xb4], 1 << 4, 0),
+            "lpuart" => Self::words([at + 0x1c, at + 0x14], 1 << 23, 1 << 23),
+            "meson" => Self::words([at, at + 0x0c], 1 << 21, 0),
+            "samsung" => Self::words([at + 0x20, at + 0x18], 1 << 24, 0),
+            "stm32" => Self::words([at + 0x28, at + 0x1c], 1 << 7, 1 << 7),
+            "armada3700" => Self::words([at + 0x04, at + 0x0c], 1 << 11, 0),
+            _ => return None,
+        })
+    }
+
     const fn words([data, status]: [u64; 2], mask: u64, ready: u64) -> Self {
         Self {
             data,
@@ -69,8 +83,9 @@ impl FromStr for EarlyConsole {
 
     /// Reads `KIND@ADDRESS`, of a 16550 with `,REG-SHIFT,REG-IO-WIDTH` as the device tree has them.
     fn from_str(text: &str) -> Result<Self> {
-        const FORM: &str = "pl011@ADDRESS, mini-uart@ADDRESS, cadence@ADDRESS or \
-                            8250@ADDRESS,REG-SHIFT,REG-IO-WIDTH, such as pl011@0x9000000";
+        const FORM: &str = "KIND@ADDRESS with KIND pl011, mini-uart, cadence, imx, lpuart, meson, \
+                            samsung, stm32 or armada3700, or 8250@ADDRESS,REG-SHIFT,REG-IO-WIDTH, \
+                            such as pl011@0x9000000";
         let (kind, rest) = text.split_once('@').context(FORM)?;
         let mut fields = rest.split(',');
         let at = number(fields.next().unwrap_or_default()).context(FORM)?;
@@ -91,6 +106,7 @@ impl FromStr for EarlyConsole {
                 ensure!(width == 1 || shift >= 2, "words are 4 bytes apart");
                 Self::ns16550(at, shift as u32, width == 1)
             }
+            (kind, []) => Self::by_flag(kind, at).context(FORM)?,
             _ => bail!(FORM),
         })
     }
@@ -141,6 +157,15 @@ mod tests {
             (0xff1a_0000, 0xff1a_0014, 0x20, 0x20, false)
         );
         assert_eq!(fields("8250@4096,2,1"), (4096, 4116, 0x20, 0x20, true));
+        assert_eq!(
+            fields("imx@0x30890000"),
+            (0x3089_0040, 0x3089_00b4, 0x10, 0, false)
+        );
+        // i.MX has four registers before the ones that all LPUARTs have.
+        assert_eq!(
+            fields("lpuart@0x44380000"),
+            (0x4438_001c, 0x4438_0014, 1 << 23, 1 << 23, false)
+        );
     }
 
     #[test]

@@ -37,6 +37,8 @@ const BUNDLE: u32 = 0x0800_0000;
 const STUB: &str = "bl31.bin";
 /// The tree's file.
 const DTB_FILE: &str = "bcm2711-rpi-4-b.dtb";
+/// The mini UART in the tree.
+const MINI_UART: &str = "/soc/serial@7e215040";
 
 const MACHINE: &str = "raspi4b";
 /// The rate at which QEMU counts. TF-A writes the board's own 54 MHz to CNTFRQ_EL0.
@@ -99,7 +101,8 @@ impl Recipe for Rpi4 {
         let mut qemu = files.firmware.emulator.command();
         qemu.args(["-machine", MACHINE, "-display", "none", "-monitor", "none"]);
         if machine.loader == Loader::Direct {
-            directly(&mut qemu, files)?;
+            let own = dtb(machine, files, tree)?;
+            directly(&mut qemu, files, &own);
         } else {
             let card = Card::insert(self.card(&files.firmware)?, files, tree)?;
             by_firmware(&mut qemu, &card, files, tree)?;
@@ -148,15 +151,29 @@ impl Recipe for Rpi4 {
 }
 
 /// Lets QEMU load the image as a kernel.
-fn directly(qemu: &mut Command, files: &Files) -> Result<()> {
-    let folder = files.firmware.image.as_deref().context("firmware")?;
+fn directly(qemu: &mut Command, files: &Files, dtb: &Path) {
     // Only with a tree does QEMU take the image for a Linux kernel.
     qemu.arg("-kernel").arg(&files.bl33);
-    qemu.arg("-dtb").arg(folder.join(DTB_FILE));
+    qemu.arg("-dtb").arg(dtb);
     if let Some(bundle) = &files.initrd {
         qemu.arg("-initrd").arg(bundle);
     }
-    Ok(())
+}
+
+/// Returns the tree for QEMU's own loader, in `tree` if it is changed.
+fn dtb(machine: &Machine, files: &Files, tree: &Path) -> Result<PathBuf> {
+    let folder = files.firmware.image.as_deref().context("firmware")?;
+    let own = folder.join(DTB_FILE);
+    if !machine.polled_16550 {
+        return Ok(own);
+    }
+    fs::copy(&own, tree)?;
+    let changed = Tree(tree);
+    changed.text(MINI_UART, "compatible", "ns16550a")?;
+    changed.cells(MINI_UART, "reg-shift", &[2])?;
+    changed.cells(MINI_UART, "reg-io-width", &[4])?;
+    changed.remove(MINI_UART, "interrupts")?;
+    Ok(tree.into())
 }
 
 /// Loads what the card's config.txt names, as the GPU's firmware does.

@@ -25,6 +25,13 @@ impl Tree<'_> {
         self.put("s", node, property, &[text])
     }
 
+    /// Removes a property.
+    pub fn remove(&self, node: &str, property: &str) -> Result<()> {
+        let mut put = Command::new("fdtput");
+        put.arg("-d").arg(self.0).args([node, property]);
+        command::output(&mut put).map(|_| ())
+    }
+
     /// Adds an empty node, with those above it.
     pub fn node(&self, node: &str) -> Result<()> {
         let mut put = Command::new("fdtput");

@@ -44,6 +44,8 @@ pub struct Case {
     pub residue: bool,
     /// How many pages, far apart, the board reserves.
     pub holes: u32,
+    /// The Raspberry Pi's console is a 16550 without an interrupt.
+    pub polled_16550: bool,
     /// Whether QEMU 9.0 or newer plays the virt machine, fetched if it is not installed.
     pub newer_qemu: bool,
     /// What is in front of the image.
@@ -147,6 +149,7 @@ impl Case {
             optee: self.optee,
             optee_suite: self.optee_suite,
             holes: self.holes,
+            polled_16550: self.polled_16550,
             newer_qemu: self.newer_qemu,
             ..Machine::default()
         }
@@ -187,6 +190,7 @@ pub const BASE: Case = Case {
     disk: false,
     residue: false,
     holes: 0,
+    polled_16550: false,
     newer_qemu: false,
     front: Front::None,
     stage: None,

@@ -122,6 +122,13 @@ pub const CASES: &[Case] = &[
         ..RPI4_LINUX
     },
     Case {
+        name: "rpi4-linux-polled-16550",
+        loader: Loader::Direct,
+        polled_16550: true,
+        expect: &[OK, PANIC, Off],
+        ..RPI4_LINUX
+    },
+    Case {
         name: "rpi4-guest",
         board: Board::Rpi4,
         ..GUEST
