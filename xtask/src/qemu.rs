@@ -21,6 +21,8 @@ pub enum Board {
     /// QEMU's virt machine
     #[default]
     Virt,
+    /// NXP i.MX 8M Plus EVK, QEMU's imx8mp-evk, with the loader direct
+    Imx8mp,
     /// Raspberry Pi 4 Model B, QEMU's raspi4b
     Rpi4,
     /// QEMU's sbsa-ref, a server

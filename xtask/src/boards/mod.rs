@@ -8,7 +8,8 @@
 mod card;
 mod early;
 pub mod image;
-mod kernel_trees;
+mod imx8mp;
+pub mod kernel_trees;
 mod payload;
 mod recipe;
 mod rpi4;
@@ -27,7 +28,7 @@ use crate::cache::Cache;
 use crate::emulator::{escape, loader};
 use crate::firmware::Optee;
 use crate::packages::{Packages, Suite};
-use crate::qemu::{Board, Files, Firmware, Machine, RESIDUE};
+use crate::qemu::{Board, Files, Firmware, Loader, Machine, RESIDUE};
 
 pub use early::EarlyConsole;
 use recipe::Recipe;
@@ -36,6 +37,7 @@ use recipe::Recipe;
 pub fn recipe(board: Board) -> &'static dyn Recipe {
     match board {
         Board::Virt => &virt::Virt,
+        Board::Imx8mp => &imx8mp::Imx8mp,
         Board::Rpi4 => &rpi4::Rpi4,
         Board::Sbsa => &sbsa::Sbsa,
         Board::Zcu102 => &zcu102::Zcu102,
@@ -68,8 +70,13 @@ pub fn fetch() -> Result<()> {
     let cache = Cache::open()?;
     let others = Board::value_variants().iter().copied();
     for board in others.filter(|board| *board != Board::Virt) {
+        let loader = match board {
+            Board::Imx8mp => Loader::Direct,
+            _ => Loader::TfA,
+        };
         let machine = Machine {
             board,
+            loader,
             ..Machine::default()
         };
         let packages = Packages::with_optee(&cache, optee_suite(&machine))?;
@@ -127,7 +134,6 @@ pub fn is_over(machine: &Machine, console: &[String]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::qemu::Loader;
     use platform::GicVersion;
 
     fn check(machine: &Machine) -> Result<()> {
@@ -149,6 +155,7 @@ mod tests {
         }
         assert!(check(&machine(Board::Rpi4, Loader::TfA)).is_ok());
         assert!(check(&machine(Board::Rpi4, Loader::Direct)).is_ok());
+        assert!(check(&machine(Board::Imx8mp, Loader::Direct)).is_ok());
         assert!(check(&machine(Board::Sbsa, Loader::TfA)).is_ok());
         assert!(check(&machine(Board::Zcu102, Loader::TfA)).is_ok());
     }
@@ -166,6 +173,7 @@ mod tests {
         assert!(with(Board::Zcu102, Loader::TfA, optee).contains("leave out --optee"));
         assert!(with(Board::Rpi4, Loader::TfA, |m| m.smp = 2).contains("--smp"));
         assert!(with(Board::Rpi4, Loader::UBoot, |_| ()).contains("--loader"));
+        assert!(with(Board::Imx8mp, Loader::TfA, |_| ()).contains("--loader direct"));
         assert!(with(Board::Sbsa, Loader::Direct, |_| ()).contains("--loader"));
         assert!(with(Board::Zcu102, Loader::Direct, |_| ()).contains("--loader"));
     }

@@ -83,12 +83,11 @@ impl Recipe for Rpi4 {
         };
         card::ensure_tools(cache)?;
         let tfa = tfa.ensure(cache, packages)?;
-        let tree = kernel_trees::ensure(cache, kernel_trees::RPI4)?;
-        let inputs = Inputs::default().text("1").stamp(&tfa)?;
-        let inputs = inputs.stamp(tree.parent().context("the tree's folder")?)?;
+        let trees = kernel_trees::ensure(cache)?;
+        let inputs = Inputs::default().text("1").stamp(&tfa)?.stamp(&trees)?;
         let dir = cache.step("firmware/rpi4", inputs, |work| {
             fs::copy(tfa.join("bl31.bin"), work.dir.join(STUB))?;
-            fs::copy(&tree, work.dir.join(DTB_FILE))?;
+            fs::copy(trees.join(kernel_trees::RPI4), work.dir.join(DTB_FILE))?;
             Ok(())
         })?;
         Ok(Firmware {

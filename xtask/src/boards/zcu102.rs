@@ -88,15 +88,15 @@ impl Recipe for Zcu102 {
             environment: &[],
         };
         let optee = optee.ensure(cache, packages)?;
-        let tree = kernel_trees::ensure(cache, kernel_trees::ZCU102)?;
+        let trees = kernel_trees::ensure(cache)?;
         let inputs = Inputs::default().text("2").stamp(&tfa)?.stamp(&optee)?;
-        let inputs = inputs.stamp(tree.parent().context("the tree's folder")?)?;
+        let inputs = inputs.stamp(&trees)?;
         let name = format!("firmware/zcu102{}", packages.suite().suffix());
         let dir = cache.step(&name, inputs, |work| {
             fs::copy(tfa.join("bl31.elf"), work.dir.join(BL31))?;
             fs::copy(optee.join("tee-raw.bin"), work.dir.join(TEE))?;
             let to = work.dir.join(DTB_FILE);
-            fs::copy(&tree, &to)?;
+            fs::copy(trees.join(kernel_trees::ZCU102), &to)?;
             add_optee(&Tree(&to))
         })?;
         Ok(Firmware {

@@ -150,6 +150,14 @@ pub const CASES: &[Case] = &[
         boots: Boots::Manifest(manifest!("one-core")),
         ..GUEST
     },
+    // QEMU's GIC there does not pass virtual interrupts on to the cores.
+    Case {
+        name: "imx8mp-guest",
+        board: Board::Imx8mp,
+        loader: Loader::Direct,
+        boots: Boots::TestGuest("test=boot,smc"),
+        ..GUEST
+    },
     // Image, tables and guests beyond 512 GiB.
     Case {
         name: "sbsa-guest",
