@@ -28,7 +28,7 @@ use crate::packages::Packages;
 use crate::qemu::{Files, Firmware, Machine};
 use crate::session::{self, Mode, RunDir, Until};
 use crate::toolchain::Toolchain;
-use crate::{check, command, emulator, fuzz, sections};
+use crate::{check, command, emulator, fuzz, sections, trees};
 use case::{Boots, Case};
 
 /// How long to fuzz, always from the same seed.
@@ -98,6 +98,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
             tally.run(name, check)?;
         }
         host::run(&mut tally)?;
+        tally.run("device trees", trees::sample::check)?;
         tally.run("fuzz", || fuzz::search(FUZZ_SECONDS, 1))?;
     }
     let filter = options.only.as_deref().unwrap_or("");

@@ -111,3 +111,61 @@ fn number(bytes: &[u8]) -> Option<u64> {
         .fold(0, |sum, byte| sum << 8 | u64::from(*byte));
     matches!(bytes.len(), 4 | 8).then_some(value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vm_fdt::FdtWriter;
+
+    fn tree(nodes: impl FnOnce(&mut FdtWriter) -> Result<(), vm_fdt::Error>) -> Vec<u8> {
+        let write = || {
+            let mut tree = FdtWriter::new()?;
+            let root = tree.begin_node("")?;
+            tree.property_u32("#address-cells", 2)?;
+            tree.property_u32("#size-cells", 1)?;
+            nodes(&mut tree)?;
+            tree.end_node(root)?;
+            tree.finish()
+        };
+        write().unwrap()
+    }
+
+    #[test]
+    fn memory_of_which_the_tree_says_the_place_alone_has_no_size() {
+        let memory = |reg: [u32; 3]| {
+            let blob = tree(|tree| {
+                let node = tree.begin_node("memory@100")?;
+                tree.property_string("device_type", "memory")?;
+                tree.property_array_u32("reg", &reg)?;
+                tree.end_node(node)
+            });
+            let memory = Peek::open(&blob).unwrap().memory();
+            (memory.node, memory.start, memory.is_empty)
+        };
+        assert_eq!(memory([1, 0, 0]), ("memory@100".into(), 1 << 32, true));
+        assert_eq!(memory([1, 0, 4]), ("memory@100".into(), 1 << 32, false));
+        let none = tree(|_| Ok(()));
+        assert!(Peek::open(&none).unwrap().memory().is_empty);
+    }
+
+    #[test]
+    fn stdout_is_found_by_path_and_by_alias() {
+        let stdout = |path: &str| {
+            let blob = tree(|tree| {
+                let aliases = tree.begin_node("aliases")?;
+                tree.property_string("serial0", "/uart@0")?;
+                tree.end_node(aliases)?;
+                let chosen = tree.begin_node("chosen")?;
+                tree.property_string("stdout-path", path)?;
+                tree.end_node(chosen)?;
+                let uart = tree.begin_node("uart@0")?;
+                tree.property_string("compatible", "some,uart")?;
+                tree.end_node(uart)
+            });
+            Peek::open(&blob).unwrap().stdout()
+        };
+        assert_eq!(stdout("serial0:115200n8").as_deref(), Some("some,uart"));
+        assert_eq!(stdout("/uart@0").as_deref(), Some("some,uart"));
+        assert_eq!(stdout("serial1"), None);
+    }
+}

@@ -130,3 +130,49 @@ fn rows(text: &mut String, title: &str, groups: &[Group]) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trees::judge::Verdict;
+    use board::ConsoleKind;
+    use std::time::Duration;
+
+    fn judged(
+        name: &str,
+        plan: Result<GicVersion, &str>,
+        console: Result<ConsoleKind, &str>,
+    ) -> Judged {
+        Judged {
+            name: name.into(),
+            verdict: Verdict {
+                plan: plan.map_err(str::to_owned),
+                console: console.map_err(str::to_owned),
+                optee: name == "c",
+                took: Duration::ZERO,
+            },
+        }
+    }
+
+    #[test]
+    fn boards_are_counted_by_reason_the_most_common_first() {
+        let all = [
+            judged("a", Err("no GIC"), Err("none")),
+            judged("b", Ok(GicVersion::V3), Err("other,uart")),
+            judged("c", Ok(GicVersion::V2), Ok(ConsoleKind::Pl011)),
+            judged("d", Ok(GicVersion::V2), Ok(ConsoleKind::Sbsa)),
+        ];
+        let text = summary(&all);
+        for part in [
+            "    4 boards\n    3 accepted\n    2 accepted, with a console\n    1 accepted, tree names",
+            "| GICv2 | 2 | `c` |\n| GICv3 | 1 | `b` |",
+            "| other,uart | 1 | `b` |",
+            "| no GIC | 1 | `a` |",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert_eq!(line(&all[2]), "c: GICv2, console Pl011, OP-TEE");
+        assert_eq!(line(&all[1]), "b: GICv3, silent (other,uart)");
+        assert_eq!(line(&all[0]), "a: refused: no GIC");
+    }
+}
