@@ -9,6 +9,7 @@ mod profile;
 mod scaling;
 pub mod table;
 mod timings;
+mod traps;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -58,6 +59,9 @@ pub struct Options {
     /// Instead: several cores in OP-TEE at once, and a guest beside one that floods OP-TEE
     #[arg(long, conflicts_with_all = ["cases", "profile"])]
     scaling: bool,
+    /// Instead: what a guest's traps and interrupts cost
+    #[arg(long, conflicts_with_all = ["cases", "profile", "scaling"])]
+    traps: bool,
     /// End a machine after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
     timeout: u64,
@@ -86,6 +90,9 @@ impl Options {
 /// Performs the task.
 pub fn run(options: &Options) -> Result<ExitCode> {
     session::remove_stale_runs()?;
+    if options.traps {
+        return traps::run(options);
+    }
     let setups = Setups::prepare(options)?;
     if options.scaling {
         return scaling::run(&setups, options.iterations);
@@ -343,6 +350,7 @@ mod tests {
             cpu: PLAIN_CPU.into(),
             profile: None,
             scaling: false,
+            traps: false,
             timeout: 1,
         };
         let expected = "sleep 5; teebench 21 pta.nop,reg_unreg_4K";

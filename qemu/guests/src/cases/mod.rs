@@ -24,6 +24,7 @@ mod reset;
 mod smc;
 mod step;
 mod timer;
+mod traps;
 mod uart;
 mod uncached;
 mod victim;
@@ -163,6 +164,11 @@ pub const GROUPS: &[Group] = &[
         name: "silent",
         by_default: false,
         tests: flood::SILENT,
+    },
+    Group {
+        name: "traps",
+        by_default: false,
+        tests: traps::TESTS,
     },
     Group {
         name: "crash",
