@@ -84,6 +84,13 @@ impl Bank {
     }
 }
 
+/// Tells whether the bank at an offset tells of state that list registers hold.
+pub(crate) fn is_state(offset: u64) -> bool {
+    Bank::at(offset).is_some_and(|(bank, ..)| {
+        bank.is_state() || matches!(bank, Bank::SetSources | Bank::ClearSources)
+    })
+}
+
 /// The fields that one access touches.
 struct Fields {
     bank: Bank,

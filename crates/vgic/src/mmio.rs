@@ -7,7 +7,7 @@
 
 use crate::{
     FIRST_SPI, GicVersion, VcpuSet, Vgic,
-    banks::{Access, Span},
+    banks::{self, Access, Span},
 };
 use platform::VcpuId;
 
@@ -46,8 +46,20 @@ const TYPER_ID_BITS: u64 = 9 << 19;
 const WAKER_PROCESSOR_SLEEP: u64 = 1 << 1;
 const WAKER_CHILDREN_ASLEEP: u64 = 1 << 2;
 
+impl Frame {
+    /// Tells whether a read at `offset` depends on what the guest has done in its list registers: only
+    /// then need the vCPU be synced before it.
+    pub fn reads_state(self, offset: u64) -> bool {
+        let offset = match self {
+            Self::Dist => Some(offset),
+            Self::Redist(_) => offset.checked_sub(SGI_BASE),
+        };
+        offset.is_some_and(banks::is_state)
+    }
+}
+
 impl Vgic {
-    /// The guest's `vcpu`, synced, reads `size` bytes at `offset` of a frame.
+    /// The guest's `vcpu`, synced if the register [tells of state](Frame::reads_state), reads `size` bytes at `offset` of a frame.
     ///
     /// The vCPUs of the set hold in their list registers part of what was asked, so that the
     /// value is as old as their last [`flush`](Self::flush). Sync them before the guest asks

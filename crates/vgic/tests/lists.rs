@@ -514,6 +514,35 @@ fn reading_the_state_of_an_interrupt_elsewhere_says_whom_to_ask() {
     assert_eq!(machine.read(1, Frame::Dist, 0x304, 4), 0);
 }
 
+/// Reads of all other registers touch no list register.
+#[test]
+fn what_list_registers_change_is_known() {
+    for version in [GicVersion::V2, GicVersion::V3] {
+        let mut machine = ready(version, 4);
+        let mut changed = 0;
+        let frames = [Frame::Dist, Frame::Redist(vcpu(0))];
+        let registers = frames.map(|frame| (0..0x2_0000).step_by(4).map(move |at| (frame, at)));
+        for (frame, at) in registers.into_iter().flatten() {
+            machine.sgi(0, 1, 5);
+            machine.pulse(0, EDGE);
+            machine.enter(0);
+            let first = machine.acknowledge(0).unwrap().0;
+            let (stale, _) = machine.vgic.read(vcpu(0), frame, at, 4);
+            let synced = machine.read(0, frame, at, 4);
+            changed += u32::from(stale != synced);
+            assert!(
+                stale == synced || frame.reads_state(at),
+                "{frame:?} {at:#x}"
+            );
+            machine.eoi(0, first);
+            while let Some((intid, _)) = machine.acknowledge(0) {
+                machine.eoi(0, intid);
+            }
+        }
+        assert!(changed > 2, "{changed} of {version:?}");
+    }
+}
+
 #[test]
 fn switching_a_group_off_silences_it() {
     for (version, group) in [(GicVersion::V2, 1), (GicVersion::V3, 2)] {

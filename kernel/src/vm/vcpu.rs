@@ -470,6 +470,9 @@ impl VcpuContext {
 
     /// Answers a read of the interrupt controller's registers.
     pub fn gic_read(&mut self, frame: Frame, offset: u64, size: u8) -> u64 {
+        if !frame.reads_state(offset) {
+            return self.vm.gic.lock().read(self.id, frame, offset, size).0;
+        }
         self.with_gic(|gic, id| gic.read(id, frame, offset, size))
     }
 
