@@ -147,11 +147,13 @@ pub const SOAK: &[Case] = &[
     Case {
         name: "regression-plain",
         optee: Some(Optee::Plain),
+        seconds: 3600,
         ..REGRESSION
     },
     Case {
         name: "regression-plain-sid",
         optee: Some(Optee::Plain),
+        seconds: 3600,
         optee_suite: Some(Suite::Sid),
         ..REGRESSION
     },
