@@ -137,6 +137,8 @@ impl Console {
 
 /// Steps of a dialogue. Each types some bytes, prints some, and lets some leave.
 const STEPS: usize = 200;
+/// The last one, when all has been sent.
+const LAST: usize = STEPS + 2000;
 
 fn step(number: usize) -> (Vec<u8>, Vec<u8>, usize) {
     let bytes = |count: usize| (0..count).map(|i| (number * 7 + i) as u8).collect();
@@ -153,9 +155,11 @@ pub fn talks_by_interrupts<M: Model>(bench: &Bench<M>, kind: ConsoleKind) {
     driver.set_interrupts(true, false);
     let mut console = Console::default();
     let (mut typed, mut printed) = (Vec::new(), Vec::new());
-    for number in 0..STEPS + 2000 {
+    for number in 0..=LAST {
         let (types, prints, leaves) = match number {
             0..STEPS => step(number),
+            // When all has been sent for long, only what is typed can interrupt.
+            LAST => (b"end".to_vec(), vec![], 1),
             _ => (vec![], vec![], 1),
         };
         bench.arrive(&types);
@@ -186,7 +190,7 @@ pub fn talks_by_polling<M: Model>(bench: &Bench<M>, kind: ConsoleKind) {
     driver.set_interrupts(false, false);
     let mut console = Console::default();
     let (mut typed, mut printed) = (Vec::new(), Vec::new());
-    for number in 0..STEPS + 2000 {
+    for number in 0..=LAST {
         let (types, prints, leaves) = match number {
             0..STEPS => step(number),
             _ => (vec![], vec![], 8),
