@@ -27,6 +27,8 @@ pub enum Board {
     Rpi4,
     /// QEMU's sbsa-ref, a server
     Sbsa,
+    /// AMD Versal, QEMU's xlnx-versal-virt, with the loader direct
+    Versal,
     /// Xilinx ZCU102 (Zynq UltraScale+), QEMU's xlnx-zcu102
     Zcu102,
 }

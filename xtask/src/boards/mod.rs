@@ -6,9 +6,9 @@
 //! memory and in the device tree, and QEMU's arguments. The hypervisor's image is the same on all.
 
 mod card;
+mod direct;
 mod early;
 pub mod image;
-mod imx8mp;
 pub mod kernel_trees;
 mod payload;
 mod recipe;
@@ -37,9 +37,10 @@ use recipe::Recipe;
 pub fn recipe(board: Board) -> &'static dyn Recipe {
     match board {
         Board::Virt => &virt::Virt,
-        Board::Imx8mp => &imx8mp::Imx8mp,
+        Board::Imx8mp => &direct::IMX8MP,
         Board::Rpi4 => &rpi4::Rpi4,
         Board::Sbsa => &sbsa::Sbsa,
+        Board::Versal => &direct::VERSAL,
         Board::Zcu102 => &zcu102::Zcu102,
     }
 }
@@ -71,7 +72,7 @@ pub fn fetch() -> Result<()> {
     let others = Board::value_variants().iter().copied();
     for board in others.filter(|board| *board != Board::Virt) {
         let loader = match board {
-            Board::Imx8mp => Loader::Direct,
+            Board::Imx8mp | Board::Versal => Loader::Direct,
             _ => Loader::TfA,
         };
         let machine = Machine {
@@ -156,6 +157,7 @@ mod tests {
         assert!(check(&machine(Board::Rpi4, Loader::TfA)).is_ok());
         assert!(check(&machine(Board::Rpi4, Loader::Direct)).is_ok());
         assert!(check(&machine(Board::Imx8mp, Loader::Direct)).is_ok());
+        assert!(check(&machine(Board::Versal, Loader::Direct)).is_ok());
         assert!(check(&machine(Board::Sbsa, Loader::TfA)).is_ok());
         assert!(check(&machine(Board::Zcu102, Loader::TfA)).is_ok());
     }

@@ -158,6 +158,13 @@ pub const CASES: &[Case] = &[
         boots: Boots::TestGuest("test=boot,smc"),
         ..GUEST
     },
+    Case {
+        name: "versal-guest",
+        board: Board::Versal,
+        loader: Loader::Direct,
+        boots: Boots::TestGuest(""),
+        ..GUEST
+    },
     // Image, tables and guests beyond 512 GiB.
     Case {
         name: "sbsa-guest",
