@@ -18,6 +18,8 @@ pub enum BoardError {
     NotATree,
     /// The header's version, offsets or sizes contradict each other or the bytes given.
     Header,
+    /// A name has more than 255 bytes.
+    LongName,
     /// The structure block breaks off or makes no sense below this node.
     Malformed(NodeName),
     /// A property is missing or has the wrong length.
@@ -71,6 +73,9 @@ impl fmt::Display for BoardError {
             Self::Header => {
                 f.write_str("the device tree's header is damaged: load the tree again, whole")
             }
+            Self::LongName => f.write_str(
+                "a name in the device tree has more than 255 bytes: load the tree again, whole",
+            ),
             Self::Malformed(node) => write!(
                 f,
                 "the device tree is damaged in node {node}: load it again, whole"

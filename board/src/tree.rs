@@ -32,6 +32,9 @@ impl<'a> Tree<'a> {
         flattened::has_sound_header(blob)
             .then_some(())
             .ok_or(BoardError::Header)?;
+        if !flattened::has_short_names(blob) {
+            return Err(BoardError::LongName);
+        }
         let tree = Fdt::new_unaligned_fallible(blob).map_err(|_| BoardError::Header)?;
         let root = tree
             .find_node("/")

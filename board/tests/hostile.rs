@@ -87,6 +87,22 @@ fn deep_nesting_does_not_deepen_the_stack() {
 }
 
 #[test]
+fn a_long_name_is_refused_before_anything_is_looked_for() {
+    let name = [&[0, 0, 0, 1][..], &[b'n'; 100_000]].concat();
+    let mut blob = qemu_virt().child(node("last").bytes("name", &name)).blob();
+    let value = blob
+        .windows(8)
+        .position(|bytes| bytes == &name[..8])
+        .unwrap();
+    // Without its head, the property's value is the token of a node and its name.
+    for word in 1..=3 {
+        put(&mut blob, value - 4 * word, 4);
+    }
+    assert_eq!(error(&blob), BoardError::LongName);
+    assert_eq!(console(&blob), None);
+}
+
+#[test]
 fn a_break_in_the_structure_is_named() {
     let mut blob = qemu_virt().blob();
     let at = blob

@@ -51,6 +51,44 @@ pub fn has_sound_header(blob: &[u8]) -> bool {
         && end(16, Some(16)).is_some()
 }
 
+/// Tells whether no name of a node or of a property in `blob`, which [has a sound header](has_sound_header), is longer than
+/// 255 bytes, as far as its structure block makes sense.
+///
+/// Who looks for a name reads each one to its end, again and again.
+pub fn has_short_names(blob: &[u8]) -> bool {
+    let block = |offset| blob.get(word(blob, offset)?..);
+    let (Some(structs), Some(strings)) = (block(8), block(12)) else {
+        return true;
+    };
+    let mut at = 0;
+    while let Some(step) = name_of(structs, at, strings) {
+        let Some(bytes) = step else {
+            return false;
+        };
+        at += bytes;
+    }
+    true
+}
+
+/// Returns the bytes of the token at `at` and what belongs to it, or `None` within if its name is too long; `None` at the end.
+fn name_of(structs: &[u8], at: usize, strings: &[u8]) -> Option<Option<usize>> {
+    const LONGEST: usize = 255;
+    let length = |name: &[u8]| name.iter().take(LONGEST + 1).position(|&byte| byte == 0);
+    match word(structs, at)? {
+        1 => {
+            let name = length(structs.get(at + 4..)?);
+            Some(name.map(|bytes| 4 + (bytes + 1).next_multiple_of(4)))
+        }
+        3 => {
+            let (size, name) = (word(structs, at + 4)?, word(structs, at + 8)?);
+            let end = size.checked_next_multiple_of(4)?.checked_add(12)?;
+            Some(length(strings.get(name..)?).map(|_| end))
+        }
+        2 | 4 => Some(Some(4)),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     extern crate std;
@@ -83,6 +121,38 @@ mod tests {
         blob[16..20].copy_from_slice(&0x1234u32.to_be_bytes());
         assert_eq!(reservations(&blob), Some(0x1234));
         assert_eq!(reservations(&blob[..19]), None);
+    }
+
+    /// Returns what `has_short_names` looks at: the offsets of both blocks, and the blocks.
+    fn blocks(structs: &[u8], strings: &[u8]) -> Vec<u8> {
+        let mut blob = std::vec![0; 16];
+        blob[11] = 16;
+        blob[12..].copy_from_slice(&(16 + structs.len() as u32).to_be_bytes());
+        blob.extend(structs.iter().chain(strings));
+        blob
+    }
+
+    #[test]
+    fn names_of_up_to_255_bytes_are_short() {
+        let node = |bytes: usize| {
+            let name = [&[0, 0, 0, 1][..], &std::vec![b'n'; bytes], &[0; 4]].concat();
+            has_short_names(&blocks(&name, &[]))
+        };
+        assert!(node(1) && node(255));
+        assert!(!node(256) && !node(100_000));
+        // Behind a node, a property of 5 bytes whose name is at 2, and one that has no end.
+        let property = |bytes: usize, size: u8| {
+            let head = [
+                0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, size, 0, 0, 0, 2,
+            ];
+            let end = [[0; 8], [0, 0, 0, 3, 0xff, 0xff, 0xff, 0xff]].concat();
+            let names = [&std::vec![b'p'; 2 + bytes][..], &[0]].concat();
+            has_short_names(&blocks(&[&head[..], &end].concat(), &names))
+        };
+        assert!(property(255, 5) && property(255, 200));
+        assert!(!property(256, 5));
+        assert!(has_short_names(&tree()));
+        assert!(has_short_names(&[]));
     }
 
     #[test]
