@@ -2,7 +2,7 @@
 
 //! Interrupt specifiers of the GIC (Linux binding arm,gic and arm,gic-v3).
 
-use crate::tree::{Cells, NodeContext};
+use crate::tree::{Cells, Nexus, NodeContext};
 use arrayvec::ArrayVec;
 
 /// A GIC interrupt.
@@ -20,6 +20,8 @@ pub(crate) struct Controller {
     phandle: Option<u32>,
     /// Cells of a specifier: 3, or 4 with PPI partitions.
     cells: usize,
+    /// Cells of a unit address, in the maps of others.
+    address_cells: usize,
 }
 
 impl Controller {
@@ -31,6 +33,7 @@ impl Controller {
         Self {
             phandle: gic.cell("phandle"),
             cells,
+            address_cells: gic.cell("#address-cells").unwrap_or(0) as usize,
         }
     }
 
@@ -38,6 +41,9 @@ impl Controller {
     pub fn interrupt(&self, place: &NodeContext, index: usize) -> Option<Interrupt> {
         if let Some(extended) = place.property("interrupts-extended") {
             return self.extended(extended, index);
+        }
+        if let Some(nexus) = place.nexus() {
+            return self.mapped(nexus, place, index);
         }
         let ours = self.phandle.is_none() || place.interrupt_parent() == self.phandle;
         let specifiers = place.property("interrupts").filter(|_| ours)?;
@@ -53,7 +59,13 @@ impl Controller {
         let specifier = self.bytes()?;
         let (list, entry) = match place.property("interrupts-extended") {
             Some(extended) => (extended, specifier.checked_add(4)?),
-            None => (place.property("interrupts").unwrap_or_default(), specifier),
+            None => {
+                let cells = place
+                    .nexus()
+                    .map_or(self.cells, |nexus| nexus.interrupt_cells);
+                let entry = cells.checked_mul(4).filter(|&bytes| bytes > 0)?;
+                (place.property("interrupts").unwrap_or_default(), entry)
+            }
         };
         let count = list.len() / entry;
         let found = (0..count.min(N)).map_while(|index| self.interrupt(place, index));
@@ -78,6 +90,46 @@ impl Controller {
         let ours = |entry: &&[u8]| Cells(entry).next() == self.phandle;
         let mut entries = entries.chunks_exact(entry).take_while(ours);
         entries.nth(index).and_then(|entry| decode(entry.get(4..)?))
+    }
+
+    /// Finds an interrupt in the map of a node above, if all of the map's entries up to it are ours: others' have a length we
+    /// do not know.
+    fn mapped(&self, nexus: &Nexus, place: &NodeContext, index: usize) -> Option<Interrupt> {
+        let unit = nexus.address_cells.checked_mul(4)?;
+        let specifier = nexus
+            .interrupt_cells
+            .checked_mul(4)
+            .filter(|&bytes| bytes > 0)?;
+        let key = unit.checked_add(specifier)?;
+        let ours = self
+            .address_cells
+            .checked_mul(4)?
+            .checked_add(self.bytes()?)?;
+        let entry = key.checked_add(4)?.checked_add(ours)?;
+        let interrupts = place.property("interrupts")?;
+        let wanted = interrupts.chunks_exact(specifier).nth(index)?;
+        let address = place.property("reg").unwrap_or_default();
+        let is_wanted = |child: &[u8]| {
+            child.iter().enumerate().all(|(n, byte)| {
+                let bits = nexus
+                    .mask
+                    .map_or(0xff, |mask| mask.get(n).copied().unwrap_or(0xff));
+                let here = match n.checked_sub(unit) {
+                    Some(n) => wanted.get(n),
+                    // Of another bus, an address is none here.
+                    None => address
+                        .get(n)
+                        .filter(|_| place.address_cells() == nexus.address_cells),
+                };
+                bits == 0 || here.is_some_and(|here| (here ^ byte) & bits == 0)
+            })
+        };
+        let mut entries = nexus.map.chunks_exact(entry);
+        let found = entries
+            .by_ref()
+            .take_while(|entry| Cells(&entry[key..]).next() == self.phandle)
+            .find(|entry| is_wanted(&entry[..key]))?;
+        decode(found.get(entry - self.bytes()?..)?)
     }
 
     fn bytes(&self) -> Option<usize> {

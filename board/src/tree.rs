@@ -56,6 +56,7 @@ impl<'a> Tree<'a> {
             node: self.root,
             buses: ArrayVec::new(),
             interrupt_parent: None,
+            nexus: None,
             reachable: true,
         };
         place.interrupt_parent = place.cell("interrupt-parent");
@@ -156,6 +157,19 @@ impl Bus<'_> {
     }
 }
 
+/// A node that maps interrupts of those below to other controllers' (Devicetree Specification 0.4, 2.4.3).
+#[derive(Clone, Copy)]
+pub(crate) struct Nexus<'a> {
+    /// The entries: unit address and specifier of a child; phandle, unit address and specifier of the parent.
+    pub map: &'a [u8],
+    /// Which bits of a child's are compared; all, if there is none.
+    pub mask: Option<&'a [u8]>,
+    /// Cells of a child's unit address.
+    pub address_cells: usize,
+    /// Cells of a child's specifier.
+    pub interrupt_cells: usize,
+}
+
 /// A node and where it is.
 #[derive(Clone)]
 pub(crate) struct NodeContext<'a> {
@@ -163,6 +177,7 @@ pub(crate) struct NodeContext<'a> {
     /// The buses above the node, the root's first.
     buses: ArrayVec<Bus<'a>, MAX_DEPTH>,
     interrupt_parent: Option<u32>,
+    nexus: Option<Nexus<'a>>,
     /// Whether the normal world may use all nodes above.
     reachable: bool,
 }
@@ -286,6 +301,25 @@ impl<'a> NodeContext<'a> {
         self.interrupt_parent
     }
 
+    /// Returns the node above through which its interrupts go, instead of straight to its interrupt parent.
+    pub fn nexus(&self) -> Option<&Nexus<'a>> {
+        self.nexus.as_ref()
+    }
+
+    /// Returns how many cells an address has on the bus that the node is on.
+    pub fn address_cells(&self) -> usize {
+        self.buses.last().map_or(2, |bus| bus.address_cells)
+    }
+
+    fn own_nexus(&self) -> Option<Nexus<'a>> {
+        Some(Nexus {
+            map: self.property("interrupt-map")?,
+            mask: self.property("interrupt-map-mask"),
+            address_cells: self.bus().address_cells,
+            interrupt_cells: self.cell("#interrupt-cells")? as usize,
+        })
+    }
+
     fn bus(&self) -> Bus<'a> {
         let cells = |name, default| self.cell(name).map_or(default, |cells| cells as usize);
         Bus {
@@ -308,6 +342,7 @@ impl<'a> NodeContext<'a> {
             .filter(|_| !deep)
             .map(|nodes| nodes.iter());
         let (inherited, name) = (self.interrupt_parent, self.name());
+        let nexus = self.own_nexus().or(self.nexus);
         let reachable = self.is_enabled();
         core::iter::from_fn(move || {
             let node = nodes.as_mut()?.next()?;
@@ -319,9 +354,12 @@ impl<'a> NodeContext<'a> {
                     node,
                     buses: buses.clone(),
                     interrupt_parent: inherited,
+                    nexus,
                     reachable,
                 };
-                child.interrupt_parent = child.cell("interrupt-parent").or(inherited);
+                if let Some(parent) = child.cell("interrupt-parent") {
+                    (child.interrupt_parent, child.nexus) = (Some(parent), None);
+                }
                 child
             }))
         })

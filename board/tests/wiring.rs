@@ -289,3 +289,62 @@ fn surplus_regions_of_redistributors_are_left_alone() {
     assert_eq!(gic.gicr.len(), MAX_GICR_REGIONS);
     assert_eq!(gic.gicr[3].start, Pa(0x0840_0000));
 }
+
+/// As Arm's FVPs have it: devices' interrupts are numbered on the motherboard, whose bus maps them to the GIC's.
+fn motherboard(map: &[u32]) -> Node {
+    let uart = node("serial@90000")
+        .text("compatible", "arm,pl011")
+        .cells("reg", &[0x9_0000, 0x1000])
+        .cells("interrupts", &[5]);
+    let inner = node("iofpga-bus")
+        .cells("#address-cells", &[1])
+        .cells("#size-cells", &[1])
+        .cells("ranges", &[0, 0, 0x1c00_0000, 0x20_0000])
+        .child(uart);
+    let bus = node("bus@8000000")
+        .cells("#address-cells", &[2])
+        .cells("#size-cells", &[1])
+        .bytes("ranges", &[])
+        .cells("#interrupt-cells", &[1])
+        .cells("interrupt-map-mask", &[0, 0, 63])
+        .cells("interrupt-map", map)
+        .child(inner);
+    qemu_virt()
+        .with("chosen", |node| {
+            node.text("stdout-path", "/bus@8000000/iofpga-bus/serial@90000")
+        })
+        .child(bus)
+}
+
+fn console_interrupt(tree: &Node) -> Option<u32> {
+    let console = read(tree).unwrap().console.unwrap();
+    assert_eq!(console.registers.start, Pa(0x1c09_0000));
+    console.interrupt.map(|interrupt| interrupt.intid)
+}
+
+#[test]
+fn interrupts_go_through_the_map_of_a_bus() {
+    // Of the GIC: its phandle, a unit address of two cells, a specifier.
+    let entry = |from, phandle, to| [0, 0, from, phandle, 0, 0, 0, to, 4];
+    let others = [entry(4, 0x8005, 40), entry(6, 0x8005, 60)].concat();
+    let map = [&others[..], &entry(5, 0x8005, 50)].concat();
+    assert_eq!(console_interrupt(&motherboard(&map)), Some(82));
+    assert_eq!(console_interrupt(&motherboard(&others)), None);
+    // Behind an entry of another controller, whose length is not known.
+    let foreign = [entry(1, 0x99, 7), entry(5, 0x8005, 50)].concat();
+    assert_eq!(console_interrupt(&motherboard(&foreign)), None);
+    // A bit that is not compared, and an address that is, of another bus.
+    let masked = motherboard(&map).with("bus@8000000", |node| {
+        node.cells("interrupt-map-mask", &[0, 0, 3])
+    });
+    assert_eq!(console_interrupt(&masked), Some(82));
+    let addressed = motherboard(&map).with("bus@8000000", |node| {
+        node.cells("interrupt-map-mask", &[1, 0, 63])
+    });
+    assert_eq!(console_interrupt(&addressed), None);
+    // The device's own parent comes first: there, one cell is no specifier.
+    let direct = motherboard(&map).with("bus@8000000/iofpga-bus", |node| {
+        node.cells("interrupt-parent", &[0x8005])
+    });
+    assert_eq!(console_interrupt(&direct), None);
+}
