@@ -56,7 +56,7 @@ pub struct Board {
     /// RAM, as the enabled memory nodes have it: in any order, overlaps possible.
     pub memory: ArrayVec<PaRange, MAX_MEMORY>,
     /// What of it is taken: /reserved-memory, the memory reservation block, memory of the
-    /// secure world, spin tables, the tree itself and the bundle; each apart from all others. Our own image is not among
+    /// secure world, spin tables, devices that lie in RAM, the tree itself and the bundle; each apart from all others. Our own image is not among
     /// it.
     pub reserved: ArrayVec<PaRange, MAX_RESERVED>,
     /// The CPUs in the tree's order; the one that booted is among them.
@@ -94,13 +94,15 @@ impl Board {
         let own = PaRange::new(at, tree.size() as u64).ok_or(BoardError::Header)?;
         let bundle = memory::bundle(&tree)?;
         let cpus = cpu::cpus(&tree)?;
+        let memory = memory::memory(&tree)?;
         let mut reserved = memory::reserved(&tree, [Some(own), bundle])?;
+        memory::reserve_devices(&tree, &memory, &mut reserved)?;
         for page in cpus.iter().filter_map(Cpu::release_page) {
             memory::reserve(&mut reserved, page)?;
         }
         Ok(Self {
             model: model(&tree),
-            memory: memory::memory(&tree)?,
+            memory,
             reserved,
             cpus,
             psci: found.psci,

@@ -6,13 +6,17 @@ use crate::tree::{NodeContext, Tree};
 use crate::{BoardError, fit};
 use addr::{Pa, PaRange};
 use arrayvec::ArrayVec;
+use core::ops::ControlFlow;
 
 /// Most ranges of RAM.
 pub const MAX_MEMORY: usize = 16;
 /// Most reserved ranges that neither touch nor overlap.
 pub const MAX_RESERVED: usize = 48;
 
-type Reserved = ArrayVec<PaRange, MAX_RESERVED>;
+/// Guests are given memory in pieces of this size.
+const GRANULE: u64 = 2 << 20;
+
+pub(crate) type Reserved = ArrayVec<PaRange, MAX_RESERVED>;
 
 /// Returns RAM of the normal world: specification 3.4.
 pub(crate) fn memory(tree: &Tree) -> Result<ArrayVec<PaRange, MAX_MEMORY>, BoardError> {
@@ -59,6 +63,53 @@ fn take(reserved: &mut Reserved, place: &NodeContext) -> Result<(), BoardError> 
         reserve(reserved, range?)?;
     }
     Ok(())
+}
+
+/// Adds what devices have of RAM: registers, where a memory node's range goes over them, framebuffers, and memory that they
+/// share with the CPUs. In whole granules, of which neighbors join: such devices can be many.
+///
+/// Nothing has all of RAM: what seems so is a bus or a memory controller.
+pub(crate) fn reserve_devices(
+    tree: &Tree,
+    memory: &[PaRange],
+    reserved: &mut Reserved,
+) -> Result<(), BoardError> {
+    let mut outcome = Ok(());
+    tree.each_of_all(&mut |place| {
+        if !is_memory(place) {
+            let mut registers = place.reg().map_while(Result::ok);
+            outcome = registers.try_for_each(|range| reserve_granules(&range, memory, reserved));
+        }
+        match outcome {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
+    })?;
+    outcome
+}
+
+fn reserve_granules(
+    range: &PaRange,
+    memory: &[PaRange],
+    reserved: &mut Reserved,
+) -> Result<(), BoardError> {
+    if reserved.iter().any(|known| known.contains(range)) {
+        return Ok(());
+    }
+    let inside = |ram: &&PaRange| ram.overlaps(range) && !range.contains(ram);
+    let mut pieces = memory.iter().filter(inside);
+    pieces.try_for_each(|ram| match granules(range, ram) {
+        Some(piece) => reserve(reserved, piece),
+        None => Ok(()),
+    })
+}
+
+/// Returns the granules of `ram` that `range` lies in.
+fn granules(range: &PaRange, ram: &PaRange) -> Option<PaRange> {
+    let start = (range.start.0 & !(GRANULE - 1)).max(ram.start.0);
+    let end = range.end().0.checked_next_multiple_of(GRANULE);
+    let end = end.unwrap_or(u64::MAX).min(ram.end().0);
+    PaRange::new(Pa(start), end.checked_sub(start)?)
 }
 
 /// Adds a reservation, joined with those that it touches or overlaps: what counts is how many are apart.

@@ -104,6 +104,56 @@ fn reservations_that_touch_are_one() {
     assert!(board.reserved.contains(&range(0x5000_0000, 0x4000)));
 }
 
+/// Returns what is reserved because of a node with these registers, all of it below `path`.
+fn reserved_for(path: &str, at: u32, size: u32) -> Option<PaRange> {
+    let device = node("thing").cells("reg", &[0, at, 0, size]);
+    let before = read(&qemu_virt()).unwrap().reserved;
+    let tree = qemu_virt().with(path, |node| node.child(device));
+    let board = read(&tree).unwrap();
+    let is_new = |range: &&PaRange| !before.contains(range) && **range != board.tree;
+    board.reserved.iter().find(is_new).copied()
+}
+
+#[test]
+fn what_devices_have_of_ram_is_reserved() {
+    // Registers, or memory shared with them: the granules around.
+    let shared = reserved_for("", 0x5020_0340, 0x20);
+    assert_eq!(shared, Some(range(0x5020_0000, 0x20_0000)));
+    let straddling = reserved_for("", 0xbfff_0000, 0x2_0000);
+    assert_eq!(straddling, Some(range(0xbfe0_0000, 0x20_0000)));
+    // A bus that names all of RAM, and registers elsewhere.
+    assert_eq!(reserved_for("", 0x4000_0000, 0x8000_0000), None);
+    assert_eq!(reserved_for("", 0x0b00_0000, 0x1000), None);
+}
+
+#[test]
+fn the_loaders_framebuffer_is_reserved() {
+    let chosen = |node: Node| {
+        node.cells("#address-cells", &[2])
+            .cells("#size-cells", &[2])
+            .bytes("ranges", &[])
+            .child(
+                fixtures::node("framebuffer@70000000")
+                    .text("compatible", "simple-framebuffer")
+                    .cells("reg", &[0, 0x7000_0000, 0, 0x7e_9000])
+                    .text("status", "disabled"),
+            )
+    };
+    let board = read(&qemu_virt().with("chosen", chosen)).unwrap();
+    assert!(board.reserved.contains(&range(0x7000_0000, 0x80_0000)));
+}
+
+/// Memory nodes go over the registers where the loader does not know better.
+#[test]
+fn a_gic_in_what_the_tree_calls_memory_is_no_ram() {
+    let tree = raspberry_pi_4().with("memory@0", |node| node.cells("reg", &[0, 0, 0xffff_f000]));
+    let board = read(&tree).unwrap();
+    for frame in board.gic.frames().chain([board.console.unwrap().registers]) {
+        let taken = |range: &PaRange| range.contains(&frame);
+        assert!(board.reserved.iter().any(taken), "{frame:?}");
+    }
+}
+
 #[test]
 fn a_disabled_reservation_still_counts_and_needs_no_ranges() {
     let tree = qemu_virt()
