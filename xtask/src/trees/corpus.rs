@@ -7,15 +7,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::loader;
 use crate::apt::Apt;
 use crate::cache::{self, Cache, Inputs, Work};
-use crate::command::{self, display};
+use crate::command;
 use crate::packages::{self, Suite};
 
 /// Depends on the newest kernel's source.
@@ -38,7 +38,7 @@ const INCLUDES: &str = "scripts/dtc/include-prefixes";
 /// Returns the folder with the trees, one file each, and `versions`.
 pub fn ensure(cache: &Cache) -> Result<PathBuf> {
     let inputs = Inputs::default()
-        .texts(["1", SUITE.name(), SOURCE])
+        .texts(["2", SUITE.name(), SOURCE])
         .text(loader::VERSION);
     cache.step(packages::TREES, inputs, |work| {
         let apt = Apt::arm64(cache, SUITE.name());
@@ -78,28 +78,17 @@ fn compile_all(source: &Path, work: &Work) -> Result<()> {
     let failed: Vec<String> = thread::scope(|scope| {
         let threads = parts.map(|part| scope.spawn(move || compile_some(source, part, to)));
         let threads: Vec<_> = threads.collect();
-        threads
-            .into_iter()
-            .flat_map(|each| each.join().unwrap_or_default())
-            .collect()
+        let failed = threads.into_iter().map(|each| each.join());
+        failed.flat_map(Result::unwrap_or_default).collect()
     });
     ensure!(!command::stopped(), "interrupted");
-    fs::write(work.log.with_extension("failed.log"), failed.join("\n"))?;
-    ensure!(
-        failed.len() * 20 < boards.len(),
-        "most trees do not compile: {}",
-        failed.join("\n")
-    );
+    let (all, bad, reasons) = (boards.len(), failed.len(), failed.join("\n"));
+    ensure!(bad * 20 < all, "too many trees do not compile: {reasons}");
+    fs::write(work.log.with_extension("failed.log"), reasons)?;
     let versions = work.dir.join("versions");
-    let line = format!(
-        "{} boards, {} of them do not compile\n",
-        boards.len(),
-        failed.len()
-    );
-    Ok(fs::write(
-        &versions,
-        fs::read_to_string(&versions)? + &line,
-    )?)
+    let text = fs::read_to_string(&versions)?;
+    let text = format!("{text}{all} boards, {bad} of them do not compile\n");
+    Ok(fs::write(&versions, text)?)
 }
 
 /// Compiles boards, and returns what went wrong.
@@ -109,47 +98,43 @@ fn compile_some(source: &Path, boards: &[PathBuf], to: &Path) -> Vec<String> {
     failed.map(|error| format!("{error:#}")).collect()
 }
 
-/// Compiles a board's tree as Linux's build does, and adds what a loader adds.
+/// Compiles a board's tree, and adds what a loader adds.
 fn compile(source: &Path, board: &Path, to: &Path) -> Result<()> {
-    let folder = board.parent().unwrap_or(source);
-    let name = board
-        .strip_prefix(source.join(BOARDS))?
-        .with_extension("dtb");
-    let tree = to.join(name.to_string_lossy().replace('/', "+"));
-    let mut preprocess = Command::new("aarch64-linux-gnu-gcc");
-    preprocess.args([
-        "-E",
-        "-nostdinc",
-        "-undef",
-        "-D__DTS__",
-        "-x",
-        "assembler-with-cpp",
-        "-I",
-    ]);
-    preprocess.arg(source.join(INCLUDES)).arg(board);
-    let mut cpp = preprocess
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .with_context(|| display(&preprocess))?;
-    let mut dtc = Command::new("dtc");
-    dtc.args(["-q", "-I", "dts", "-O", "dtb", "-i"]).arg(folder);
-    dtc.arg("-o").arg(&tree).arg("-");
-    dtc.stdin(cpp.stdout.take().context("no pipe")?);
-    let compiled = dtc.output().with_context(|| display(&dtc))?;
-    let preprocessed = cpp.wait()?;
-    if !preprocessed.success() || !compiled.status.success() {
+    let name = board.strip_prefix(source.join(BOARDS))?;
+    let name = name
+        .with_extension("dtb")
+        .to_string_lossy()
+        .replace('/', "+");
+    let tree = to.join(name);
+    let compiled = preprocess(source, board, &tree).and_then(|text| assemble(board, &text, &tree));
+    if compiled.is_err() {
         cache::remove(&tree)?;
     }
-    ensure!(preprocessed.success(), "{} fails", display(&preprocess));
-    let text = String::from_utf8_lossy(&compiled.stderr);
-    ensure!(
-        compiled.status.success(),
-        "{}: {}",
-        board.display(),
-        text.trim()
-    );
-    loader::load(&tree)
+    compiled.and_then(|()| loader::load(&tree))
+}
+
+/// Resolves what a source includes, as Linux's build does; returns the file, beside `tree`.
+fn preprocess(source: &Path, board: &Path, tree: &Path) -> Result<PathBuf> {
+    let text = tree.with_extension("pre");
+    let mut gcc = Command::new("aarch64-linux-gnu-gcc");
+    gcc.args(["-E", "-nostdinc", "-undef", "-D__DTS__"]);
+    gcc.args(["-x", "assembler-with-cpp", "-I"]);
+    gcc.arg(source.join(INCLUDES))
+        .arg(board)
+        .arg("-o")
+        .arg(&text);
+    command::output(&mut gcc)?;
+    Ok(text)
+}
+
+/// Makes the tree of a preprocessed source, which is then removed.
+fn assemble(board: &Path, text: &Path, tree: &Path) -> Result<()> {
+    let mut dtc = Command::new("dtc");
+    dtc.args(["-q", "-I", "dts", "-O", "dtb", "-i"]);
+    dtc.args(board.parent()).arg("-o").arg(tree).arg(text);
+    let compiled = command::output(&mut dtc);
+    cache::remove(text)?;
+    compiled.map(|_| ())
 }
 
 /// Returns the boards' sources below a folder.
