@@ -5,9 +5,10 @@
 use super::boards::{DIRECT_POISONED, SBSA_LINUX};
 use super::guest::RACE;
 use super::linux::{POISONED, RAS_POISONED};
-use super::manifest;
+use super::{GUEST, manifest};
 use super::regression::TWO;
 use crate::firmware::Optee;
+use crate::packages::Suite;
 use crate::test::case::{Boots, Case};
 use platform::GicVersion;
 
@@ -48,8 +49,25 @@ pub const POISON: &[Case] = poisoned!(
     "neoverse-n1", DIRECT_POISONED, None;
 );
 
+/// A hostile guest owns an OP-TEE that is not built for virtualization.
+const HOSTILE_OWNER: Case = Case {
+    boots: Boots::TestGuest("test=boot,optee,loading,hostile,optee"),
+    optee: Some(Optee::Plain),
+    seconds: 3600,
+    ..GUEST
+};
+
 /// The runs.
 pub const CASES: &[Case] = &[
+    Case {
+        name: "hostile-plain",
+        ..HOSTILE_OWNER
+    },
+    Case {
+        name: "hostile-plain-sid",
+        optee_suite: Some(Suite::Sid),
+        ..HOSTILE_OWNER
+    },
     SBSA_LINUX,
     // A core for each vCPU.
     Case {
