@@ -5,8 +5,8 @@
 use super::boards::{DIRECT_POISONED, SBSA_LINUX};
 use super::guest::RACE;
 use super::linux::{POISONED, RAS_POISONED};
-use super::{GUEST, manifest};
 use super::regression::TWO;
+use super::{GUEST, manifest};
 use crate::firmware::Optee;
 use crate::packages::Suite;
 use crate::test::case::{Boots, Case};
