@@ -54,6 +54,7 @@ impl<'a> Tree<'a> {
     pub fn root(&self) -> NodeContext<'a> {
         let mut place = NodeContext {
             node: self.root,
+            common: common(&self.root),
             buses: ArrayVec::new(),
             interrupt_parent: None,
             nexus: None,
@@ -170,10 +171,44 @@ pub(crate) struct Nexus<'a> {
     pub interrupt_cells: usize,
 }
 
+/// Properties that are looked for in every node: one pass finds all of them.
+const COMMON: [&str; 9] = [
+    "compatible",
+    "status",
+    "reg",
+    "device_type",
+    "interrupt-parent",
+    "interrupt-map",
+    "ranges",
+    "#address-cells",
+    "#size-cells",
+];
+
+/// Returns the properties of a node, up to one that is damaged.
+fn properties<'a>(node: &Node<'a>) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
+    let properties = node.properties().ok();
+    let each = properties.map(|properties| properties.iter());
+    let intact = each.into_iter().flatten().map_while(Result::ok);
+    intact.map(|property| (property.name, property.value))
+}
+
+/// Returns the values of [`COMMON`] in a node, of each name the first one.
+fn common<'a>(node: &Node<'a>) -> [Option<&'a [u8]>; COMMON.len()] {
+    let mut found = [None; COMMON.len()];
+    for (name, value) in properties(node) {
+        let known = COMMON.iter().position(|known| *known == name);
+        if let Some(slot) = known.and_then(|known| found.get_mut(known)) {
+            slot.get_or_insert(value);
+        }
+    }
+    found
+}
+
 /// A node and where it is.
 #[derive(Clone)]
 pub(crate) struct NodeContext<'a> {
     node: Node<'a>,
+    common: [Option<&'a [u8]>; COMMON.len()],
     /// The buses above the node, the root's first.
     buses: ArrayVec<Bus<'a>, MAX_DEPTH>,
     interrupt_parent: Option<u32>,
@@ -195,15 +230,15 @@ impl<'a> NodeContext<'a> {
 
     /// Returns all properties, up to one that is damaged.
     pub fn properties(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
-        let properties = self.node.properties().ok();
-        let each = properties.map(|properties| properties.iter());
-        let intact = each.into_iter().flatten().map_while(Result::ok);
-        intact.map(|property| (property.name, property.value))
+        properties(&self.node)
     }
 
     /// Returns the bytes of a property.
     pub fn property(&self, name: &str) -> Option<&'a [u8]> {
-        Some(self.node.raw_property(name).ok()??.value)
+        match COMMON.iter().position(|known| *known == name) {
+            Some(known) => *self.common.get(known)?,
+            None => Some(self.node.raw_property(name).ok()??.value),
+        }
     }
 
     /// Returns the first cell of a property that has at least one.
@@ -352,6 +387,7 @@ impl<'a> NodeContext<'a> {
             Some(node.map_err(|_| BoardError::malformed(name)).map(|node| {
                 let mut child = Self {
                     node,
+                    common: common(&node),
                     buses: buses.clone(),
                     interrupt_parent: inherited,
                     nexus,
