@@ -68,20 +68,15 @@ impl<'f> Linflex<'f> {
         }
     }
 
-    /// Takes note of a byte that was sent from the buffer.
-    fn end_sending(&self) {
-        let sends = self.sends.load(Ordering::Relaxed);
-        if sends && self.block.at(STATUS).is_set(Status::DTFTFF) {
+    fn has_room(&self) -> bool {
+        let flag = self.block.at(STATUS).is_set(Status::DTFTFF);
+        if self.transmit_fifo {
+            return !flag;
+        }
+        if flag && self.sends.load(Ordering::Relaxed) {
             self.block.at(STATUS).write(Status::DTFTFF::SET);
             self.sends.store(false, Ordering::Relaxed);
         }
-    }
-
-    fn has_room(&self) -> bool {
-        if self.transmit_fifo {
-            return !self.block.at(STATUS).is_set(Status::DTFTFF);
-        }
-        self.end_sending();
         !self.sends.load(Ordering::Relaxed)
     }
 }
@@ -118,11 +113,5 @@ impl Driver for Linflex<'_> {
         self.block
             .at(INTERRUPTS)
             .write(Interrupts::DRIE.val(receive.into()) + Interrupts::DTIE.val(transmit.into()));
-    }
-
-    fn clear_transmit_interrupt(&self) {
-        if !self.transmit_fifo {
-            self.end_sending();
-        }
     }
 }

@@ -124,3 +124,24 @@ fn a_byte_is_a_command() {
     bench.leave(1);
     assert_eq!(room(uart.driver()), 1);
 }
+
+#[test]
+fn a_command_of_the_firmwares_goes_on() {
+    let bench = Geni::bench(1);
+    bench.model(|model| model.is_receiving = true);
+    bench.arrive(b"k");
+    assert_eq!(bench.uart(KIND).driver().receive(), Some(b'k'));
+}
+
+#[test]
+fn both_sequencers_tell_of_bytes() {
+    let bench = Geni::bench(4);
+    let uart = bench.uart(KIND);
+    uart.driver().prepare_interrupts();
+    assert_eq!(bench.model(|model| model.pending), [0, 0]);
+    uart.driver().set_interrupts(true, true);
+    let both = bench.model(|model| model.enabled);
+    assert_eq!(both, [RECEIVED | DONE, RECEIVED]);
+    uart.driver().set_interrupts(false, false);
+    assert_eq!(bench.model(|model| model.enabled), [0, 0]);
+}

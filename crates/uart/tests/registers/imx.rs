@@ -17,11 +17,11 @@ struct Imx {
 
 impl Imx {
     fn bench() -> Bench<Self> {
-        // RRDYEN and OREN, as if the firmware had used interrupts.
-        let control = [CONTROL_1 | 1 << 9, 1 << 1 | 0x8000];
+        // IDEN, RRDYEN, TXMPTYEN, RTSDEN; TCEN, BKEN, OREN: as if the firmware had used interrupts.
+        let control = [CONTROL_1 | 0b1_0010_0110_0000, 0b1110 | 0x8000];
         let model = Self {
             control,
-            control_2: 0x4021,
+            control_2: 0x4020,
         };
         Bench::new(model, RegisterLayout::WORDS)
     }

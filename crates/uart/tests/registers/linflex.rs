@@ -101,6 +101,18 @@ fn a_linflex_talks_in_both_modes() {
 
 #[test]
 fn fifo_mode_has_no_interrupts() {
-    let bench = Linflex::bench(true);
-    assert!(!bench.uart(KIND).driver().prepare_interrupts());
+    for control in [1 << 8, 1 << 9] {
+        let bench = Linflex::bench(true);
+        bench.model(|model| model.control = control);
+        assert!(!bench.uart(KIND).driver().prepare_interrupts());
+    }
+}
+
+#[test]
+fn a_byte_is_released_with_its_errors() {
+    let bench = Linflex::bench(false);
+    bench.model(|model| model.flags = 0b11 << 7);
+    bench.arrive(b"k");
+    assert_eq!(bench.uart(KIND).driver().receive(), Some(b'k'));
+    assert_eq!(bench.model(|model| model.flags), 0);
 }

@@ -25,8 +25,8 @@ impl Lpuart {
     fn bench(has_fifos: bool, layout: RegisterLayout) -> Bench<Self> {
         let model = Self {
             has_fifos,
-            // ORIE, as if the firmware had used interrupts.
-            control: 1 << 19 | 1 << 27,
+            // ORIE and TCIE, as if the firmware had used interrupts.
+            control: 1 << 27 | 1 << 22,
             flags: SETTING,
         };
         Bench::new(model, layout)
@@ -119,7 +119,23 @@ fn a_transmit_fifo_is_filled_as_far_as_it_is_deep() {
 #[test]
 fn an_overrun_that_would_stop_the_receiver_is_cleared() {
     let bench = Lpuart::bench(true, RegisterLayout::WORDS);
-    bench.model(|model| model.flags |= OVERRUN);
+    // LBKDIF, RXEDGIF, MA1F and MA2F are nothing to the driver; NF, FE and PE come with a byte, as OR does.
+    let others = 0b11 << 30 | 0b11 << 14;
+    bench.model(|model| model.flags = others | OVERRUN | IDLE | 0b111 << 16);
     assert_eq!(bench.uart(KIND).driver().receive(), None);
-    assert_eq!(bench.model(|model| model.flags & OVERRUN), 0);
+    assert_eq!(bench.model(|model| model.flags), others);
+}
+
+#[test]
+fn an_idle_line_tells_of_bytes_below_the_watermark() {
+    let bench = Lpuart::bench(true, RegisterLayout::WORDS);
+    let uart = bench.uart(KIND);
+    uart.driver().prepare_interrupts();
+    let enabled = |receive, transmit| {
+        uart.driver().set_interrupts(receive, transmit);
+        bench.model(|model| model.control & !ENABLED)
+    };
+    assert_eq!(enabled(true, false), IDLE | 1 << 21);
+    assert_eq!(enabled(false, true), 1 << 23);
+    assert_eq!(enabled(false, false), 0);
 }

@@ -93,3 +93,15 @@ fn a_uartdm_talks() {
     talks_by_polling(&MsmUartdm::bench(), KIND);
     assert_eq!(room(MsmUartdm::bench().uart(KIND).driver()), 1);
 }
+
+#[test]
+fn what_tells_of_bytes_that_were_read_ends() {
+    let bench = MsmUartdm::bench();
+    let uart = bench.uart(KIND);
+    uart.driver().set_interrupts(true, false);
+    assert_eq!(bench.model(|model| model.mask), STALE | 1 << 4);
+    bench.model(|model| model.pending = STALE);
+    assert!(bench.interrupts());
+    assert_eq!(uart.driver().receive(), None);
+    assert!(!bench.interrupts());
+}

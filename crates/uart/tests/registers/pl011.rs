@@ -23,7 +23,7 @@ impl Pl011 {
         let model = Self {
             control,
             mask: 0,
-            pending: 0x7ef,
+            pending: 0x7ff,
         };
         Bench::new(model, RegisterLayout::WORDS)
     }
@@ -86,4 +86,14 @@ fn an_sbsa_uart_talks_without_control_registers() {
     let bench = Pl011::bench(None);
     talks_by_polling(&bench, ConsoleKind::Sbsa);
     assert_eq!(room(bench.uart(ConsoleKind::Sbsa).driver()), DEPTH);
+}
+
+#[test]
+fn interrupts_from_before_are_forgotten() {
+    let bench = Pl011::bench(None);
+    let uart = bench.uart(ConsoleKind::Sbsa);
+    uart.driver().prepare_interrupts();
+    assert_eq!(bench.model(|model| model.pending), 0);
+    uart.driver().set_interrupts(true, false);
+    assert_eq!(bench.model(|model| model.mask), RECEIVED | 1 << 6);
 }

@@ -106,3 +106,13 @@ fn a_full_receive_fifo_is_not_an_empty_one() {
     assert_eq!(received.count(), 256);
     assert_eq!(room(uart.driver()), 16);
 }
+
+#[test]
+fn errors_of_the_line_stay_quiet() {
+    let bench = Samsung::bench(true);
+    let uart = bench.uart(KIND);
+    assert_eq!(uart.driver().receive(), None);
+    assert_eq!(bench.model(|model| model.pending & 0b11), 0);
+    uart.driver().set_interrupts(true, true);
+    assert_eq!(bench.model(|model| model.mask), 0b1010);
+}

@@ -29,7 +29,7 @@ impl Scif {
     fn bench(layout: RegisterLayout) -> Bench<Self> {
         let model = Self {
             // REIE and TOIE, as if the firmware had used interrupts.
-            control: 1 << 5 | 2 | 0b11 << 2,
+            control: 2 | 0b11 << 2,
             flags: 0x60,
             seen: 0,
             overrun: 0,
@@ -120,10 +120,14 @@ fn an_rzs_many_interrupts_are_left_alone() {
 fn errors_that_would_stop_the_receiver_are_cleared() {
     let bench = Scif::bench(RCAR);
     bench.model(|model| {
-        model.flags |= BREAK;
+        // ER and RDF, too, and nothing has arrived.
+        model.flags |= BREAK | 1 << 7 | 1 << 1 | DATA_READY;
         model.overrun = 1;
     });
     assert_eq!(bench.uart(KIND).driver().receive(), None);
-    let left = bench.model(|model| (model.flags & BREAK, model.overrun));
-    assert_eq!(left, (0, 0));
+    let left = bench.model(|model| (model.flags, model.overrun));
+    assert_eq!(left, (0x60, 0));
+    assert!(bench.uart(KIND).driver().send(b'k'));
+    // TEND is gone, and TDFE is back, for there is room.
+    assert_eq!(bench.model(|model| model.flags), TDFE);
 }

@@ -72,3 +72,21 @@ fn a_spreadtrum_talks() {
     talks_by_polling(&Sprd::bench(), KIND);
     assert_eq!(room(Sprd::bench().uart(KIND).driver()), DEPTH);
 }
+
+#[test]
+fn each_byte_interrupts() {
+    let bench = Sprd::bench();
+    let uart = bench.uart(KIND);
+    bench.model(|model| model.pending = TIMEOUT | 1 << 7);
+    assert_eq!(uart.driver().receive(), None);
+    assert_eq!(bench.model(|model| model.pending), 1 << 7);
+    uart.driver().prepare_interrupts();
+    let left = bench.model(|model| (model.pending, model.thresholds));
+    assert_eq!(left, (0, 64 << 8 | 1));
+    let enabled = |receive, transmit| {
+        uart.driver().set_interrupts(receive, transmit);
+        bench.model(|model| model.enabled)
+    };
+    assert_eq!(enabled(true, false), TIMEOUT | 1);
+    assert_eq!(enabled(false, true), 1 << 1);
+}

@@ -89,8 +89,9 @@ fn an_overruns_interrupt_ends() {
     let bench = bench_without_interrupts();
     let uart = bench.uart(KIND);
     uart.driver().set_interrupts(true, false);
-    bench.model(|model| model.errors = OVERRUN);
+    bench.model(|model| model.errors = OVERRUN | 0b111);
     assert!(bench.interrupts());
     assert_eq!(uart.driver().receive(), None);
     assert!(!bench.interrupts());
+    assert_eq!(bench.model(|model| model.errors), 0);
 }
