@@ -20,6 +20,9 @@ const GUEST: u64 = 64 << 20;
 /// What cores with the most common range of addresses, 48 bits, can address.
 const END: u64 = 1 << 48;
 
+/// How often the time for a tree is taken.
+const TRIES: usize = 3;
+
 /// What becomes of a board.
 pub struct Verdict {
     /// The interrupt controller, or why the board is refused.
@@ -38,10 +41,15 @@ pub fn judge(blob: &[u8]) -> Verdict {
     let at = peek
         .as_ref()
         .map_or(0, |peek| loader::place(&peek.memory()));
-    let before = processor_time();
-    let console = board::console(blob);
-    let board = Board::from_tree(blob, Pa(at));
-    let took = processor_time().saturating_sub(before);
+    let read = || (board::console(blob), Board::from_tree(blob, Pa(at)));
+    let timed = || {
+        let before = processor_time();
+        let read = read();
+        (processor_time().saturating_sub(before), read)
+    };
+    let (took, (console, board)) = timed();
+    // What else the machine does takes caches, too: the least of a few is the tree's own.
+    let took = (1..TRIES).fold(took, |least, _| least.min(timed().0));
     let unknown = || match peek.as_ref().and_then(Peek::stdout) {
         Some(compatible) => compatible,
         None => "no stdout-path".into(),
