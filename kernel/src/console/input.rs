@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! From the UART to who takes what is typed.
+//!
+//! Protocol: `POLLS` has its own in `super`.
 
 use core::sync::atomic::Ordering;
 
