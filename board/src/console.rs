@@ -29,7 +29,7 @@ pub struct Console {
 pub fn console(blob: &[u8]) -> Option<Console> {
     let tree = Tree::open(blob).ok()?;
     let gic = gic::find(&tree).ok().flatten();
-    find(&tree, gic.as_ref().map(Controller::of))
+    find(&tree, gic.as_ref().map(|gic| Controller::of(&tree, gic)))
 }
 
 /// Returns the console: what /chosen's `stdout-path` names, if that is enabled and within reach, else the first in the tree.

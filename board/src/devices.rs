@@ -162,7 +162,7 @@ impl Board {
         place: &NodeContext,
     ) -> Result<ArrayVec<Interrupt, MAX_INTERRUPTS>, DeviceError> {
         let gic = gic::find(tree).ok().flatten();
-        let all = gic.and_then(|gic| Controller::of(&gic).all(place));
+        let all = gic.and_then(|gic| Controller::of(tree, &gic).all(place));
         let all: ArrayVec<Interrupt, _> = all.ok_or(DeviceError::Interrupts)?;
         let own = [
             self.console.and_then(|console| console.interrupt),

@@ -98,7 +98,7 @@ pub(crate) fn none(tree: &Tree) -> BoardError {
 impl Gic {
     /// Reads the node that [`find`] found.
     pub(crate) fn read(tree: &Tree, place: &NodeContext) -> Result<Self, BoardError> {
-        let maintenance = Controller::of(place)
+        let maintenance = Controller::of(tree, place)
             .interrupt(place, 0)
             .map_or(BSA_MAINTENANCE, |Interrupt { intid, .. }| intid);
         if place.is(V3) {

@@ -2,8 +2,9 @@
 
 //! Interrupt specifiers of the GIC (Linux binding arm,gic and arm,gic-v3).
 
-use crate::tree::{Cells, Nexus, NodeContext};
+use crate::tree::{Cells, Nexus, NodeContext, Tree};
 use arrayvec::ArrayVec;
+use core::ops::ControlFlow;
 
 /// A GIC interrupt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,10 +15,23 @@ pub struct Interrupt {
     pub edge: bool,
 }
 
+/// Controllers that only wake cores by the GIC's interrupts, which come to the GIC whatever they are set to, by the GIC's
+/// specifiers: i.MX 8M's GPC and Tegra's legacy controller (Linux bindings fsl,imx-gpcv2 and nvidia,tegra20-ictlr). MediaTek's
+/// sysirq is none: it inverts what comes, as it is set.
+const FORWARDERS: &[&str] = &[
+    "fsl,imx8mq-gpc",
+    "fsl,imx8mm-gpc",
+    "fsl,imx8mn-gpc",
+    "fsl,imx8mp-gpc",
+    "nvidia,tegra210-ictlr",
+];
+
 /// The interrupt controller that specifiers are read for.
 #[derive(Clone, Copy)]
 pub(crate) struct Controller {
     phandle: Option<u32>,
+    /// Another controller, which hands this one's interrupts on as they are.
+    forwarder: Option<u32>,
     /// Cells of a specifier: 3, or 4 with PPI partitions.
     cells: usize,
     /// Cells of a unit address, in the maps of others.
@@ -25,13 +39,14 @@ pub(crate) struct Controller {
 }
 
 impl Controller {
-    /// Reads what the controller's own node says of its specifiers.
-    pub fn of(gic: &NodeContext) -> Self {
+    /// Reads what the controller's own node says of its specifiers, and finds who forwards to it.
+    pub fn of(tree: &Tree, gic: &NodeContext) -> Self {
         let cells = gic
             .cell("#interrupt-cells")
             .map_or(3, |cells| cells as usize);
         Self {
             phandle: gic.cell("phandle"),
+            forwarder: forwarder(tree, gic.cell("phandle")),
             cells,
             address_cells: gic.cell("#address-cells").unwrap_or(0) as usize,
         }
@@ -45,7 +60,7 @@ impl Controller {
         if let Some(nexus) = place.nexus() {
             return self.mapped(nexus, place, index);
         }
-        let ours = self.phandle.is_none() || place.interrupt_parent() == self.phandle;
+        let ours = self.phandle.is_none() || self.is_ours(place.interrupt_parent());
         let specifiers = place.property("interrupts").filter(|_| ours)?;
         specifiers
             .chunks_exact(self.bytes()?)
@@ -87,7 +102,7 @@ impl Controller {
     /// Entries of other controllers have a length we do not know: all must be ours.
     fn extended(&self, entries: &[u8], index: usize) -> Option<Interrupt> {
         let entry = self.bytes()?.checked_add(4)?;
-        let ours = |entry: &&[u8]| Cells(entry).next() == self.phandle;
+        let ours = |entry: &&[u8]| self.is_ours(Cells(entry).next());
         let mut entries = entries.chunks_exact(entry).take_while(ours);
         entries.nth(index).and_then(|entry| decode(entry.get(4..)?))
     }
@@ -132,9 +147,28 @@ impl Controller {
         decode(found.get(entry - self.bytes()?..)?)
     }
 
+    /// Tells whether interrupts of the controller `phandle` are this one's.
+    fn is_ours(&self, phandle: Option<u32>) -> bool {
+        phandle == self.phandle || phandle.is_some() && phandle == self.forwarder
+    }
+
     fn bytes(&self) -> Option<usize> {
         (3..=4).contains(&self.cells).then_some(self.cells * 4)
     }
+}
+
+/// Returns the phandle of the controller that forwards to `gic`, if there is one.
+fn forwarder(tree: &Tree, gic: Option<u32>) -> Option<u32> {
+    let mut found = None;
+    let walked = tree.each(&mut |place| {
+        let forwards = place.is(FORWARDERS) && gic.is_some() && place.interrupt_parent() == gic;
+        if forwards {
+            found = place.cell("phandle");
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    });
+    walked.ok().and(found)
 }
 
 /// Tells whether `intid` is a PPI: one interrupt on each core.

@@ -87,7 +87,7 @@ impl Board {
     pub fn from_tree(blob: &[u8], at: Pa) -> Result<Self, BoardError> {
         let tree = Tree::open(blob)?;
         let node = gic::find(&tree)?.ok_or_else(|| gic::none(&tree))?;
-        let controller = Controller::of(&node);
+        let controller = Controller::of(&tree, &node);
         let gic = Gic::read(&tree, &node)?;
         let found = Found::find(&tree, controller)?;
         let timer = found.timer.ok_or(BoardError::NoTimer)?;

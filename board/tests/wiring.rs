@@ -348,3 +348,24 @@ fn interrupts_go_through_the_map_of_a_bus() {
     });
     assert_eq!(console_interrupt(&direct), None);
 }
+
+#[test]
+fn interrupts_go_through_controllers_that_forward_them() {
+    let through = |compatible: &str, parent: u32| {
+        let forwarder = node("gpc@303a0000")
+            .text("compatible", compatible)
+            .cells("reg", &[0, 0x303a_0000, 0, 0x1000])
+            .bytes("interrupt-controller", &[])
+            .cells("#interrupt-cells", &[3])
+            .cells("interrupt-parent", &[parent])
+            .cells("phandle", &[0x77]);
+        let tree = qemu_virt().child(forwarder).with("pl011@9000000", |node| {
+            node.cells("interrupt-parent", &[0x77])
+        });
+        let interrupt = read(&tree).unwrap().console.unwrap().interrupt;
+        interrupt.map(|interrupt| interrupt.intid)
+    };
+    assert_eq!(through("fsl,imx8mq-gpc", 0x8005), Some(33));
+    assert_eq!(through("fsl,imx8mq-gpc", 0x99), None);
+    assert_eq!(through("mediatek,mt6577-sysirq", 0x8005), None);
+}
