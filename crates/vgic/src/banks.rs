@@ -161,10 +161,20 @@ impl Vgic {
         let Some(fields) = Fields::of(access) else {
             return VcpuSet::EMPTY;
         };
+        let Fields {
+            bank, first, bits, ..
+        } = fields;
+        let mask = u32::MAX >> (32 - bits);
+        let all = u32::MAX >> (32 - 8 * u32::from(access.size));
+        let mut left = if bank.takes_ones() { value & all } else { all };
         let mut kick = VcpuSet::EMPTY;
-        for (intid, shift) in fields.each(&span) {
-            let field = value >> shift & (u32::MAX >> (32 - fields.bits));
-            kick |= self.set_field(fields.bank, span.vcpu, intid, field);
+        while left != 0 {
+            let n = left.trailing_zeros() / bits;
+            let shift = n * bits;
+            left &= !(mask << shift);
+            if span.intids.contains(&(first + n)) {
+                kick |= self.set_field(bank, span.vcpu, first + n, value >> shift & mask);
+            }
         }
         kick
     }
@@ -173,14 +183,9 @@ impl Vgic {
         let Some(slot) = self.slot(vcpu.0.into(), intid) else {
             return VcpuSet::EMPTY;
         };
-        // Set and clear registers do nothing for the bits that are zero.
-        let only_ones = !matches!(
-            bank,
-            Bank::Group | Bank::Priority | Bank::Targets | Bank::Config
-        );
         // What is there already changes nothing, and nobody is to be kicked for it.
         let is_there = |irq: &Irq| self.field(bank, vcpu, intid, irq) == field & bank.writable();
-        if only_ones && field == 0 || !only_ones && self.irqs.get(slot).is_some_and(is_there) {
+        if !bank.takes_ones() && self.irqs.get(slot).is_some_and(is_there) {
             return VcpuSet::EMPTY;
         }
         match bank {
@@ -252,6 +257,14 @@ impl Bank {
             Self::Config => 0b10,
             _ => u32::MAX,
         }
+    }
+
+    /// Whether only the ones that are written to it do something.
+    const fn takes_ones(self) -> bool {
+        !matches!(
+            self,
+            Self::Group | Self::Priority | Self::Targets | Self::Config
+        )
     }
 
     /// Whether the guest's CPU interface changes it, in the list registers.

@@ -431,12 +431,21 @@ impl VcpuContext {
 
     /// Fills the list registers anew with what the model chooses.
     pub fn refresh_interrupts(&mut self) {
+        self.change_interrupts(|_, _| VcpuSet::EMPTY);
+    }
+
+    /// Lets `act` change the model, and fills the list registers anew with what that chooses then.
+    fn change_interrupts(&mut self, act: impl FnOnce(&mut Vgic, VcpuId) -> VcpuSet) {
         let id = self.id;
-        self.with_model(|gic, lrs| {
+        let due = self.with_model(|gic, lrs| {
+            let changed = act(gic, id);
             gic.flush(id, lrs);
-            ((), VcpuSet::EMPTY)
+            (gic.take_deactivation(id), changed.without(id))
         });
-        self.deactivate_due();
+        if let Some(intid) = due {
+            irq::deactivate(intid);
+            self.deactivate_due();
+        }
         self.interface.load(&self.lrs);
     }
 
@@ -465,7 +474,7 @@ impl VcpuContext {
 
     /// Handles the guest's write of ICC_DIR_EL1 for an interrupt without a list register.
     pub fn deactivate(&mut self, intid: u32) {
-        self.with_gic(|gic, id| ((), gic.deactivate(id, intid)));
+        self.change_interrupts(|gic, id| gic.deactivate(id, intid));
     }
 
     /// Answers a read of the interrupt controller's registers.
@@ -478,7 +487,7 @@ impl VcpuContext {
 
     /// Handles a write of the interrupt controller's registers.
     pub fn gic_write(&mut self, frame: Frame, offset: u64, size: u8, value: u64) {
-        self.with_gic(|gic, id| ((), gic.write(id, frame, offset, size, value)));
+        self.change_interrupts(|gic, id| gic.write(id, frame, offset, size, value));
     }
 
     /// Makes the vCPU take a synchronous exception. If it can't, the guest has crashed.
