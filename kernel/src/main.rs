@@ -29,6 +29,7 @@ mod vcpu_loop;
 mod vm;
 
 use core::panic::PanicInfo;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use addr::Pa;
 use arch::{cpu, firmware};
@@ -75,10 +76,21 @@ fn stop_board() -> ! {
     cpu::park()
 }
 
+/// Set by the first panic: what the second one is about may be what the first did.
+///
+/// Protocol: one core finds it clear. Nothing else is ordered by it.
+static PANICKED: AtomicBool = AtomicBool::new(false);
+
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    irq::halt_others();
+    let is_first = !PANICKED.swap(true, Ordering::Relaxed);
+    if is_first {
+        irq::halt_others();
+    }
     console::last_words(format_args!("panic on core {}: {info}", cpu::current()));
-    firmware::system_off();
+    if is_first {
+        // Where nobody is at EL3, in spite of the tree, this is the second.
+        firmware::system_off();
+    }
     cpu::park()
 }
