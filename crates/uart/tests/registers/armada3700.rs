@@ -41,10 +41,7 @@ impl Model for Armada3700 {
 
     fn write(&mut self, line: &mut Line, number: u64, value: u32) {
         match number {
-            0x04 => {
-                assert!(line.transmit.len() < DEPTH, "overrun");
-                line.transmit.push_back(value as u8);
-            }
+            0x04 => line.accept(value, DEPTH),
             0x08 => self.control = value,
             _ => panic!("register {number:#x}"),
         }

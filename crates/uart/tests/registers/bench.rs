@@ -16,6 +16,14 @@ pub struct Line {
     pub sent: Vec<u8>,
 }
 
+impl Line {
+    /// Takes a byte into a FIFO for so many, or a register.
+    pub fn accept(&mut self, value: u32, depth: usize) {
+        assert!(self.transmit.len() < depth, "overrun");
+        self.transmit.push_back(value as u8);
+    }
+}
+
 /// A UART's registers, by number, written from its manual.
 pub trait Model: Send {
     fn read(&mut self, line: &mut Line, number: u64) -> u32;

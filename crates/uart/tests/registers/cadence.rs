@@ -54,10 +54,7 @@ impl Model for Cadence {
             0x14 => self.pending &= !value,
             0x1c => self.timeout = value,
             0x20 => self.trigger = value as usize,
-            0x30 => {
-                assert!(line.transmit.len() < DEPTH, "overrun");
-                line.transmit.push_back(value as u8);
-            }
+            0x30 => line.accept(value, DEPTH),
             _ => panic!("register {number:#x}"),
         }
     }

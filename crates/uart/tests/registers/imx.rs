@@ -44,10 +44,7 @@ impl Model for Imx {
 
     fn write(&mut self, line: &mut Line, number: u64, value: u32) {
         match number {
-            0x40 => {
-                assert!(line.transmit.len() < DEPTH, "overrun");
-                line.transmit.push_back(value as u8);
-            }
+            0x40 => line.accept(value, DEPTH),
             0x80 => self.control[0] = value,
             0x84 => self.control_2 = value,
             0x8c => self.control[1] = value,

@@ -62,9 +62,8 @@ impl Model for Linflex {
             0x10 => self.control = value,
             0x14 => self.flags &= !value,
             0x38 => {
-                assert!(line.transmit.len() < self.depth(), "overrun");
                 assert_eq!(self.flags & SENT, 0, "the last byte's flag is still set");
-                line.transmit.push_back(value as u8);
+                line.accept(value, self.depth());
             }
             _ => panic!("register {number:#x}"),
         }

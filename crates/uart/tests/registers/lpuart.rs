@@ -68,9 +68,8 @@ impl Model for Lpuart {
             0x04 => self.flags = self.flags & !(value & FLAGS) & FLAGS | value & SETTING,
             0x08 => self.control = value,
             0x0c => {
-                assert!(line.transmit.len() < self.depth(), "overrun");
                 assert!(value < 0x100);
-                line.transmit.push_back(value as u8);
+                line.accept(value, self.depth());
             }
             _ => panic!("register {number:#x}"),
         }

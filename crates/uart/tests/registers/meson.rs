@@ -43,10 +43,7 @@ impl Model for Meson {
 
     fn write(&mut self, line: &mut Line, number: u64, value: u32) {
         match number {
-            0x00 => {
-                assert!(line.transmit.len() < DEPTH, "overrun");
-                line.transmit.push_back(value as u8);
-            }
+            0x00 => line.accept(value, DEPTH),
             0x08 => self.control = value,
             0x10 => self.misc = value,
             _ => panic!("register {number:#x}"),

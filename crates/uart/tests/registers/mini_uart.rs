@@ -35,10 +35,7 @@ impl Model for MiniUart {
 
     fn write(&mut self, line: &mut Line, number: u64, value: u32) {
         match number {
-            0x00 => {
-                assert!(line.transmit.len() < DEPTH, "overrun");
-                line.transmit.push_back(value as u8);
-            }
+            0x00 => line.accept(value, DEPTH),
             0x04 => self.enabled = value,
             0x20 => self.control = value,
             _ => panic!("register {number:#x}"),

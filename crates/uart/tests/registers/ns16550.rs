@@ -75,8 +75,7 @@ impl Model for Ns16550 {
         match number {
             0 => {
                 let depth = if self.has_fifos { DEPTH } else { 1 };
-                assert!(line.transmit.len() < depth, "overrun");
-                line.transmit.push_back(value as u8);
+                line.accept(value, depth);
                 self.is_empty_new = false;
             }
             1 => {

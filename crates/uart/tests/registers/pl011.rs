@@ -44,10 +44,7 @@ impl Model for Pl011 {
 
     fn write(&mut self, line: &mut Line, number: u64, value: u32) {
         match number {
-            0x00 => {
-                assert!(line.transmit.len() < DEPTH, "overrun");
-                line.transmit.push_back(value as u8);
-            }
+            0x00 => line.accept(value, DEPTH),
             0x30 => *self.control.as_mut().unwrap() = value,
             0x38 => self.mask = value,
             0x44 => self.pending &= !value,

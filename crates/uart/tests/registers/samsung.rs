@@ -69,10 +69,7 @@ impl Model for Samsung {
     fn write(&mut self, line: &mut Line, number: u64, value: u32) {
         match number {
             0x04 => self.control = value,
-            0x20 => {
-                assert!(line.transmit.len() < self.depth, "overrun");
-                line.transmit.push_back(value as u8);
-            }
+            0x20 => line.accept(value, self.depth),
             0x30 => self.pending &= !value,
             0x38 => self.mask = value,
             _ => panic!("register {number:#x}"),

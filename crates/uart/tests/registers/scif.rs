@@ -56,10 +56,7 @@ impl Model for Scif {
     fn write(&mut self, line: &mut Line, number: u64, value: u32) {
         match number {
             2 => self.control = value,
-            3 => {
-                assert!(line.transmit.len() < DEPTH, "overrun");
-                line.transmit.push_back(value as u8);
-            }
+            3 => line.accept(value, DEPTH),
             4 => {
                 self.flags &= value | !self.seen;
                 self.seen &= self.flags;

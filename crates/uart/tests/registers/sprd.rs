@@ -46,10 +46,7 @@ impl Model for Sprd {
 
     fn write(&mut self, line: &mut Line, number: u64, value: u32) {
         match number {
-            0x00 => {
-                assert!(line.transmit.len() < DEPTH, "overrun");
-                line.transmit.push_back(value as u8);
-            }
+            0x00 => line.accept(value, DEPTH),
             0x10 => self.enabled = value,
             0x14 => self.pending &= !value,
             0x20 => self.thresholds = value,

@@ -53,10 +53,7 @@ impl Model for Stm32 {
             0x00 => self.control[0] = value,
             0x08 => self.control[1] = value,
             0x20 => self.errors &= !value,
-            0x28 => {
-                assert!(line.transmit.len() < DEPTH, "overrun");
-                line.transmit.push_back(value as u8);
-            }
+            0x28 => line.accept(value, DEPTH),
             _ => panic!("register {number:#x}"),
         }
     }
