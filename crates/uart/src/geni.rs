@@ -6,7 +6,7 @@
 
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
-use tock_registers::interfaces::{Readable, Writeable};
+use tock_registers::interfaces::{ReadWriteable, Readable, Writeable};
 use tock_registers::register_bitfields;
 
 use crate::Driver;
@@ -36,6 +36,15 @@ register_bitfields! {u32,
         RECEIVE_WATERMARK OFFSET(26) NUMBITS(1) [],
         COMMAND_DONE OFFSET(0) NUMBITS(1) [],
     ],
+    /// SE_GENI_DMA_MODE_EN.
+    Dma [
+        GENI_DMA_MODE_EN OFFSET(0) NUMBITS(1) [],
+    ],
+    /// SE_IRQ_EN: whose interrupts leave the engine.
+    Gate [
+        GENI_S_IRQ_EN OFFSET(3) NUMBITS(1) [],
+        GENI_M_IRQ_EN OFFSET(2) NUMBITS(1) [],
+    ],
     /// SE_GENI_RX_FIFO_STATUS.
     Received [
         IS_LAST_PARTIAL OFFSET(31) NUMBITS(1) [],
@@ -45,6 +54,7 @@ register_bitfields! {u32,
 }
 
 const STATUS: Register<Status::Register> = Register::new(0x040);
+const DMA: Register<Dma::Register> = Register::new(0x258);
 const TRANSMIT_LENGTH: Register<()> = Register::new(0x270);
 const PACKING_0: Register<Packing::Register> = Register::new(0x284);
 const PACKING_1: Register<Packing::Register> = Register::new(0x288);
@@ -57,6 +67,9 @@ const SECONDARY_CLEAR: Register<Interrupts::Register> = Register::new(0x648);
 const TRANSMIT: Register<()> = Register::new(0x700);
 const RECEIVE: Register<()> = Register::new(0x780);
 const RECEIVED: Register<Received::Register> = Register::new(0x804);
+/// SE_GSI_EVENT_EN: what goes to the DMA engine instead.
+const EVENTS: Register<()> = Register::new(0xe18);
+const GATE: Register<Gate::Register> = Register::new(0xe1c);
 
 /// A GENI UART.
 pub struct Geni<'f> {
@@ -133,7 +146,13 @@ impl Driver for Geni<'_> {
         Some(word as u8)
     }
 
+    /// Lets both sequencers' interrupts out: firmware that only polls leaves them shut in.
     fn prepare_interrupts(&self) -> bool {
+        self.block.at(EVENTS).set(0);
+        self.block.at(DMA).modify(Dma::GENI_DMA_MODE_EN::CLEAR);
+        self.block
+            .at(GATE)
+            .write(Gate::GENI_S_IRQ_EN::SET + Gate::GENI_M_IRQ_EN::SET);
         self.block.at(SECONDARY_CLEAR).set(u32::MAX);
         self.block.at(MAIN_CLEAR).set(u32::MAX);
         true

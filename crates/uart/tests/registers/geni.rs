@@ -20,6 +20,10 @@ struct Geni {
     length: u32,
     enabled: [u32; 2],
     pending: [u32; 2],
+    /// SE_GENI_DMA_MODE_EN, SE_GSI_EVENT_EN and SE_IRQ_EN.
+    dma: u32,
+    events: u32,
+    gate: u32,
 }
 
 impl Geni {
@@ -27,6 +31,8 @@ impl Geni {
         let model = Self {
             bytes_per_word,
             pending: [u32::MAX; 2],
+            // As firmware that uses the GSI would leave them.
+            events: 0b1111,
             ..Self::default()
         };
         Bench::new(model, RegisterLayout::WORDS)
@@ -52,6 +58,7 @@ impl Model for Geni {
     fn read(&mut self, line: &mut Line, number: u64) -> u32 {
         match number {
             0x040 => u32::from(self.is_receiving) << 12 | u32::from(self.is_sending),
+            0x258 => self.dma,
             0x284 => self.packing(0),
             0x288 => self.packing(2),
             0x780 => {
@@ -75,6 +82,7 @@ impl Model for Geni {
 
     fn write(&mut self, line: &mut Line, number: u64, value: u32) {
         match number {
+            0x258 => self.dma = value,
             0x270 => self.length = value,
             0x600 => {
                 assert_eq!((value, self.is_sending), (START, false));
@@ -92,6 +100,8 @@ impl Model for Geni {
             0x644 => self.enabled[1] = value,
             0x618 => self.pending[0] &= !value,
             0x648 => self.pending[1] &= !value,
+            0xe18 => self.events = value,
+            0xe1c => self.gate = value,
             _ => panic!("register {number:#x}"),
         }
         self.update(line);
@@ -99,7 +109,8 @@ impl Model for Geni {
 
     fn interrupts(&mut self, line: &Line) -> bool {
         self.update(line);
-        (0..2).any(|i| self.enabled[i] & self.pending[i] != 0)
+        let open = self.gate & !self.events;
+        (0..2).any(|i| open & 4 << i != 0 && self.enabled[i] & self.pending[i] != 0)
     }
 
     fn byte_left(&mut self, _: &Line) {
@@ -114,6 +125,16 @@ fn a_geni_talks_however_bytes_are_packed() {
         talks_by_interrupts(&Geni::bench(bytes_per_word), KIND);
         talks_by_polling(&Geni::bench(bytes_per_word), KIND);
     }
+}
+
+#[test]
+fn the_engine_lets_interrupts_out() {
+    let bench = Geni::bench(1);
+    bench.model(|model| (model.dma, model.gate) = (0b11, 0b11));
+    let uart = bench.uart(KIND);
+    assert!(uart.driver().prepare_interrupts());
+    let left = bench.model(|model| (model.dma, model.events, model.gate));
+    assert_eq!(left, (0b10, 0, 0b1100));
 }
 
 #[test]
