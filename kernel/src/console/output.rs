@@ -19,6 +19,8 @@ const LAST: usize = 1 << 16;
 /// Looks a second, if no interrupt tells that the UART has room or a byte: often enough for the smallest FIFOs, 16 bytes, at
 /// 115,200 baud.
 const RATE: u64 = 1000;
+/// Looks a second while an interrupt should tell of room: if it is lost, or never comes, output goes on all the same.
+const DOUBTS: u64 = 50;
 
 pub static MUX: Mutex<Mux> = Mutex::new(Mux::new());
 pub static LINES: Mutex<Log> = Mutex::new(Log::new());
@@ -77,15 +79,20 @@ pub fn visit() -> bool {
     match fed {
         Fed::All => {}
         Fed::More => kick(CORE.load(Ordering::Relaxed)),
-        Fed::Full if !interrupts => look_soon(),
-        Fed::Full => {}
+        Fed::Full if interrupts => look_within(DOUBTS),
+        Fed::Full => look_soon(),
     }
     fed == Fed::Full && interrupts
 }
 
 /// Comes back by the timer.
 pub fn look_soon() {
-    let at = timer::now() + timer::frequency() / RATE;
+    look_within(RATE);
+}
+
+/// Comes back by the timer, in one `rate`th of a second at the latest.
+fn look_within(rate: u64) {
+    let at = timer::now() + timer::frequency() / rate;
     LOOK.fetch_min(at, Ordering::Relaxed);
 }
 
