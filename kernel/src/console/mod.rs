@@ -58,6 +58,10 @@ static POLLS: AtomicBool = AtomicBool::new(false);
 ///
 /// Protocol: that core's own.
 static LOOK: AtomicU64 = AtomicU64::new(NEVER);
+/// The UART's interrupt for what is typed is on.
+///
+/// Protocol: that core's own.
+static READS: AtomicBool = AtomicBool::new(false);
 
 /// Uses the board's console from now on.
 ///
@@ -169,6 +173,10 @@ pub fn visit() -> bool {
     if let Some(uart) = UART.get() {
         let reads = reads && !POLLS.load(Ordering::Relaxed);
         uart.driver().set_interrupts(reads, writes);
+        if !READS.swap(reads, Ordering::Relaxed) && reads {
+            // Where the interrupt is an edge, a byte that came while it was off raises none.
+            output::look_soon();
+        }
     }
     LOOK.load(Ordering::Relaxed) != NEVER
 }
