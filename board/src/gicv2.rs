@@ -46,7 +46,7 @@ impl GicV2 {
         let (gicd, gicc) = (listed[0].ok_or(malformed)?, listed[1].ok_or(malformed)?);
         let virtual_ = listed[2].zip(listed[3]);
         let (gich, gicv) = virtual_
-            .or_else(|| by_offset(place, gicd, gicc))
+            .or_else(|| by_offset(tree, place, gicd, gicc))
             .ok_or(BoardError::no_virtualization(place.name()))?;
         let all = [gicd, gicc, gich, gicv];
         // Address 0 is no pointer for a driver, and in no more than whole pages guests can be given GICV.
@@ -104,12 +104,37 @@ fn is_gicv2(iidr: u32) -> bool {
 }
 
 /// Returns where GICH and GICV are of a GIC that has them where GIC-400 and the Cortex-A15 do (DDI 0471B 3.2), by pages or
-/// by 64 KiB each.
-fn by_offset(place: &NodeContext, gicd: PaRange, gicc: PaRange) -> Option<(PaRange, PaRange)> {
+/// by 64 KiB each. `None` if another device is there.
+fn by_offset(
+    tree: &Tree,
+    place: &NodeContext,
+    gicd: PaRange,
+    gicc: PaRange,
+) -> Option<(PaRange, PaRange)> {
     let unit = gicc.start.0.checked_sub(gicd.start.0)?;
     let known = matches!(unit, PAGE_SIZE | ALIASES) && !place.is(&["qcom,msm-qgic2"]);
     let at = |units, size| PaRange::new(gicd.start.checked_add(units * unit)?, size);
-    known.then(|| Some((at(3, PAGE_SIZE)?, at(5, INTERFACE)?)))?
+    let (gich, gicv) = (at(3, PAGE_SIZE)?, at(5, INTERFACE)?);
+    let taken = |other: &PaRange| other.overlaps(&gich) || other.overlaps(&gicv);
+    (known && !is_any_others(tree, place, taken)).then_some((gich, gicv))
+}
+
+/// Tells whether `wanted` holds for a register range of another node, disabled ones too, or the tree is damaged.
+fn is_any_others(tree: &Tree, place: &NodeContext, wanted: impl Fn(&PaRange) -> bool) -> bool {
+    let mut found = false;
+    let walked = tree.each_of_all(&mut |other| {
+        let own = other.unit_address() == place.unit_address() && other.name() == place.name();
+        found = !own
+            && other
+                .reg()
+                .map_while(Result::ok)
+                .any(|range| wanted(&range));
+        match found {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    });
+    found || walked.is_err()
 }
 
 /// Returns where an interface's two pages lie one behind the other. In a frame of 128 KiB each of them fills 64 KiB by
@@ -153,19 +178,6 @@ impl Room<'_, '_, '_> {
     /// Tells whether nothing that the tree lists is in `range`, but for what has `frame` in it, too.
     fn is_free(&self, range: &PaRange, frame: &PaRange) -> bool {
         let other = |other: &PaRange| other.overlaps(range) && !other.overlaps(frame);
-        if self.all.iter().any(other) {
-            return false;
-        }
-        let mut free = true;
-        let walked = self.tree.each_of_all(&mut |place| {
-            let own = place.unit_address() == self.place.unit_address()
-                && place.name() == self.place.name();
-            free = own || !place.reg().map_while(Result::ok).any(|range| other(&range));
-            match free {
-                true => ControlFlow::Continue(()),
-                false => ControlFlow::Break(()),
-            }
-        });
-        free && walked.is_ok()
+        !self.all.iter().any(other) && !is_any_others(self.tree, self.place, other)
     }
 }

@@ -184,6 +184,24 @@ fn two_frames_tell_where_the_others_are() {
     );
 }
 
+#[test]
+fn frames_that_are_not_listed_are_no_other_devices() {
+    let beside = |at: u32| {
+        let neighbor = node("serial@40040000").cells("reg", &[at, 0x1000]);
+        let frames = [0x4000_1000, 0x1000, 0x4000_2000, 0x2000];
+        let tree = raspberry_pi_4()
+            .with(GIC, |node| node.cells("reg", &frames))
+            .with("soc", |soc| soc.child(neighbor));
+        read(&tree).map(|_| ())
+    };
+    let node = NodeName::from("interrupt-controller").unwrap();
+    for taken in [0x4000_4000, 0x4000_6000, 0x4000_7000] {
+        assert_eq!(beside(taken), Err(BoardError::NoVirtualization(node)));
+    }
+    assert_eq!(beside(0x4000_5000), Ok(()));
+    assert_eq!(beside(0x4000_8000), Ok(()));
+}
+
 /// A GIC whose registers repeat every `period` bytes, as `find_aliases` sees it.
 fn look(mut gic: GicV2, period: u64) -> GicV2 {
     let mapped: Vec<_> = Gic::V2(gic.clone()).mapped_frames().collect();
