@@ -4,7 +4,7 @@
 
 use crate::BoardError;
 use crate::gic;
-use crate::interrupt::{Controller, Interrupt};
+use crate::interrupt::{Controller, Interrupt, is_private};
 use crate::tree::{NodeContext, Tree};
 use addr::PaRange;
 use core::ops::ControlFlow;
@@ -19,7 +19,7 @@ pub struct Console {
     pub registers: PaRange,
     /// Where they are in there.
     pub layout: RegisterLayout,
-    /// Interrupt of the UART, unless the tree names none of the GIC's.
+    /// Interrupt of the UART, unless the tree names none of the GIC's, or a private one: any core would serve that.
     pub interrupt: Option<Interrupt>,
 }
 
@@ -70,11 +70,12 @@ fn first(tree: &Tree, gic: Option<Controller>) -> Option<Console> {
 
 fn read(place: &NodeContext, gic: Option<Controller>) -> Option<Console> {
     let (kind, layout) = driven(place)?;
+    let interrupt = gic.and_then(|gic| gic.interrupt(place, 0));
     Some(Console {
         kind,
         registers: place.reg().next()?.ok()?,
         layout: described(place, kind, layout)?,
-        interrupt: gic.and_then(|gic| gic.interrupt(place, 0)),
+        interrupt: interrupt.filter(|interrupt| !is_private(interrupt.intid)),
     })
 }
 

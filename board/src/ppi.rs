@@ -20,16 +20,12 @@ pub struct Ppis {
 }
 
 impl Board {
-    /// Returns the private interrupts to be enabled on each core, bit n for INTID n: EL2's, and what the console or
-    /// OP-TEE have of them.
+    /// Returns the private interrupts to be enabled on each core, bit n for INTID n: EL2's, and OP-TEE's if it is one.
     pub fn private_interrupts(&self) -> u32 {
         let own = self.ppis.all().map(|(_, intid)| intid);
-        let others = [
-            self.console.and_then(|console| console.interrupt),
-            self.optee.and_then(|optee| optee.interrupt),
-        ];
-        let others = others.iter().flatten().map(|interrupt| interrupt.intid);
-        let private = own.into_iter().chain(others.filter(|&id| is_private(id)));
+        let optee = self.optee.and_then(|optee| optee.interrupt);
+        let optee = optee.map(|interrupt| interrupt.intid);
+        let private = own.into_iter().chain(optee.filter(|&id| is_private(id)));
         private.fold(0, |bits, intid| bits | 1 << intid)
     }
 }

@@ -43,15 +43,15 @@ fn the_first_spi_is_one() {
 
 #[test]
 fn there_are_sixteen_ppis() {
-    let console = |number| {
-        let tree = qemu_virt().with("pl011@9000000", |node| {
-            node.cells("interrupts", &[1, number, 4])
+    let optee = |number| {
+        let tree = qemu_virt().with("firmware/optee", |node| {
+            node.cells("interrupts", &[1, number, 8])
         });
-        let interrupt = read(&tree).console.unwrap().interrupt;
+        let interrupt = read(&tree).optee.unwrap().interrupt;
         interrupt.map(|interrupt| interrupt.intid)
     };
-    assert_eq!(console(15), Some(31));
-    assert_eq!(console(16), None);
+    assert_eq!(optee(15), Some(31));
+    assert_eq!(optee(16), None);
 }
 
 #[test]

@@ -66,6 +66,18 @@ fn two_private_interrupts_of_one_number_are_refused() {
 }
 
 #[test]
+fn a_console_whose_interrupt_is_private_polls() {
+    let tree = qemu_virt().with("pl011@9000000", |node| {
+        node.cells("interrupts", &[1, 15, 4])
+    });
+    let board = read(&tree).unwrap();
+    // Every core would serve it, and one core uses the console.
+    assert_eq!(board.console.unwrap().interrupt, None);
+    let own = read(&qemu_virt()).unwrap().private_interrupts();
+    assert_eq!(board.private_interrupts(), own);
+}
+
+#[test]
 fn optees_interrupt_may_be_private() {
     let tree = qemu_virt().with("firmware/optee", |node| {
         node.cells("interrupts", &[1, 15, 8])
