@@ -74,8 +74,9 @@ impl Driver for Cadence<'_> {
         waits.then(|| self.0.at(FIFO).read(Fifo::FIFO) as u8)
     }
 
-    /// Makes every byte that arrives an interrupt, once they are on.
+    /// Turns all interrupts off, and makes every byte that arrives one, once they are on.
     fn prepare_interrupts(&self) -> bool {
+        self.0.at(INTERRUPT_DISABLE).set(u32::MAX);
         self.0.at(RECEIVE_TIMEOUT).set(0);
         self.0.at(RECEIVE_TRIGGER).set(1);
         self.0.at(INTERRUPT_STATUS).set(u32::MAX);

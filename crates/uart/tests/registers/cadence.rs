@@ -9,6 +9,8 @@ const KIND: ConsoleKind = ConsoleKind::Cadence;
 const DEPTH: usize = 64;
 const RECEIVED: u32 = 1;
 const EMPTY: u32 = 1 << 3;
+/// The receive FIFO has become empty.
+const ALL_READ: u32 = 1 << 1;
 
 /// UG1087, module "UART": what is pending lasts until it is cleared.
 struct Cadence {
@@ -41,7 +43,13 @@ impl Model for Cadence {
                 let full = u32::from(line.transmit.len() == DEPTH) << 4;
                 full | u32::from(line.receive.is_empty()) << 1
             }
-            0x30 => line.receive.pop_front().unwrap().into(),
+            0x30 => {
+                let byte = line.receive.pop_front().unwrap().into();
+                if line.receive.is_empty() {
+                    self.pending |= ALL_READ;
+                }
+                byte
+            }
             _ => panic!("register {number:#x}"),
         }
     }
@@ -79,6 +87,8 @@ impl Model for Cadence {
 #[test]
 fn a_cadence_talks() {
     let bench = Cadence::bench();
+    // As if the firmware had used them all.
+    bench.model(|model| model.enabled = 0x1fff);
     talks_by_interrupts(&bench, KIND);
     let left = bench.model(|model| (model.control, model.timeout));
     assert_eq!(left, (1 << 8 | 1 << 4 | 1 << 2, 0));
