@@ -11,6 +11,8 @@ use crate::frame::{Block, Register};
 register_bitfields! {u32,
     /// USART_CR1.
     Control1 [
+        /// RXFFIE and TXFEIE.
+        FIFOS OFFSET(30) NUMBITS(2) [],
         /// EOBIE and RTOIE.
         TIMEOUTS OFFSET(26) NUMBITS(2) [],
         CMIE OFFSET(14) NUMBITS(1) [],
@@ -81,7 +83,8 @@ impl Driver for Stm32<'_> {
     /// Turns the interrupts off that [`Driver::set_interrupts`] does not know.
     fn prepare_interrupts(&self) -> bool {
         self.0.at(CONTROL_1).modify(
-            Control1::TIMEOUTS::CLEAR
+            Control1::FIFOS::CLEAR
+                + Control1::TIMEOUTS::CLEAR
                 + Control1::CMIE::CLEAR
                 + Control1::PEIE::CLEAR
                 + Control1::TCIE::CLEAR

@@ -22,7 +22,7 @@ impl Stm32 {
         let model = Self {
             // All interrupts, as if the firmware had used them.
             control: [
-                1 << 29 | 1 | 0b11 << 26 | 1 << 14 | 0x1f0,
+                0b111 << 29 | 1 | 0b11 << 26 | 1 << 14 | 0x1f0,
                 1 << 28 | 1 << 23 | 1,
             ],
             errors: 0,
@@ -60,7 +60,7 @@ impl Model for Stm32 {
 
     fn interrupts(&mut self, line: &Line) -> bool {
         let status = self.status(line);
-        let others = self.control[0] & 1 << 26 != 0 || self.control[1] != 0;
+        let others = self.control[0] & (1 << 30 | 1 << 26) != 0 || self.control[1] != 0;
         let overrun = self.control[0] & 1 << 5 != 0 && status & OVERRUN != 0;
         self.control[0] & status & 0b1010_0000 != 0 || overrun || others
     }
