@@ -32,6 +32,8 @@ register_bitfields! {u32,
         ILIE OFFSET(20) NUMBITS(1) [],
         TE OFFSET(19) NUMBITS(1) [],
         RE OFFSET(18) NUMBITS(1) [],
+        /// MA1IE and MA2IE.
+        MATCHES OFFSET(14) NUMBITS(2) [],
     ],
     /// DATA.
     Data [
@@ -39,6 +41,8 @@ register_bitfields! {u32,
     ],
     /// FIFO.
     Fifo [
+        /// TXOFE and RXUFE.
+        ERRORS OFFSET(8) NUMBITS(2) [],
         TXFE OFFSET(7) NUMBITS(1) [],
         TXFIFOSIZE OFFSET(4) NUMBITS(3) [],
     ],
@@ -109,8 +113,9 @@ impl Driver for Lpuart<'_> {
 
     /// Turns the interrupts off that [`Driver::set_interrupts`] does not know.
     fn prepare_interrupts(&self) -> bool {
-        let others = Control::ERRORS::CLEAR + Control::TCIE::CLEAR;
+        let others = Control::ERRORS::CLEAR + Control::TCIE::CLEAR + Control::MATCHES::CLEAR;
         self.block.at(CONTROL).modify(others);
+        self.block.at(FIFO).modify(Fifo::ERRORS::CLEAR);
         true
     }
 

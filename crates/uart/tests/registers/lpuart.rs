@@ -19,15 +19,18 @@ struct Lpuart {
     has_fifos: bool,
     control: u32,
     flags: u32,
+    /// FIFO's interrupts: TXOFE and RXUFE.
+    fifo: u32,
 }
 
 impl Lpuart {
     fn bench(has_fifos: bool, layout: RegisterLayout) -> Bench<Self> {
         let model = Self {
             has_fifos,
-            // ORIE and TCIE, as if the firmware had used interrupts.
-            control: 1 << 27 | 1 << 22,
+            // ORIE, TCIE, MA1IE and MA2IE, as if the firmware had used interrupts.
+            control: 1 << 27 | 1 << 22 | 0b11 << 14,
             flags: SETTING,
+            fifo: 0b11 << 8,
         };
         Bench::new(model, layout)
     }
@@ -55,8 +58,10 @@ impl Model for Lpuart {
             0x04 => self.status(line),
             0x08 => self.control,
             0x0c => line.receive.pop_front().unwrap().into(),
-            0x18 if self.has_fifos => 3 << 4 | 1 << 7 | 3 | 1 << 3,
-            0x18 => 3 << 4 | 3,
+            0x18 => {
+                let enabled = if self.has_fifos { 1 << 7 | 1 << 3 } else { 0 };
+                self.fifo | enabled | 3 << 4 | 3
+            }
             0x1c => (line.receive.len() as u32) << 24 | (transmit as u32) << 8 | 1 << 16,
             _ => panic!("register {number:#x}"),
         }
@@ -71,6 +76,7 @@ impl Model for Lpuart {
                 assert!(value < 0x100);
                 line.accept(value, self.depth());
             }
+            0x18 => self.fifo = value & 0b11 << 8,
             _ => panic!("register {number:#x}"),
         }
     }
@@ -98,8 +104,8 @@ fn an_lpuart_talks_wherever_its_registers_are() {
         for has_fifos in [false, true] {
             let bench = Lpuart::bench(has_fifos, layout);
             talks_by_interrupts(&bench, KIND);
-            let left = bench.model(|model| (model.control, model.flags & SETTING));
-            assert_eq!(left, (ENABLED, SETTING));
+            let left = bench.model(|model| (model.control, model.flags & SETTING, model.fifo));
+            assert_eq!(left, (ENABLED, SETTING, 0));
             let bench = Lpuart::bench(has_fifos, layout);
             bench.model(|model| model.control = ENABLED);
             talks_by_polling(&bench, KIND);
