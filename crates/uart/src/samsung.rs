@@ -17,6 +17,14 @@ register_bitfields! {u32,
         RECEIVE_LEVEL OFFSET(8) NUMBITS(1) [],
         /// What is below the trigger level interrupts, too, when no more comes.
         RECEIVE_TIMEOUT OFFSET(7) NUMBITS(1) [],
+        TRANSMIT_MODE OFFSET(2) NUMBITS(2) [
+            /// By interrupts or polling.
+            Cpu = 1
+        ],
+        RECEIVE_MODE OFFSET(0) NUMBITS(2) [
+            /// By interrupts or polling.
+            Cpu = 1
+        ],
     ],
     /// UFCON.
     FifoControl [
@@ -58,8 +66,11 @@ pub struct Samsung<'f> {
 }
 
 impl<'f> Samsung<'f> {
-    /// Looks whether the firmware has turned the FIFOs on.
+    /// Turns both directions on, in case the firmware did not, and looks whether it has turned the FIFOs on.
     pub fn new(block: Block<'f>) -> Self {
+        block
+            .at(CONTROL)
+            .modify(Control::TRANSMIT_MODE::Cpu + Control::RECEIVE_MODE::Cpu);
         let has_fifos = block.at(FIFO_CONTROL).is_set(FifoControl::ENABLE);
         Self { block, has_fifos }
     }

@@ -34,6 +34,11 @@ impl Samsung {
 
     fn update(&mut self, line: &Line) {
         let levels = self.control >> 8 & 0b11;
+        // A direction without its mode, or with DMA's, does nothing.
+        let modes = [self.control & 0b11, self.control >> 2 & 0b11];
+        if modes != [1, 1] {
+            return;
+        }
         if levels & 1 != 0 && !line.receive.is_empty() {
             self.pending |= RECEIVE;
         }
@@ -69,7 +74,10 @@ impl Model for Samsung {
     fn write(&mut self, line: &mut Line, number: u64, value: u32) {
         match number {
             0x04 => self.control = value,
-            0x20 => line.accept(value, self.depth),
+            0x20 => {
+                assert_eq!(self.control >> 2 & 0b11, 1, "transmission is off");
+                line.accept(value, self.depth);
+            }
             0x30 => self.pending &= !value,
             0x38 => self.mask = value,
             _ => panic!("register {number:#x}"),
@@ -91,6 +99,16 @@ fn a_samsung_talks() {
         let control = bench.model(|model| model.control);
         assert_eq!(control, CONTROL | 0b111 << 7);
         talks_by_polling(&Samsung::bench(has_fifos), KIND);
+    }
+}
+
+#[test]
+fn both_directions_are_on_whatever_the_firmware_left() {
+    for modes in [0, 0b0100, 0b1111] {
+        let bench = Samsung::bench(true);
+        bench.model(|model| model.control = CONTROL & !0b1111 | modes);
+        talks_by_interrupts(&bench, KIND);
+        assert_eq!(bench.model(|model| model.control & 0x7f), 0b0101);
     }
 }
 
