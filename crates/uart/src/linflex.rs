@@ -73,7 +73,8 @@ impl<'f> Linflex<'f> {
         if self.transmit_fifo {
             return !flag;
         }
-        if flag && self.sends.load(Ordering::Relaxed) {
+        // One that the firmware's last byte left would else count as the end of our first.
+        if flag {
             self.block.at(STATUS).write(Status::DTFTFF::SET);
             self.sends.store(false, Ordering::Relaxed);
         }

@@ -99,6 +99,16 @@ fn a_linflex_talks_in_both_modes() {
 }
 
 #[test]
+fn the_end_of_the_firmwares_last_byte_is_not_that_of_our_first() {
+    let bench = Linflex::bench(false);
+    bench.model(|model| model.flags = SENT);
+    let uart = bench.uart(KIND);
+    assert_eq!(room(uart.driver()), 1);
+    bench.leave(1);
+    assert_eq!(room(uart.driver()), 1);
+}
+
+#[test]
 fn fifo_mode_has_no_interrupts() {
     for control in [1 << 8, 1 << 9] {
         let bench = Linflex::bench(true);
