@@ -13,8 +13,8 @@ use platform::GicVersion;
 
 /// Most regions of GICv3 redistributors: cores that have theirs in further ones are not used.
 pub const MAX_GICR_REGIONS: usize = 4;
-/// Most frames that [`Gic::mapped_frames`] returns.
-pub const MAX_GIC_FRAMES: usize = gicv2::MAX_MAPPED;
+/// Most frames that [`Gic::frames`] returns.
+pub const MAX_GIC_FRAMES: usize = gicv2::MAX_FRAMES;
 const _: () = assert!(MAX_GICR_REGIONS < MAX_GIC_FRAMES);
 /// Bytes of a redistributor's frame, and of its two that each GICv3 has.
 const FRAME: u64 = 64 << 10;
@@ -109,18 +109,17 @@ impl Gic {
 }
 
 impl Gic {
-    /// Returns the frames that EL2 maps: at most [`MAX_GIC_FRAMES`].
+    /// Returns the frames that EL2 maps.
     pub fn mapped_frames(&self) -> impl Iterator<Item = PaRange> {
         let (v2, v3) = self.each();
         let v2 = v2.into_iter().flat_map(GicV2::mapped_frames);
         v2.chain(v3.into_iter().flat_map(GicV3::frames))
     }
 
-    /// Returns all frames of the GIC.
+    /// Returns all frames of the GIC, [`Self::mapped_frames`] among them: at most [`MAX_GIC_FRAMES`].
     pub fn frames(&self) -> impl Iterator<Item = PaRange> {
         let (v2, v3) = self.each();
-        let v2 = v2.map(|gic| [gic.gicd, gic.gicc, gic.gich, gic.gicv]);
-        let v2 = v2.into_iter().flatten();
+        let v2 = v2.into_iter().flat_map(GicV2::frames);
         v2.chain(v3.into_iter().flat_map(GicV3::frames))
     }
 

@@ -7,8 +7,8 @@ use crate::tree::{NodeContext, Tree};
 use addr::{PAGE_SIZE, Pa, PaRange};
 use core::ops::ControlFlow;
 
-/// Most frames that [`GicV2::mapped_frames`] returns.
-pub(crate) const MAX_MAPPED: usize = 6;
+/// Most frames that [`GicV2::frames`] returns.
+pub(crate) const MAX_FRAMES: usize = 6;
 /// GICC and GICV: GICC_DIR begins the second page (IHI 0048B 4.4, 5.5).
 const INTERFACE: u64 = 2 * PAGE_SIZE;
 /// Where a page of an interface is decoded by some bits of the address alone, it fills this much.
@@ -67,6 +67,12 @@ impl GicV2 {
             maintenance,
             aliases: [gicc, gicv].map(|frame| room.alias(frame)),
         })
+    }
+
+    /// Returns all frames, and where interfaces may turn out to repeat.
+    pub(crate) fn frames(&self) -> impl Iterator<Item = PaRange> + use<> {
+        let listed = [self.gicd, self.gicc, self.gich, self.gicv];
+        listed.into_iter().chain(self.aliases.into_iter().flatten())
     }
 
     /// Returns the frames that EL2 maps: GICV, which is guests', if it has to look there.

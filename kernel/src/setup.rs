@@ -188,7 +188,8 @@ fn map_board(board: &Board, tables: &mut Tables) -> Result<FreeMap, SetupError> 
         board.reserved.iter().copied().collect();
     reserved.extend(PaRange::new(Pa(layout.start), layout.end - layout.start));
     reserved.extend(PaRange::new(Pa(layout.start + POST_CODE), PAGE_SIZE));
-    let devices: ArrayVec<_, { board::MAX_GIC_FRAMES }> = board.gic.mapped_frames().collect();
+    // GICV, too, which guests map: it must not be memory.
+    let devices: ArrayVec<_, { board::MAX_GIC_FRAMES }> = board.gic.frames().collect();
     let pages = board.cpus.iter().filter_map(Cpu::release_page);
     let others: ArrayVec<_, { board::MAX_CPUS + 1 }> =
         board.bundle.into_iter().chain(pages).collect();
@@ -205,7 +206,7 @@ fn map_board(board: &Board, tables: &mut Tables) -> Result<FreeMap, SetupError> 
     for &range in plan.free.ranges() {
         tables.map(range, Kind::Ram)?;
     }
-    for frame in devices {
+    for frame in board.gic.mapped_frames() {
         tables.map(frame, Kind::Device)?;
     }
     Ok(plan.free)

@@ -14,7 +14,7 @@ pub struct Wanted<'a> {
     pub memory: &'a [PaRange],
     /// What of it is taken, the image among it.
     pub reserved: &'a [PaRange],
-    /// Registers that EL2 maps as a device's.
+    /// Registers that EL2 or guests map as a device's.
     pub devices: &'a [PaRange],
     /// What else EL2 maps: the bundle, spin tables.
     pub others: &'a [PaRange],

@@ -75,7 +75,7 @@ fn plan(board: &Board) -> Result<GicVersion, String> {
     reserved.push(image);
     let pages = board.cpus.iter().filter_map(|cpu| cpu.release_page());
     let others: Vec<PaRange> = board.bundle.into_iter().chain(pages).collect();
-    let devices: Vec<PaRange> = board.gic.mapped_frames().collect();
+    let devices: Vec<PaRange> = board.gic.frames().collect();
     let plan = physmem::plan(&Wanted {
         memory: &board.memory,
         reserved: &reserved,
@@ -94,4 +94,29 @@ fn plan(board: &Board) -> Result<GicVersion, String> {
 fn processor_time() -> Duration {
     let now = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
+#[cfg(test)]
+#[path = "../../../board/tests/fixtures/mod.rs"]
+mod fixtures;
+
+#[cfg(test)]
+mod tests {
+    use super::fixtures::raspberry_pi_4;
+    use super::judge;
+
+    /// EL2 does not map GICV, but guests do.
+    #[test]
+    fn what_guests_map_is_no_memory() {
+        let refused = |ram: u32| {
+            let tree = raspberry_pi_4().with("memory@0", |node| {
+                node.cells("reg", &[0, 0, 0x3c00_0000, 0, ram, 0x2000])
+            });
+            judge(&tree.blob()).plan.unwrap_err()
+        };
+        let expected = "a device's registers, 0x2000 bytes at 0xff846000, lie in a memory node's reg: correct the device \
+                        tree";
+        assert_eq!(refused(0xff84_6000), expected);
+        assert_eq!(refused(0xff84_8000), "no initrd");
+    }
 }
