@@ -144,6 +144,9 @@ impl Bus<'_> {
         if ranges.0.is_empty() {
             return Some(address);
         }
+        if self.address_cells + parent_cells + self.size_cells == 0 {
+            return None;
+        }
         loop {
             let child = ranges.take(self.address_cells)?;
             let parent = ranges.take(parent_cells)?;
@@ -313,7 +316,10 @@ impl<'a> NodeContext<'a> {
     }
 
     fn reg_entry(&self, reg: &mut Cells) -> Option<(u64, u64)> {
-        let bus = self.buses.last()?;
+        let bus = self
+            .buses
+            .last()
+            .filter(|bus| bus.address_cells + bus.size_cells > 0)?;
         Some((reg.take(bus.address_cells)?, reg.take(bus.size_cells)?))
     }
 

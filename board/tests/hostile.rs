@@ -144,6 +144,25 @@ fn words() -> impl Strategy<Value = u32> {
     ]
 }
 
+/// An entry of no cells would come for ever.
+#[test]
+fn buses_without_cells_have_no_registers() {
+    let bus = |name: &str| {
+        node(name)
+            .cells("#address-cells", &[0])
+            .cells("#size-cells", &[0])
+    };
+    let odd = node("odd").cells("reg", &[1, 2]);
+    let inner = node("inner")
+        .cells("ranges", &[])
+        .child(node("device@5").cells("reg", &[0, 5, 1]));
+    let outer = bus("outer").cells("ranges", &[1, 2]).child(inner);
+    let tree = qemu_virt()
+        .child(bus("bus").child(odd))
+        .child(bus("top").child(outer));
+    read_all(&tree.blob());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
