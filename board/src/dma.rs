@@ -113,8 +113,7 @@ const SLAVES: &[&str] = &[
     "snps,dw-apb-ssi",
     "ti,omap4-i2c",
     "ti,omap4-mcspi",
-    // CAN, whose messages lie in memory of the controller's own.
-    "bosch,m_can",
+    // CAN, whose messages lie in memory of the controller's own; not so those of some with Bosch's M_CAN.
     "fsl,imx6q-flexcan",
     "fsl,imx8mp-flexcan",
     "fsl,imx8qm-flexcan",
@@ -133,9 +132,8 @@ const SLAVES: &[&str] = &[
     "rockchip,rk3568-tsadc",
     "rockchip,rk3588-saradc",
     "rockchip,rk3588-tsadc",
-    // Keyboards, random numbers, mailboxes.
+    // Keyboards and random numbers.
     "amlogic,meson-rng",
-    "arm,mhu",
     "arm,pl050",
     "brcm,bcm2711-rng200",
     "brcm,bcm2835-rng",
