@@ -284,7 +284,7 @@ impl Tee {
     pub fn create(&self, name: &str) {
         let mut state = self.state.lock();
         state.admission = state.guest.create(smc);
-        debug!("guest {name}: VM_CREATED: {:?}", state.admission);
+        debug!("guest {name}: OP-TEE takes it: {:?}", state.admission);
         if let Err(error) = state.admission {
             info!("guest {name} gets no TEE: {error}");
         }

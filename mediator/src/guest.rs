@@ -158,12 +158,13 @@ impl fmt::Display for Remains {
             calls,
             sessions,
             buffers,
-            ..
+            notified,
         } = self;
         write!(
             f,
             "{calls} calls, {sessions} sessions and {buffers} buffers"
-        )
+        )?;
+        f.write_str(if *notified { ", and notifies it," } else { "" })
     }
 }
 

@@ -10,6 +10,9 @@ use crate::{Regs, Results};
 /// The UID of OP-TEE's API: 384fb3e0-e7f8-11e3-af63-0002a5d5c51b.
 pub(crate) const UID: [u32; 4] = [0x384f_b3e0, 0xe7f8_11e3, 0xaf63_0002, 0xa5d5_c51b];
 
+/// More RPC arguments than an OP-TEE keeps: one for each of its threads.
+const MOST_KEPT: u32 = 256;
+
 /// The OP-TEE that was found: what guests are told about it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Optee {
@@ -58,6 +61,8 @@ pub enum ProbeError {
     Exchange(ReturnCode),
     /// OP-TEE lacks these capabilities, bits of [`cap`].
     Lacks(u32),
+    /// An earlier normal world has a call under way in an OP-TEE that knows no VMs, or its cache does not get empty.
+    Busy,
     /// OP-TEE's RPC argument has another number of parameters than the mediator lays out.
     RpcParams(u32),
 }
@@ -80,6 +85,10 @@ impl fmt::Display for ProbeError {
                     f.write_str(name)
                 })
             }
+            Self::Busy => f.write_str(
+                "OP-TEE is not done with what ran before: let the boot loader end its calls and \
+                 disable its cache of shared memory",
+            ),
             Self::RpcParams(n) => write!(f, "OP-TEE's RPC argument has {n} parameters"),
         }
     }
@@ -111,6 +120,14 @@ pub fn probe(mut smc: impl FnMut(Regs) -> Results) -> Result<Optee, ProbeError> 
     let rpc_params = params & 0xff;
     if rpc_params == 0 || rpc_params as usize > RPC_PARAMS {
         return Err(ProbeError::RpcParams(rpc_params));
+    }
+    // There OP-TEE would go on writing RPC arguments to pages of who ran before.
+    if capabilities & cap::VIRTUALIZATION == 0 {
+        let mut kept = (0..MOST_KEPT).map(|_| ReturnCode(ask(Function::DISABLE_SHM_CACHE)[0]));
+        match kept.find(|&status| status != ReturnCode::OK) {
+            Some(ReturnCode::EBUSY) | None => return Err(ProbeError::Busy),
+            Some(_) => {}
+        }
     }
     let [count_status, threads, ..] = ask(Function::GET_THREAD_COUNT);
     Ok(Optee {

@@ -103,7 +103,7 @@ fn h35_what_is_left_is_told() {
         notified: true,
     };
     assert_eq!(remains.count(), 7);
-    let text = "OP-TEE still has 1 calls, 2 sessions and 3 buffers of its earlier life, until the board restarts";
+    let text = "OP-TEE still has 1 calls, 2 sessions and 3 buffers, and notifies it, of its earlier life, until the board restarts";
     assert_eq!(CreateError::Remains(remains).to_string(), text);
 }
 

@@ -20,6 +20,7 @@ fn with(odd: Function, answer: Results) -> Result<mediator::Optee, ProbeError> {
             Function::EXCHANGE_CAPABILITIES => [0, 0xdd, 0, 4],
             Function::GET_THREAD_COUNT => [0, 2, 0, 0],
             Function::CALLS_COUNT | Function::GET_OS_UUID => [12, 0, 0, 0],
+            Function::DISABLE_SHM_CACHE => [ReturnCode::ENOTAVAIL.into(), 0, 0, 0],
             id => panic!("{id} is not for the hypervisor itself"),
         }
     })
@@ -50,6 +51,33 @@ fn an_optee_for_one_normal_world_is_found_as_such() {
     let caps = |caps: u32| with(Function::EXCHANGE_CAPABILITIES, [0, caps.into(), 0, 4]).unwrap();
     assert!(!caps(NEEDED).is_shared());
     assert!(caps(NEEDED | cap::VIRTUALIZATION).is_shared());
+}
+
+/// What it keeps of an earlier normal world it would write to.
+#[test]
+fn h35_an_optee_for_one_normal_world_gives_up_what_it_keeps_of_the_last() {
+    let found = |kept: usize, then: ReturnCode| {
+        let mut given = 0;
+        let found = probe(|regs| match Function::of(regs[0]) {
+            Function::EXCHANGE_CAPABILITIES => [0, NEEDED.into(), 0, 4],
+            Function::DISABLE_SHM_CACHE if given < kept => {
+                given += 1;
+                [0, 0, 0xffff, 0]
+            }
+            Function::DISABLE_SHM_CACHE => [then.into(), 0, 0, 0],
+            Function::CALLS_UID => [0x384f_b3e0, 0xe7f8_11e3, 0xaf63_0002, 0xa5d5_c51b],
+            Function::CALLS_REVISION => [2, 0, 0, 0],
+            _ => [0; 4],
+        });
+        (found.map(|_| ()), given)
+    };
+    assert_eq!(found(3, ReturnCode::ENOTAVAIL), (Ok(()), 3));
+    assert_eq!(found(0, ReturnCode::UNKNOWN), (Ok(()), 0));
+    assert_eq!(found(1, ReturnCode::EBUSY).0, Err(ProbeError::Busy));
+    assert_eq!(
+        found(usize::MAX, ReturnCode::OK),
+        (Err(ProbeError::Busy), 256)
+    );
 }
 
 #[test]

@@ -125,6 +125,8 @@ named! {
         OK = 0;
         /// No thread is free: call again when another call has ended.
         ETHREAD_LIMIT = 1;
+        /// Not while calls are under way.
+        EBUSY = 2;
         /// Nothing to resume by that thread id.
         ERESUME = 3;
         /// The message is not where the caller says.

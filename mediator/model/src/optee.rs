@@ -248,6 +248,9 @@ impl FakeOptee {
                 [ReturnCode::ENOTAVAIL.0, 0, 0, 0]
             }
             (Function::EXCHANGE_CAPABILITIES, _) => [ReturnCode::OK.0, self.capabilities, 63, 4],
+            (Function::DISABLE_SHM_CACHE, 0) if !self.is_shared() => {
+                [ReturnCode::ENOTAVAIL.0, 0, 0, 0]
+            }
             (Function::VM_CREATED, 0) if self.is_shared() => {
                 assert!(
                     !self.guests.contains_key(&w[1]),
