@@ -161,7 +161,7 @@ impl GicV3 {
         let mut reg = place.reg();
         let missing = || BoardError::property(place.name(), "reg");
         let gicd = somewhere(place, reg.next())?;
-        let mut gicr = ArrayVec::new();
+        let mut gicr = ArrayVec::<PaRange, MAX_GICR_REGIONS>::new();
         let regions = regions.min(MAX_GICR_REGIONS);
         for region in reg.take(regions) {
             gicr.push(somewhere(place, Some(region))?);
@@ -169,12 +169,16 @@ impl GicV3 {
         if gicr.is_empty() || gicr.len() < regions {
             return Err(missing());
         }
+        let stride = place
+            .number("redistributor-stride")
+            .filter(|stride| *stride >= FRAMES && stride.is_multiple_of(FRAME));
+        if stride.is_some_and(|stride| gicr.iter().all(|region| stride > region.size)) {
+            return Err(BoardError::property(place.name(), "redistributor-stride"));
+        }
         Ok(Self {
             gicd,
             gicr,
-            stride: place
-                .number("redistributor-stride")
-                .filter(|stride| *stride >= FRAMES && stride.is_multiple_of(FRAME)),
+            stride,
             maintenance,
         })
     }

@@ -309,6 +309,18 @@ fn redistributors_have_the_boards_stride() {
 }
 
 #[test]
+fn a_stride_beyond_each_region_is_refused() {
+    let wide = |cells: &[u32]| {
+        let change = |node: Node| node.cells("redistributor-stride", cells);
+        read(&qemu_virt().with("intc@8000000", change)).map(|_| ())
+    };
+    let error = BoardError::Property(NodeName::from("intc").unwrap(), "redistributor-stride");
+    assert_eq!(wide(&[0, 0xf6_0000]), Ok(()));
+    assert_eq!(wide(&[0, 0xf7_0000]), Err(error));
+    assert_eq!(wide(&[0xffff_ffff, 0xffff_0000]), Err(error));
+}
+
+#[test]
 fn surplus_regions_of_redistributors_are_left_alone() {
     let region = |n: u32| [0, 0x0800_0000 + n * 0x10_0000, 0, 0x2_0000];
     let reg: Vec<u32> = (0..8).flat_map(region).collect();

@@ -192,9 +192,9 @@ fn stop_lpis(frames: &mut UniqueMmioPointer<'_, GicrSgi>) {
 
 fn find_in(region: &PaRange, gic: &board::GicV3, affinity: u64) -> Option<NonNull<GicrSgi>> {
     const SIZE: u64 = size_of::<GicrSgi>() as u64;
-    let mut base = region.start.0;
-    while base + SIZE <= region.end().0 {
-        let frames = NonNull::new(base as *mut GicrSgi)?;
+    let mut base = region.start;
+    while base.checked_add(SIZE)? <= region.end() {
+        let frames = NonNull::new(base.0 as *mut GicrSgi)?;
         // SAFETY: inside a region that `GicV3::new`'s caller vouched for. GICR_TYPER never changes,
         // so its core may use the rest meanwhile.
         let redistributor = GicRedistributor::new(unsafe { UniqueMmioPointer::new(frames) });
@@ -205,7 +205,7 @@ fn find_in(region: &PaRange, gic: &board::GicV3, affinity: u64) -> Option<NonNul
         if typer.last_redistributor() {
             return None;
         }
-        base += gic.stride(typer.virtual_lpis_supported());
+        base = base.checked_add(gic.stride(typer.virtual_lpis_supported()))?;
     }
     None
 }
