@@ -34,14 +34,18 @@ pub fn console(blob: &[u8]) -> Option<Console> {
 
 /// Returns the console: what /chosen's `stdout-path` names, if that is enabled and within reach, else the first in the tree.
 ///
-/// None if it is a UART that we don't know: nothing says that the firmware has set another one up, or that it is ours.
+/// None if it is a UART that we don't know, or that can't be as it is described: nothing says that the firmware has set
+/// another one up, or that it is ours.
 pub(crate) fn find(tree: &Tree, gic: Option<Controller>) -> Option<Console> {
     let chosen = stdout(tree).filter(NodeContext::is_enabled);
     let Some(place) = chosen else {
         return first(tree, gic);
     };
     driven(&place)?;
-    read(&place, gic).or_else(|| first(tree, gic))
+    match place.reg().next() {
+        None => first(tree, gic),
+        Some(_) => read(&place, gic),
+    }
 }
 
 /// Returns the node that `stdout-path` names by path or alias; options follow a colon.

@@ -126,6 +126,18 @@ fn an_unknown_uart_that_stdout_path_names_leaves_no_console() {
 }
 
 #[test]
+fn a_named_uart_with_registers_of_no_known_shape_leaves_no_console() {
+    let tree = qemu_virt()
+        .with("pl011@9040000", |node| node.text("status", "okay"))
+        .with("pl011@9000000", |node| {
+            let node = node.text("compatible", "ns16550a");
+            node.cells("reg-io-width", &[8])
+        })
+        .with("chosen", |node| node.text("stdout-path", "/pl011@9000000"));
+    assert_eq!(board::console(&tree.blob()), None);
+}
+
+#[test]
 fn a_uart_that_may_have_no_clock_is_no_console_unnamed() {
     let at = |first| two("/nothing", first, "arm,pl011").map(|console| console.registers.start.0);
     assert_eq!(at("arm,sbsa-uart"), Some(0x0904_0000));
