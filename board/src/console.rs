@@ -3,7 +3,6 @@
 //! The console's UART: what /chosen says, else the first that we know.
 
 use crate::BoardError;
-use crate::gic;
 use crate::interrupt::{Controller, Interrupt, is_private};
 use crate::tree::{NodeContext, Tree};
 use addr::PaRange;
@@ -28,8 +27,8 @@ pub struct Console {
 /// For a console before [`crate::Board::from_tree`] had a chance to fail.
 pub fn console(blob: &[u8]) -> Option<Console> {
     let tree = Tree::open(blob).ok()?;
-    let gic = gic::find(&tree).ok().flatten();
-    find(&tree, gic.as_ref().map(|gic| Controller::of(&tree, gic)))
+    let gic = Controller::find(&tree).ok().flatten();
+    find(&tree, gic.map(|(_, controller)| controller))
 }
 
 /// Returns the console: what /chosen's `stdout-path` names, if that is enabled and within reach, else the first in the tree.

@@ -161,8 +161,8 @@ impl Board {
         tree: &Tree,
         place: &NodeContext,
     ) -> Result<ArrayVec<Interrupt, MAX_INTERRUPTS>, DeviceError> {
-        let gic = gic::find(tree).ok().flatten();
-        let all = gic.and_then(|gic| Controller::of(tree, &gic).all(place));
+        let gic = Controller::find(tree).ok().flatten();
+        let all = gic.and_then(|(_, controller)| controller.all(place));
         let all: ArrayVec<Interrupt, _> = all.ok_or(DeviceError::Interrupts)?;
         let own = [
             self.console.and_then(|console| console.interrupt),

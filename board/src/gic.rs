@@ -62,19 +62,6 @@ pub struct GicV3 {
     pub maintenance: u32,
 }
 
-/// Returns the first enabled GIC's node.
-pub(crate) fn find<'a>(tree: &Tree<'a>) -> Result<Option<NodeContext<'a>>, BoardError> {
-    let mut found = None;
-    tree.each(&mut |place| {
-        if place.is(V3) || place.is(V2) {
-            found = Some(place.clone());
-            return ControlFlow::Break(());
-        }
-        ControlFlow::Continue(())
-    })?;
-    Ok(found)
-}
-
 /// Returns [`BoardError::NoGic`] with the interrupt controllers that the tree has, but for those of pins.
 pub(crate) fn none(tree: &Tree) -> BoardError {
     let mut found = Controllers::new();
@@ -96,9 +83,13 @@ pub(crate) fn none(tree: &Tree) -> BoardError {
 }
 
 impl Gic {
-    /// Reads the node that [`find`] found.
-    pub(crate) fn read(tree: &Tree, place: &NodeContext) -> Result<Self, BoardError> {
-        let maintenance = Controller::of(tree, place)
+    /// Reads the node that [`Controller::find`] found.
+    pub(crate) fn read(
+        tree: &Tree,
+        place: &NodeContext,
+        own: Controller,
+    ) -> Result<Self, BoardError> {
+        let maintenance = own
             .interrupt(place, 0)
             .map_or(BSA_MAINTENANCE, |Interrupt { intid, .. }| intid);
         if place.is(V3) {

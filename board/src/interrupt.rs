@@ -3,6 +3,7 @@
 //! Interrupt specifiers of the GIC (Linux binding arm,gic and arm,gic-v3).
 
 use crate::tree::{Cells, Nexus, NodeContext, Tree};
+use crate::{BoardError, gic};
 use arrayvec::ArrayVec;
 use core::ops::ControlFlow;
 
@@ -26,6 +27,9 @@ const FORWARDERS: &[&str] = &[
     "nvidia,tegra210-ictlr",
 ];
 
+/// Most of them that are looked at: no board has two.
+const MAX_FORWARDERS: usize = 4;
+
 /// The interrupt controller that specifiers are read for.
 #[derive(Clone, Copy)]
 pub(crate) struct Controller {
@@ -39,14 +43,35 @@ pub(crate) struct Controller {
 }
 
 impl Controller {
-    /// Reads what the controller's own node says of its specifiers, and finds who forwards to it.
-    pub fn of(tree: &Tree, gic: &NodeContext) -> Self {
+    /// Finds the first enabled GIC's node, and who forwards to it.
+    pub fn find<'a>(tree: &Tree<'a>) -> Result<Option<(NodeContext<'a>, Self)>, BoardError> {
+        let mut gic: Option<NodeContext> = None;
+        let mut forwarders = ArrayVec::<_, MAX_FORWARDERS>::new();
+        tree.each(&mut |place| {
+            if gic.is_none() && (place.is(gic::V3) || place.is(gic::V2)) {
+                gic = Some(place.clone());
+            } else if place.is(FORWARDERS) {
+                let _ = forwarders.try_push((place.interrupt_parent(), place.cell("phandle")));
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(gic.map(|gic| {
+            let phandle = gic.cell("phandle");
+            let forwards = |parent: Option<u32>| phandle.is_some() && parent == phandle;
+            let forwarder = forwarders.iter().find(|(parent, _)| forwards(*parent));
+            let own = Self::of(&gic, forwarder.and_then(|(_, phandle)| *phandle));
+            (gic, own)
+        }))
+    }
+
+    /// Reads what the controller's own node says of its specifiers.
+    fn of(gic: &NodeContext, forwarder: Option<u32>) -> Self {
         let cells = gic
             .cell("#interrupt-cells")
             .map_or(3, |cells| cells as usize);
         Self {
             phandle: gic.cell("phandle"),
-            forwarder: forwarder(tree, gic.cell("phandle")),
+            forwarder,
             cells,
             address_cells: gic.cell("#address-cells").unwrap_or(0) as usize,
         }
@@ -155,20 +180,6 @@ impl Controller {
     fn bytes(&self) -> Option<usize> {
         (3..=4).contains(&self.cells).then_some(self.cells * 4)
     }
-}
-
-/// Returns the phandle of the controller that forwards to `gic`, if there is one.
-fn forwarder(tree: &Tree, gic: Option<u32>) -> Option<u32> {
-    let mut found = None;
-    let walked = tree.each(&mut |place| {
-        let forwards = place.is(FORWARDERS) && gic.is_some() && place.interrupt_parent() == gic;
-        if forwards {
-            found = place.cell("phandle");
-            return ControlFlow::Break(());
-        }
-        ControlFlow::Continue(())
-    });
-    walked.ok().and(found)
 }
 
 /// Tells whether `intid` is a PPI: one interrupt on each core.

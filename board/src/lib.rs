@@ -86,16 +86,16 @@ impl Board {
     /// reservation is made from; bytes behind the tree are ignored).
     pub fn from_tree(blob: &[u8], at: Pa) -> Result<Self, BoardError> {
         let tree = Tree::open(blob)?;
-        let node = gic::find(&tree)?.ok_or_else(|| gic::none(&tree))?;
-        let controller = Controller::of(&tree, &node);
-        let gic = Gic::read(&tree, &node)?;
+        let (node, controller) = Controller::find(&tree)?.ok_or_else(|| gic::none(&tree))?;
+        let gic = Gic::read(&tree, &node, controller)?;
         let found = Found::find(&tree, controller)?;
         let timer = found.timer.ok_or(BoardError::NoTimer)?;
         let own = PaRange::new(at, tree.size() as u64).ok_or(BoardError::Header)?;
-        let bundle = memory::bundle(&tree)?;
+        let chosen = tree.find("/chosen");
+        let bundle = memory::bundle(chosen.as_ref())?;
         let cpus = cpu::cpus(&tree)?;
-        let memory = memory::memory(&tree)?;
         let mut reserved = memory::reserved(&tree, [Some(own), bundle])?;
+        let memory = memory::memory(&tree, &mut reserved)?;
         memory::reserve_devices(&tree, &memory, &mut reserved)?;
         for page in cpus.iter().filter_map(Cpu::release_page) {
             memory::reserve(&mut reserved, page)?;
@@ -106,7 +106,7 @@ impl Board {
             reserved,
             cpus,
             psci: found.psci,
-            keeps_mpam: keeps_mpam(&tree),
+            keeps_mpam: chosen.is_some_and(|chosen| keeps_mpam(&chosen)),
             console: console::find(&tree, Some(controller)),
             ppis: Ppis::of(&gic, &timer)?,
             gic,
@@ -153,10 +153,8 @@ impl Found {
     }
 }
 
-fn keeps_mpam(tree: &Tree) -> bool {
-    let arguments = tree
-        .find("/chosen")
-        .and_then(|place| place.string("bootargs"));
+fn keeps_mpam(chosen: &NodeContext) -> bool {
+    let arguments = chosen.string("bootargs");
     arguments.is_some_and(|text| text.split_whitespace().any(|word| word == "arm64.nompam"))
 }
 

@@ -18,15 +18,24 @@ const GRANULE: u64 = 2 << 20;
 
 pub(crate) type Reserved = ArrayVec<PaRange, MAX_RESERVED>;
 
-/// Returns RAM of the normal world: specification 3.4.
-pub(crate) fn memory(tree: &Tree) -> Result<ArrayVec<PaRange, MAX_MEMORY>, BoardError> {
+/// Returns RAM of the normal world: specification 3.4. Adds memory of the secure world alone to `reserved`: it may lie
+/// inside other memory.
+pub(crate) fn memory(
+    tree: &Tree,
+    reserved: &mut Reserved,
+) -> Result<ArrayVec<PaRange, MAX_MEMORY>, BoardError> {
     let mut memory = ArrayVec::new();
     for place in tree.root().children() {
         let place = place?;
-        if is_memory(&place) && place.is_enabled() {
+        if !is_memory(&place) {
+            continue;
+        }
+        if place.is_enabled() {
             for range in place.memory() {
                 fit(&mut memory, range?, "memory ranges")?;
             }
+        } else if place.is_secure() {
+            take(reserved, &place)?;
         }
     }
     if memory.is_empty() {
@@ -36,19 +45,12 @@ pub(crate) fn memory(tree: &Tree) -> Result<ArrayVec<PaRange, MAX_MEMORY>, Board
     }
 }
 
-/// Returns everything in RAM that is taken: `own` of ours, the memory reservation block (5.3),
-/// /reserved-memory (3.5), and memory of the secure world alone, should it lie inside other memory.
-/// A reservation that is disabled for the normal world is respected all the same.
+/// Returns what is taken: `own` of ours, the memory reservation block (5.3) and /reserved-memory (3.5). A reservation
+/// that is disabled for the normal world is respected all the same.
 pub(crate) fn reserved(tree: &Tree, own: [Option<PaRange>; 2]) -> Result<Reserved, BoardError> {
     let mut reserved = Reserved::new();
     for range in own.into_iter().flatten().chain(tree.reservations()) {
         reserve(&mut reserved, range)?;
-    }
-    for place in tree.root().children() {
-        let place = place?;
-        if is_memory(&place) && !place.is_enabled() && place.is_secure() {
-            take(&mut reserved, &place)?;
-        }
     }
     if let Some(parent) = tree.find("/reserved-memory") {
         for place in parent.children() {
@@ -132,8 +134,8 @@ fn is_memory(place: &NodeContext) -> bool {
 }
 
 /// Returns /chosen's `linux,initrd-start` up to `linux,initrd-end`: none, if it has neither.
-pub(crate) fn bundle(tree: &Tree) -> Result<Option<PaRange>, BoardError> {
-    let Some(chosen) = tree.find("/chosen") else {
+pub(crate) fn bundle(chosen: Option<&NodeContext>) -> Result<Option<PaRange>, BoardError> {
+    let Some(chosen) = chosen else {
         return Ok(None);
     };
     let bound = |name| {

@@ -374,6 +374,25 @@ impl<'a> NodeContext<'a> {
     ///
     /// The iterator ends after the first `Err`.
     pub fn children(&self) -> impl Iterator<Item = Result<Self, BoardError>> + use<'a> {
+        self.children_that(|_| true)
+    }
+
+    /// Returns the child called `name`, with its unit address or without.
+    pub fn child(&self, name: &str) -> Option<Self> {
+        let (base, unit) = name.split_once('@').unzip();
+        let wanted = |node: &Node<'a>| {
+            node.name().is_ok_and(|here| {
+                here.name == base.unwrap_or(name) && (unit.is_none() || unit == here.unit_address)
+            })
+        };
+        self.children_that(wanted).next()?.ok()
+    }
+
+    /// Returns the children for which `wanted` holds: of others no property is read.
+    fn children_that<W: FnMut(&Node<'a>) -> bool>(
+        &self,
+        mut wanted: W,
+    ) -> impl Iterator<Item = Result<Self, BoardError>> + use<'a, W> {
         let mut buses = self.buses.clone();
         let deep = buses.try_push(self.bus()).is_err();
         let mut nodes = self
@@ -386,7 +405,9 @@ impl<'a> NodeContext<'a> {
         let nexus = self.own_nexus().or(self.nexus);
         let reachable = self.is_enabled();
         core::iter::from_fn(move || {
-            let node = nodes.as_mut()?.next()?;
+            let node = nodes
+                .as_mut()?
+                .find(|node| node.as_ref().map_or(true, &mut wanted))?;
             if node.is_err() {
                 nodes = None;
             }
@@ -405,19 +426,6 @@ impl<'a> NodeContext<'a> {
                 child
             }))
         })
-    }
-
-    /// Returns the child called `name`, with its unit address or without.
-    pub fn child(&self, name: &str) -> Option<Self> {
-        let (base, unit) = name.split_once('@').unzip();
-        let wanted = |place: &Self| {
-            let Ok(name_here) = place.node.name() else {
-                return false;
-            };
-            name_here.name == base.unwrap_or(name)
-                && (unit.is_none() || unit == name_here.unit_address)
-        };
-        self.children().map_while(Result::ok).find(wanted)
     }
 
     fn each(

@@ -82,9 +82,9 @@ fn all_that_is_taken_is_reserved() {
         board.bundle.unwrap(),
         range(0x4000_0000, 0x1000),
         range(0x5000_0000, 0x2000),
+        range(0x4200_0000, 0x0020_0000),
         // The secure world's memory, with OP-TEE's in it.
         range(0x0e00_0000, 0x0100_0000),
-        range(0x4200_0000, 0x0020_0000),
     ];
     assert_eq!(board.reserved[..], taken);
 }

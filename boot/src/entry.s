@@ -92,7 +92,11 @@ primary_entry:
     bl      relocate
     adrp    x0, __bss_start
     adrp    x1, __image_end
-1:  stp     xzr, xzr, [x0], #16
+1:  stp     xzr, xzr, [x0]      // both are multiples of a page
+    stp     xzr, xzr, [x0, #16]
+    stp     xzr, xzr, [x0, #32]
+    stp     xzr, xzr, [x0, #48]
+    add     x0, x0, #64
     cmp     x0, x1
     b.lo    1b
     adrp    x0, stacks
