@@ -48,7 +48,7 @@ pub enum Stage {
     Tee,
     /// The guests are made.
     Guests,
-    /// The guests run.
+    /// The cores serve guests: each prepares the RAM of those whose first vCPU it has, then lets them run.
     Running,
 }
 

@@ -107,6 +107,7 @@ pub unsafe fn run(tree: Pa, tree_size: usize, entry_ticks: u64) -> Result<(), Se
             given: board::AssignedDevices::default(),
             tables,
         },
+        entered: entry_ticks,
     };
     let housekeeping =
         create::all(manifest, resources).map_err(|(name, error)| SetupError::Guest(name, error))?;
@@ -265,24 +266,26 @@ fn report_guests() {
             vm.vcpus.len(),
             vm.ram.size() >> 20,
             vm.ram.regions()[0].pa,
-            if vm.has_tee() { "OP-TEE" } else { "no OP-TEE" }
+            if vm.tee.is_ok() {
+                "OP-TEE"
+            } else {
+                "no OP-TEE"
+            }
         );
     }
 }
 
-/// Lets the guests go; `own` is the bytes of RAM that EL2 keeps for itself.
+/// Lets the guests go, each as soon as its first vCPU's core has prepared it; `own` is the bytes of RAM that EL2 keeps
+/// for itself.
 fn start_guests(entry_ticks: u64, own: u64) {
-    let before_images = timer::now();
     vm::all().iter().for_each(lifecycle::start_first);
-    let after_images = timer::now();
     let (used, total) = heap::usage();
     info!(
-        "EL2 keeps {} KiB of RAM ({} of {} KiB of heap in use); {} ticks from entry, {} more for the guests' images",
+        "EL2 keeps {} KiB of RAM ({} of {} KiB of heap in use); {} ticks from entry",
         own >> 10,
         used >> 10,
         total >> 10,
-        before_images - entry_ticks,
-        after_images - before_images,
+        timer::now() - entry_ticks,
     );
     monitor::start();
 }

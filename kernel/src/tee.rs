@@ -227,8 +227,8 @@ fn policy(tee: &manifest::Tee<'_>) -> TaPolicy {
 }
 
 impl Tee {
-    /// Returns OP-TEE for guest `id`, as the manifest wants it. `allocate` gives RAM for the shadow pages.
-    /// OP-TEE may refuse the guest, which then runs without it, and admit it when it restarts.
+    /// Returns OP-TEE for guest `id`, as the manifest wants it. `allocate` gives RAM for the shadow pages. OP-TEE learns
+    /// of the guest by [`Self::create`].
     pub fn new(
         id: VmId,
         guest: &GuestManifest<'_>,
@@ -266,7 +266,7 @@ impl Tee {
             info!("guest {} gets no TEE: {}", guest.name, NoTee::NoMemory);
             return Err(NoTee::NoMemory);
         };
-        let tee = Self {
+        Ok(Self {
             state: Mutex::new(State {
                 guest: Guest::new(optee, client, config, Recorder::new()),
                 pool: Pool(pool),
@@ -275,12 +275,11 @@ impl Tee {
             limits,
             shared: optee.is_shared(),
             follow: AtomicBool::new(false),
-        };
-        tee.create(guest.name);
-        Ok(tee)
+        })
     }
 
-    /// Announces the guest to OP-TEE. If it is refused, the reason is on the console.
+    /// Announces the guest to OP-TEE. It may be refused: then it runs without OP-TEE, the reason is on the console, and
+    /// its next start may ask again.
     pub fn create(&self, name: &str) {
         let mut state = self.state.lock();
         state.admission = state.guest.create(smc);

@@ -212,7 +212,7 @@ fn state(vm: &Vm) -> &'static str {
         State::Preparing(_) => "starting",
         State::Running if vm.life.is_paused() => "paused",
         State::Running => "running",
-        State::Stopping(..) | State::Leaving(..) | State::Parting(_) | State::Ending(..) => {
+        State::Stopping(..) | State::Leaving(..) | State::Parting(_) | State::Scrubbing(..) => {
             "stopping"
         }
     }

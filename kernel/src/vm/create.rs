@@ -48,6 +48,8 @@ pub struct Resources<'a> {
     pub optee: Option<tee::Optee>,
     /// The board's devices.
     pub devices: Source<'a>,
+    /// When EL2 was entered, in ticks of CNTPCT.
+    pub entered: u64,
 }
 
 /// Why a guest can't be made.
@@ -261,10 +263,13 @@ fn one(
         uart: Mutex::new(Serial::new()),
         devices,
         tee,
-        life: Lifecycle::new(Limits {
-            most: guest.max_restarts,
-            longest: guest.max_restart_delay as u64 / 1000,
-        }),
+        life: Lifecycle::new(
+            Limits {
+                most: guest.max_restarts,
+                longest: guest.max_restart_delay as u64 / 1000,
+            },
+            resources.entered,
+        ),
         images,
         gic_version,
         workarounds,

@@ -19,9 +19,11 @@ use super::{Vm, images, vcpu::Start};
 use crate::arch::{firmware, timer};
 use crate::{console, heap, tee::Tee};
 
-/// Most bytes of RAM that one step zeroes or copies: the core's interrupts wait meanwhile. Copying from where the
-/// bundle has a member, which is not aligned, takes two and a half instructions a byte.
-const STEP: u64 = 4 << 10;
+/// Most bytes of RAM that one step copies: the core's interrupts wait meanwhile. Copying from where the bundle has a
+/// member, which is not aligned, takes two and a half instructions a byte.
+const COPY_STEP: u64 = 4 << 10;
+/// Most bytes that one step zeroes, in three and a half instructions for each line of a cache.
+const SCRUB_STEP: u64 = 32 << 10;
 
 /// Most visits to OP-TEE, one after another, without ending anything of what a stopped guest has begun
 /// there. Each lasts for a slice at most; a call that needs more will never end.
@@ -66,8 +68,9 @@ pub enum State {
     Leaving(StopAction, u32, u32),
     /// OP-TEE forgets it, or keeps its VM.
     Parting(StopAction),
-    /// Its RAM is scrubbed, as far as this many bytes.
-    Ending(StopAction, u64),
+    /// Nothing is left of it but its RAM, which is scrubbed as far as this many bytes. At boot it begins here: its RAM
+    /// holds what firmware, boot loader or an earlier run of the board left there.
+    Scrubbing(StopAction, u64),
 }
 
 /// A guest's state, and the numbers of stops asked for and of restarts so far.
@@ -93,11 +96,13 @@ pub struct Lifecycle {
     due: AtomicU64,
     /// Calls that were in the secure world when the last stop was asked for.
     inside: AtomicU32,
+    /// When EL2 was entered, in ticks of CNTPCT.
+    entered: u64,
 }
 
 impl Lifecycle {
-    /// Returns a guest that has not started.
-    pub fn new(limits: Limits) -> Self {
+    /// Returns a guest that has not started. EL2 was entered at `entered`, in ticks of CNTPCT.
+    pub fn new(limits: Limits, entered: u64) -> Self {
         Self {
             state: Mutex::new(State::Off),
             epoch: AtomicU32::new(0),
@@ -108,6 +113,7 @@ impl Lifecycle {
             wait: AtomicU64::new(0),
             due: AtomicU64::new(NEVER),
             inside: AtomicU32::new(0),
+            entered,
         }
     }
 
@@ -149,15 +155,10 @@ impl Lifecycle {
     }
 }
 
-/// Starts the guest for the first time: its RAM holds what firmware, boot loader or an earlier run
-/// of the board left there. Only before the cores serve vCPUs.
+/// Lets the guest start for the first time, once its core serves vCPUs.
 pub fn start_first(vm: &Vm) {
-    let mut done = 0;
-    while done < vm.ram.size() {
-        done += images::scrub(vm, done, STEP);
-    }
-    start(vm);
-    while advance(vm) {}
+    let state = vm.life.state.lock();
+    begin_work(vm, state, State::Scrubbing(StopAction::Restart, 0));
 }
 
 /// Lets a guest start that is off or waits to restart. False if it is neither.
@@ -312,7 +313,7 @@ pub fn advance(vm: &Vm) -> bool {
     let next = match before {
         State::Leaving(after, left, idle) => leave_tee(vm, after, left, idle),
         State::Parting(after) => part(vm, after),
-        State::Ending(after, done) => end(vm, after, done),
+        State::Scrubbing(after, done) => scrub(vm, after, done),
         State::Preparing(done) => prepare(vm, done),
         State::Off | State::Delayed | State::Running | State::Stopping(..) => before,
     };
@@ -325,7 +326,7 @@ pub fn advance(vm: &Vm) -> bool {
     }
     if !matches!(
         next,
-        State::Preparing(1..) | State::Ending(_, 1..) | State::Leaving(..)
+        State::Preparing(1..) | State::Scrubbing(_, 1..) | State::Leaving(..)
     ) {
         debug!("{}: {before:?}, then {next:?}", vm.name);
     }
@@ -377,16 +378,16 @@ fn part(vm: &Vm, after: StopAction) -> State {
     {
         tee.destroy(&vm.name);
     }
-    State::Ending(after, 0)
+    State::Scrubbing(after, 0)
 }
 
-fn end(vm: &Vm, after: StopAction, done: u64) -> State {
+fn scrub(vm: &Vm, after: StopAction, done: u64) -> State {
     if done == 0 {
         vm.reset_devices();
         vm.life.paused.store(false, Ordering::Release);
     }
     if done < vm.ram.size() {
-        return State::Ending(after, done + images::scrub(vm, done, STEP));
+        return State::Scrubbing(after, done + images::scrub(vm, done, SCRUB_STEP));
     }
     match after {
         StopAction::Restart if vm.life.wait.load(Ordering::Relaxed) > 0 => State::Delayed,
@@ -415,7 +416,7 @@ fn prepare(vm: &Vm, done: u64) -> State {
     {
         tee.create(&vm.name);
     }
-    match images::lay_out(vm, done, STEP) {
+    match images::lay_out(vm, done, COPY_STEP) {
         Ok(0) => State::Running,
         Ok(more) => State::Preparing(done + more),
         Err(error) => {
@@ -427,8 +428,13 @@ fn prepare(vm: &Vm, done: u64) -> State {
 
 /// Lets the first vCPU go, unless the guest of this `epoch` is stopped again before.
 fn launch(vm: &Vm, epoch: u32) {
-    if vm.life.starts.fetch_add(1, Ordering::Relaxed) > 0 {
-        info!("{}: restarted", vm.name);
+    match vm.life.starts.fetch_add(1, Ordering::Relaxed) {
+        0 => info!(
+            "{}: started {} ticks after EL2's entry",
+            vm.name,
+            timer::now() - vm.life.entered
+        ),
+        _ => info!("{}: restarted", vm.name),
     }
     vm.life.restarts.lock().started(timer::milliseconds());
     vm.devices.start();
