@@ -2,7 +2,11 @@
 
 //! Between the model and the list registers.
 
-use crate::{Cpu, FIRST_SPI, Lr, Lrs, SGIS, VcpuSet, Vgic, irq::Irq, set::bits};
+use crate::{
+    Cpu, FIRST_SPI, Lr, Lrs, VcpuSet, Vgic,
+    irq::{Irq, NOBODY},
+    set::bits,
+};
 use platform::VcpuId;
 
 /// Which interrupts get a list register, the best first: the most urgent pending one, so that
@@ -77,6 +81,8 @@ impl Vgic {
     /// work for, such as the new target of an interrupt that was moved.
     pub fn sync(&mut self, vcpu: VcpuId, lrs: &mut Lrs) -> VcpuSet {
         let mut kick = VcpuSet::EMPTY;
+        // The registers hold the count until the next flush: it is not saved again.
+        lrs.hcr &= !Lrs::HCR_LRENPIE;
         for _ in 0..core::mem::take(&mut lrs.eoi_count) {
             kick |= self.deactivate_evicted(vcpu);
         }
@@ -135,21 +141,37 @@ impl Vgic {
     /// [`take_deactivation`](Self::take_deactivation) names.
     pub fn flush(&mut self, vcpu: VcpuId, lrs: &mut Lrs) {
         debug_assert_eq!(lrs.used, 0, "flush without sync");
-        let picks = self.pick(vcpu);
-        for &key in &picks.keys[..picks.len] {
-            if let Some(lr) = self.load(vcpu, key & 0xffff) {
-                lrs.regs[lrs.used] = lr;
-                lrs.used += 1;
-            }
+        lrs.hcr = Lrs::HCR_EN;
+        if let Some(only) = self.cpu(vcpu).and_then(|cpu| cpu.work.single()) {
+            self.load_next(vcpu, only, lrs);
+        } else if self.cpu(vcpu).is_some_and(|cpu| !cpu.work.is_empty()) {
+            self.load_best(vcpu, lrs);
         }
         lrs.load = lrs.held.max(lrs.used);
         lrs.held = lrs.used;
-        lrs.hcr = Lrs::HCR_EN;
+    }
+
+    /// Chooses among several.
+    #[inline(never)]
+    fn load_best(&mut self, vcpu: VcpuId, lrs: &mut Lrs) {
+        let picks = self.pick(vcpu);
+        for &key in &picks.keys[..picks.len] {
+            self.load_next(vcpu, key & 0xffff, lrs);
+        }
         if picks.left_pending {
             lrs.hcr |= Lrs::HCR_NPIE;
         }
         if picks.left_active {
             lrs.hcr |= Lrs::HCR_LRENPIE | Lrs::HCR_TDIR;
+        }
+    }
+
+    fn load_next(&mut self, vcpu: VcpuId, intid: u32, lrs: &mut Lrs) {
+        if let Some(lr) = self.load(vcpu, intid)
+            && let Some(next) = lrs.regs.get_mut(lrs.used)
+        {
+            *next = lr;
+            lrs.used += 1;
         }
     }
 
@@ -181,18 +203,24 @@ impl Vgic {
     fn load(&mut self, vcpu: VcpuId, intid: u32) -> Option<Lr> {
         let (groups, by_source) = (self.groups, self.is_v2_sgi(intid));
         let slot = self.slot(vcpu.0.into(), intid)?;
-        let lr = self
-            .irqs
-            .get_mut(slot)?
-            .load(intid, vcpu.0, groups, by_source);
-        // It is in no work set while it is in a register; nobody need be told.
-        let _ = self.settle(slot);
-        Some(lr)
+        let irq = self.irqs.get_mut(slot)?;
+        // It is in no work set while it is in a register.
+        irq.listed = NOBODY;
+        self.cpus.get_mut(usize::from(vcpu.0))?.work.remove(intid);
+        Some(irq.load(intid, vcpu.0, groups, by_source))
     }
 
     /// The next physical INTID that the core of `vcpu` must deactivate, since no deactivation
     /// by the guest will. PPIs are that core's own; an SPI goes to whoever asks first.
+    #[inline]
     pub fn take_deactivation(&mut self, vcpu: VcpuId) -> Option<u32> {
+        if self.release.is_empty() && self.cpu(vcpu)?.release == 0 {
+            return None;
+        }
+        self.next_deactivation(vcpu)
+    }
+
+    fn next_deactivation(&mut self, vcpu: VcpuId) -> Option<u32> {
         let index = usize::from(vcpu.0);
         let cpu = self.cpus.get_mut(index)?;
         let private = bits(cpu.release).next();
@@ -210,7 +238,7 @@ impl Vgic {
     /// physical PPIs are owed becomes [due](Self::take_deactivation) now. A timer that is still
     /// asserted fires anew when the vCPU is back; what was active stays so for the guest.
     pub fn power_off(&mut self, vcpu: VcpuId) {
-        for intid in SGIS..FIRST_SPI {
+        for intid in bits(self.physical_ppis(vcpu)) {
             let Some(slot) = self.slot(vcpu.0.into(), intid) else {
                 return;
             };
@@ -226,11 +254,15 @@ impl Vgic {
         }
     }
 
+    fn physical_ppis(&self, vcpu: VcpuId) -> u32 {
+        self.cpu(vcpu).map_or(0, |cpu| cpu.physical)
+    }
+
     /// The physical PPIs (bit n: INTID n) that are active on behalf of `vcpu`, which must be
     /// synced. A kernel that moves the vCPU off its core deactivates them there and makes them
     /// active again (GICR_ISACTIVER0) where it runs next.
     pub fn active_ppis(&self, vcpu: VcpuId) -> u32 {
-        (SGIS..FIRST_SPI)
+        bits(self.physical_ppis(vcpu))
             .filter_map(|intid| self.irqs.get(self.slot(vcpu.0.into(), intid)?))
             .filter(|irq| irq.owed && irq.pintid < FIRST_SPI as u16)
             .fold(0, |ppis, irq| ppis | 1 << irq.pintid)

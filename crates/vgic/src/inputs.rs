@@ -55,6 +55,11 @@ impl Vgic {
             irq.owed = true;
             irq.pintid = pintid as u16;
         }
+        if intid < FIRST_SPI
+            && let Some(cpu) = self.cpus.get_mut(usize::from(vcpu.0))
+        {
+            cpu.physical |= 1 << intid;
+        }
         self.latch(slot)
     }
 

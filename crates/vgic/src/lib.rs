@@ -75,6 +75,8 @@ struct Cpu {
     work: IntidSet,
     /// PPIs (bit n: INTID n) whose physical interrupt this vCPU's core has to deactivate.
     release: u32,
+    /// PPIs that a physical interrupt has ever stood behind: no other is [owed](Irq::owed) one.
+    physical: u32,
     /// GICR_WAKER.ProcessorSleep.
     asleep: bool,
 }
@@ -99,6 +101,7 @@ impl Vgic {
         let cpu = || Cpu {
             work: IntidSet::new(words),
             release: 0,
+            physical: 0,
             asleep: false,
         };
         let mut vgic = Self {
@@ -211,28 +214,22 @@ impl Vgic {
     /// and in whose work set the interrupt is. Returns the vCPUs for which that means work.
     fn settle(&mut self, slot: usize) -> VcpuSet {
         let (home, intid) = self.place(slot);
-        let groups = self.groups;
         let Some(irq) = self.irqs.get_mut(slot) else {
             return VcpuSet::EMPTY;
         };
         let mut kick = VcpuSet::EMPTY;
-        if irq.is_abandoned() {
-            irq.owed = false;
-            kick |= self.release(home, intid);
-        }
-        let Some(irq) = self.irqs.get_mut(slot) else {
-            return kick;
-        };
         let wanted_by = match irq.resident {
             Some(_) => {
                 kick |= VcpuSet::one(VcpuId(irq.owner));
                 NOBODY
             }
             None if irq.active => irq.owner,
-            None if irq.is_deliverable(groups) => irq.target,
+            None if irq.is_deliverable(self.groups) => irq.target,
             None => NOBODY,
         };
         let listed = core::mem::replace(&mut irq.listed, wanted_by);
+        let is_abandoned = irq.is_abandoned();
+        irq.owed &= !is_abandoned;
         if listed != wanted_by
             && let Some(cpu) = self.cpus.get_mut(usize::from(listed))
         {
@@ -241,6 +238,9 @@ impl Vgic {
         if let Some(cpu) = self.cpus.get_mut(usize::from(wanted_by)) {
             cpu.work.insert(intid);
             kick |= VcpuSet::one(VcpuId(wanted_by));
+        }
+        if is_abandoned {
+            kick |= self.release(home, intid);
         }
         kick
     }

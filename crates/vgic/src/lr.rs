@@ -60,8 +60,9 @@ pub enum Origin {
     },
 }
 
-/// The content of one list register.
+/// The content of one list register. Aligned so that it moves in words.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(align(4))]
 pub struct Lr {
     /// The INTID that the guest sees.
     pub intid: u16,

@@ -47,9 +47,9 @@ const WAKER_PROCESSOR_SLEEP: u64 = 1 << 1;
 const WAKER_CHILDREN_ASLEEP: u64 = 1 << 2;
 
 impl Frame {
-    /// Tells whether a read at `offset` depends on what the guest has done in its list registers: only
-    /// then need the vCPU be synced before it.
-    pub fn reads_state(self, offset: u64) -> bool {
+    /// Tells whether the register at `offset` tells of what the guest has done in its list registers, or changes that:
+    /// only then need the vCPU be synced before the access.
+    pub fn is_state(self, offset: u64) -> bool {
         let offset = match self {
             Self::Dist => Some(offset),
             Self::Redist(_) => offset.checked_sub(SGI_BASE),
@@ -59,7 +59,7 @@ impl Frame {
 }
 
 impl Vgic {
-    /// The guest's `vcpu`, synced if the register [tells of state](Frame::reads_state), reads `size` bytes at `offset` of a frame.
+    /// The guest's `vcpu`, synced if the register [is one of state](Frame::is_state), reads `size` bytes at `offset` of a frame.
     ///
     /// The vCPUs of the set hold in their list registers part of what was asked, so that the
     /// value is as old as their last [`flush`](Self::flush). Sync them before the guest asks
@@ -79,7 +79,7 @@ impl Vgic {
         }
     }
 
-    /// The guest's `vcpu`, synced, writes the low `size` bytes of `value` at `offset` of a frame.
+    /// The guest's `vcpu`, synced if the register [is one of state](Frame::is_state), writes the low `size` bytes of `value` at `offset` of a frame.
     pub fn write(
         &mut self,
         vcpu: VcpuId,

@@ -46,7 +46,7 @@ impl VcpuSet {
 
     /// The vCPUs, in order.
     pub fn iter(self) -> impl Iterator<Item = VcpuId> {
-        (0..8).map(VcpuId).filter(move |&vcpu| self.contains(vcpu))
+        bits(self.0.into()).map(|vcpu| VcpuId(vcpu as u8))
     }
 }
 
@@ -97,6 +97,14 @@ impl IntidSet {
                 self.summary &= !(1 << (intid / 32));
             }
         }
+    }
+
+    /// The INTID, if there is a single one.
+    pub(crate) fn single(&self) -> Option<u32> {
+        let word = self.summary.trailing_zeros();
+        let set = *self.words.get(word as usize)?;
+        let is_single = self.summary.is_power_of_two() && set.is_power_of_two();
+        is_single.then(|| word * 32 + set.trailing_zeros())
     }
 
     pub(crate) fn clear(&mut self) {

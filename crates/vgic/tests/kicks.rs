@@ -94,7 +94,7 @@ fn a_line_that_drops_under_its_handler_kicks_nobody() {
         machine.set_level(0, 33, true);
         machine.acknowledge(0);
         // A refresh with the line still high: the register tells when the handler ends.
-        machine.write(0, Frame::Dist, 0x104, 4, 0);
+        machine.write(0, Frame::Dist, 0x204, 4, 0);
         assert_eq!(machine.vgic.set_level(vcpu(0), 33, false), VcpuSet::EMPTY);
         machine.eoi(0, 33);
         assert_eq!(machine.acknowledge(0), None);

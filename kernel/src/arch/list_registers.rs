@@ -53,7 +53,7 @@ numbered!(
 );
 
 numbered!(
-    /// Reads active priority register `n`, which the core [has](has_active_priority): AP0R\<n\> is
+    /// Reads active priority register `n`, which the core [has](active_priorities): AP0R\<n\> is
     /// number n, AP1R\<n\> is number 4 + n.
     read_active_priority,
     /// Writes active priority register `n`, likewise.
@@ -73,9 +73,10 @@ pub fn count() -> usize {
     ICH_VTR.read(IchVtr::ListRegs) as usize + 1
 }
 
-/// Returns whether active priority register `n` exists: one, two or four of each group do.
-pub fn has_active_priority(n: usize) -> bool {
-    n % 4 < 1 << ICH_VTR.read(IchVtr::PREbits).saturating_sub(4)
+/// Returns the numbers of the active priority registers that exist: one, two or four of each group do.
+pub fn active_priorities() -> impl Iterator<Item = usize> {
+    let count = 1 << ICH_VTR.read(IchVtr::PREbits).saturating_sub(4).min(2);
+    (0..count).flat_map(|n| [n, n + 4])
 }
 
 /// Returns whether ICH_HCR_EL2.TDIR is there.

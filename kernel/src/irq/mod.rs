@@ -232,6 +232,14 @@ pub fn deactivate(intid: u32) {
     each!(controller(), gic => gic.deactivate(intid));
 }
 
+/// Deactivates private interrupts of this core: bit n is INTID n.
+pub fn deactivate_private(mut intids: u32) {
+    while intids != 0 {
+        deactivate(intids.trailing_zeros());
+        intids &= intids - 1;
+    }
+}
+
 /// An interrupt that this core has taken. What is not said to be deactivated stays active until [`deactivate`].
 #[derive(Clone, Copy, Debug)]
 pub enum Taken {

@@ -5,7 +5,7 @@
 use tock_registers::interfaces::{Readable, Writeable};
 use vgic::{Lr, Lrs};
 
-use crate::arch::list_registers::{self as ich, ACTIVE_PRIORITIES, has_active_priority};
+use crate::arch::list_registers::{self as ich, ACTIVE_PRIORITIES};
 use crate::arch::mmio::Registers;
 
 use super::gich::{Gich, VgicType};
@@ -51,8 +51,8 @@ impl VirtualInterface {
     pub fn enter(&self, state: &CpuInterface) {
         match self {
             Self::V3 => {
-                for (n, value) in active_priorities(&state.active_priorities) {
-                    ich::write_active_priority(n, u64::from(*value));
+                for n in ich::active_priorities() {
+                    ich::write_active_priority(n, u64::from(state.active_priorities[n]));
                 }
                 ich::write_vmcr(state.vmcr);
             }
@@ -67,8 +67,8 @@ impl VirtualInterface {
     pub fn leave(&self, state: &mut CpuInterface) {
         match self {
             Self::V3 => {
-                for (n, value) in active_priorities_mut(&mut state.active_priorities) {
-                    *value = ich::read_active_priority(n) as u32;
+                for n in ich::active_priorities() {
+                    state.active_priorities[n] = ich::read_active_priority(n) as u32;
                 }
                 state.vmcr = ich::read_vmcr();
             }
@@ -109,20 +109,6 @@ impl VirtualInterface {
             Self::V2(gich) => gich.list[n].set(lr.to_gich()),
         }
     }
-}
-
-fn active_priorities(all: &[u32; ACTIVE_PRIORITIES]) -> impl Iterator<Item = (usize, &u32)> {
-    all.iter()
-        .enumerate()
-        .filter(|(n, _)| has_active_priority(*n))
-}
-
-fn active_priorities_mut(
-    all: &mut [u32; ACTIVE_PRIORITIES],
-) -> impl Iterator<Item = (usize, &mut u32)> {
-    all.iter_mut()
-        .enumerate()
-        .filter(|(n, _)| has_active_priority(*n))
 }
 
 /// Returns the bits of ICH_HCR_EL2 that this core has: TDIR only by ICH_VTR_EL2.TDS.

@@ -167,6 +167,7 @@ pub struct VcpuContext {
     pub vm: &'static Vm,
     /// Its number.
     pub id: VcpuId,
+    shared: &'static Vcpu,
     /// Its general registers while it does not run.
     pub regs: GuestRegs,
     /// Its FP registers while it does not have them.
@@ -191,6 +192,7 @@ impl VcpuContext {
         Self {
             vm,
             id,
+            shared: &vm.vcpus[usize::from(id.0)],
             regs: GuestRegs::start(0, 0),
             fp: FpState::reset(),
             state: CpuState::reset(),
@@ -207,7 +209,7 @@ impl VcpuContext {
 
     /// Returns what others see of it.
     pub fn vcpu(&self) -> &'static Vcpu {
-        &self.vm.vcpus[usize::from(self.id.0)]
+        self.shared
     }
 
     /// Tells whether the scheduler has to look at it.
@@ -285,7 +287,7 @@ impl VcpuContext {
     /// events). It is on its core.
     pub fn set_waiting(&mut self) {
         self.vcpu().take(request::WAKE);
-        let pending = self.with_gic(|gic, id| (gic.has_pending(id), VcpuSet::EMPTY));
+        let pending = self.with_gic(Vgic::has_pending);
         let state = if pending || serror::is_pending() {
             State::Ready
         } else {
@@ -394,100 +396,124 @@ impl VcpuContext {
         if let Some(error) = serror::pending() {
             self.take_serror(&error);
         }
-        let active = self.with_gic(|gic, id| (gic.active_ppis(id), VcpuSet::EMPTY));
+        let active = self.with_gic(Vgic::active_ppis);
         self.lrs.vacate();
         self.interface.load(&self.lrs);
         self.interface.leave(&mut self.cpu_interface);
         self.state.save();
         // With its timers stopped: one that has fired would interrupt who comes next.
-        self.deactivate_due();
-        for intid in (0..platform::FIRST_SPI).filter(|intid| active & 1 << intid != 0) {
+        let mut gic = self.vm.gic.lock();
+        while let Some(intid) = gic.take_deactivation(self.id) {
             irq::deactivate(intid);
         }
+        drop(gic);
+        irq::deactivate_private(active);
         let owed = irq::guest_timers().map(|intid| active & 1 << intid != 0);
         self.deadline = self.state.timer_deadline(self.vm.counter_offset, owed);
     }
 
-    /// Lets `act` work on the interrupt controller's model while it holds all that this vCPU's
-    /// list registers held. The vCPUs that `act` made work for are kicked.
-    fn with_model<T>(&mut self, act: impl FnOnce(&mut Vgic, &mut Lrs) -> (T, VcpuSet)) -> T {
+    /// Takes into the model, for this vCPU, what the guest has done in the list registers and at its timers. Returns
+    /// who else has to look at that.
+    fn take_back(&mut self, gic: &mut Vgic) -> VcpuSet {
+        let mut changed = VcpuSet::EMPTY;
         if !self.lrs.is_idle() {
             self.interface.save(&mut self.lrs);
+            changed = gic.sync(self.id, &mut self.lrs);
         }
-        let mut gic = self.vm.gic.lock();
-        let moved = gic.sync(self.id, &mut self.lrs) | withdraw_timers(&mut gic, self.id);
-        let (result, changed) = act(&mut gic, &mut self.lrs);
-        drop(gic);
-        self.vm.kick(moved | changed);
-        result
+        changed | withdraw_timers(gic, self.id)
     }
 
-    /// Lets `act` work as [`Self::with_model`] does; the list registers are filled again before the vCPU goes on.
-    fn with_gic<T>(&mut self, act: impl FnOnce(&mut Vgic, VcpuId) -> (T, VcpuSet)) -> T {
-        let id = self.id;
+    /// Fills the list registers, which were [taken back](Self::take_back), with what the model chooses, and deactivates the
+    /// physical interrupts that the guest is done with.
+    fn fill(&mut self, gic: &mut Vgic) {
+        gic.flush(self.id, &mut self.lrs);
+        self.interface.load(&self.lrs);
+        while let Some(intid) = gic.take_deactivation(self.id) {
+            irq::deactivate(intid);
+        }
+    }
+
+    /// Lets `act` look at the model while it holds all that the guest has done; the list registers are filled before the
+    /// vCPU goes on.
+    fn with_gic<T>(&mut self, act: impl FnOnce(&Vgic, VcpuId) -> T) -> T {
+        let (vm, id) = (self.vm, self.id);
         self.vcpu().request(request::INTERRUPTS);
-        self.with_model(|gic, _| act(gic, id))
+        let mut gic = vm.gic.lock();
+        let moved = self.take_back(&mut gic);
+        let result = act(&gic, id);
+        drop(gic);
+        vm.kick(moved);
+        result
     }
 
     /// Fills the list registers anew with what the model chooses.
     pub fn refresh_interrupts(&mut self) {
-        self.change_interrupts(|_, _| VcpuSet::EMPTY);
+        self.change_state(|_, _| ((), VcpuSet::EMPTY));
     }
 
-    /// Lets `act` change the model, and fills the list registers anew with what that chooses then.
-    fn change_interrupts(&mut self, act: impl FnOnce(&mut Vgic, VcpuId) -> VcpuSet) {
-        let id = self.id;
-        let due = self.with_model(|gic, lrs| {
-            let changed = act(gic, id);
-            gic.flush(id, lrs);
-            (gic.take_deactivation(id), changed.without(id))
-        });
-        if let Some(intid) = due {
-            irq::deactivate(intid);
-            self.deactivate_due();
-        }
-        self.interface.load(&self.lrs);
+    /// Lets `act` change the model while it holds all that the guest has done, and fills the list registers anew with what that
+    /// chooses then.
+    fn change_state<T>(&mut self, act: impl FnOnce(&mut Vgic, VcpuId) -> (T, VcpuSet)) -> T {
+        let (vm, id) = (self.vm, self.id);
+        let mut gic = vm.gic.lock();
+        let moved = self.take_back(&mut gic);
+        let (result, changed) = act(&mut gic, id);
+        self.fill(&mut gic);
+        drop(gic);
+        vm.kick((moved | changed).without(id));
+        result
     }
 
-    /// Deactivates the physical interrupts of this core that the guest is done with.
-    fn deactivate_due(&self) {
-        while let Some(intid) = self.vm.gic.lock().take_deactivation(self.id) {
-            irq::deactivate(intid);
+    /// Lets `act` change the model, whatever the guest has done. The list registers are left alone if that means no work
+    /// for this vCPU.
+    fn change(&mut self, act: impl FnOnce(&mut Vgic, VcpuId) -> VcpuSet) {
+        let (vm, id) = (self.vm, self.id);
+        let mut gic = vm.gic.lock();
+        let mut changed = act(&mut gic, id);
+        // If it was asked for they are going to be filled; so it is while the vCPU waits, which the kick ends.
+        if changed.contains(id) && !self.vcpu().is_asked(request::INTERRUPTS) {
+            changed |= self.take_back(&mut gic);
+            self.fill(&mut gic);
+            changed = changed.without(id);
         }
+        drop(gic);
+        vm.kick(changed);
     }
 
     /// Handles that one of this vCPU's timers has fired, the guest's INTID `intid` by the board's `physical`.
     pub fn timer_fired(&mut self, intid: u32, physical: u32) {
-        self.vm
-            .signal(|gic| gic.hw_pending(self.id, intid, physical));
+        self.change(|gic, id| gic.hw_pending(id, intid, physical));
     }
 
     /// Handles a write of ICC_SGI1R_EL1.
     pub fn send_sgi(&mut self, value: u64) {
-        self.vm.signal(|gic| gic.sgi1r(self.id, value));
+        self.change(|gic, id| gic.sgi1r(id, value));
     }
 
     /// Handles a write of ICC_SGI0R_EL1 or ICC_ASGI1R_EL1.
     pub fn send_sgi_group0(&mut self, value: u64) {
-        self.vm.signal(|gic| gic.sgi0r(self.id, value));
+        self.change(|gic, id| gic.sgi0r(id, value));
     }
 
     /// Handles the guest's write of ICC_DIR_EL1 for an interrupt without a list register.
     pub fn deactivate(&mut self, intid: u32) {
-        self.change_interrupts(|gic, id| gic.deactivate(id, intid));
+        self.change_state(|gic, id| ((), gic.deactivate(id, intid)));
     }
 
     /// Answers a read of the interrupt controller's registers.
     pub fn gic_read(&mut self, frame: Frame, offset: u64, size: u8) -> u64 {
-        if !frame.reads_state(offset) {
+        if !frame.is_state(offset) {
             return self.vm.gic.lock().read(self.id, frame, offset, size).0;
         }
-        self.with_gic(|gic, id| gic.read(id, frame, offset, size))
+        self.change_state(|gic, id| gic.read(id, frame, offset, size))
     }
 
     /// Handles a write of the interrupt controller's registers.
     pub fn gic_write(&mut self, frame: Frame, offset: u64, size: u8, value: u64) {
-        self.change_interrupts(|gic, id| gic.write(id, frame, offset, size, value));
+        if !frame.is_state(offset) {
+            return self.change(|gic, id| gic.write(id, frame, offset, size, value));
+        }
+        self.change_state(|gic, id| ((), gic.write(id, frame, offset, size, value)));
     }
 
     /// Makes the vCPU take a synchronous exception. If it can't, the guest has crashed.

@@ -50,6 +50,14 @@ impl CpuInterface {
         }
     }
 
+    /// What the registers in use hold, in any order.
+    pub fn in_use(&self) -> Vec<Fields> {
+        let fields = (0..self.lr.len()).map(|n| self.fields(n));
+        let mut in_use: Vec<_> = fields.filter(|fields| fields.state != 0).collect();
+        in_use.sort_by_key(|fields| fields.intid);
+        in_use
+    }
+
     pub fn fields(&self, n: usize) -> Fields {
         let lr = self.lr[n];
         let bits = |low: u32, count: u32| (lr >> low) & ((1 << count) - 1);
@@ -158,6 +166,8 @@ pub struct Machine {
     pub spis: BTreeMap<u32, Physical>,
     /// Kicks are served at once; else when [`Machine::enter`] is called.
     pub prompt: bool,
+    /// Every write takes back the list registers first and fills them anew, whatever it is to.
+    pub thorough: bool,
     pub refreshes: usize,
 }
 
@@ -179,6 +189,7 @@ impl Machine {
             cores: (0..vcpus).map(core).collect(),
             spis: BTreeMap::new(),
             prompt: true,
+            thorough: false,
             refreshes: 0,
         };
         machine.settle();
@@ -245,7 +256,8 @@ impl Machine {
         self.flush(n);
     }
 
-    fn sync(&mut self, n: usize) {
+    /// As the kernel does: what is saved already is not saved again.
+    pub fn sync(&mut self, n: usize) {
         let Core { lrs, cpu, .. } = &mut self.cores[n];
         if lrs.is_idle() {
             return;
@@ -370,9 +382,16 @@ impl Machine {
     }
 
     pub fn write(&mut self, n: usize, frame: Frame, offset: u64, size: u8, value: u64) {
-        self.sync(n);
+        let thorough = self.thorough || frame.is_state(offset);
+        if thorough {
+            self.sync(n);
+        }
         let kick = self.vgic.write(vcpu(n), frame, offset, size, value);
-        self.flush(n);
+        if thorough {
+            self.flush(n);
+        } else if kick.contains(vcpu(n)) {
+            self.refresh(n);
+        }
         self.take(kick);
     }
 

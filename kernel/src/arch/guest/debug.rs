@@ -45,15 +45,23 @@ fn counts() -> (usize, usize) {
     (breakpoints, watchpoints)
 }
 
-/// A vCPU's debug registers while it is off its core.
+/// A vCPU's debug registers. No core holds breakpoints or watchpoints but those of a vCPU that has set any: all
+/// others find them as [`init_core`] left them.
 #[derive(Clone)]
 pub struct Debug {
     /// Value and control of each breakpoint.
     breakpoints: [(u64, u64); MAX],
     /// Value and control of each watchpoint.
     watchpoints: [(u64, u64); MAX],
+    /// Whether any of them was written since reset.
+    is_used: bool,
     mdscr: u64,
     locked: bool,
+}
+
+/// Clears the debug registers of this core, which are UNKNOWN after reset.
+pub fn init_core() {
+    Debug::reset().load_points();
 }
 
 impl Debug {
@@ -62,25 +70,30 @@ impl Debug {
         Self {
             breakpoints: [(0, 0); MAX],
             watchpoints: [(0, 0); MAX],
+            is_used: false,
             mdscr: 0,
             locked: true,
         }
     }
 
-    /// Takes over what the core holds.
-    pub fn save(&mut self) {
-        let (breakpoints, watchpoints) = counts();
-        for (n, pair) in self.breakpoints[..breakpoints].iter_mut().enumerate() {
-            *pair = (read_bvr(n), read_bcr(n));
+    /// Takes it off the core. What it has set is known: each write traps.
+    pub fn leave(&self) {
+        if self.is_used {
+            init_core();
         }
-        for (n, pair) in self.watchpoints[..watchpoints].iter_mut().enumerate() {
-            *pair = (read_wvr(n), read_wcr(n));
-        }
-        self.mdscr = MDSCR_EL1.get();
     }
 
     /// Gives the core what the vCPU had.
     pub fn load(&self) {
+        if self.is_used {
+            self.load_points();
+        }
+        write_mdscr(self.mdscr);
+        self.write_lock(u64::from(self.locked));
+    }
+
+    #[cold]
+    fn load_points(&self) {
         let (breakpoints, watchpoints) = counts();
         for (n, &(value, control)) in self.breakpoints[..breakpoints].iter().enumerate() {
             write_bvr(n, value);
@@ -90,8 +103,6 @@ impl Debug {
             write_wvr(n, value);
             write_wcr(n, control);
         }
-        write_mdscr(self.mdscr);
-        self.write_lock(u64::from(self.locked));
     }
 
     fn write_lock(&self, value: u64) {
@@ -123,20 +134,33 @@ impl Debug {
 
     /// Handles a trapped write, as [`read`](Self::read) a read. False if there is no such register to write.
     pub fn write(&mut self, op1: u8, crn: u8, crm: u8, op2: u8, value: u64) -> bool {
-        let n = usize::from(crm);
-        let (breakpoints, watchpoints) = counts();
         match (op1, crn, crm, op2) {
-            (0, 0, 2, 2) => write_mdscr(value & MDSCR),
+            (0, 0, 2, 2) => {
+                self.mdscr = value & MDSCR;
+                write_mdscr(self.mdscr);
+            }
             (0, 1, 0, 4) => {
                 self.locked = OSLAR_EL1::OSLK.is_set(value);
                 self.write_lock(OSLAR_EL1::OSLK.read(value));
             }
-            (0, 0, _, 4) if n < breakpoints => write_bvr(n, value),
-            (0, 0, _, 5) if n < breakpoints => write_bcr(n, value),
-            (0, 0, _, 6) if n < watchpoints => write_wvr(n, value),
-            (0, 0, _, 7) if n < watchpoints => write_wcr(n, value),
+            (0, 0, n, 4..=7) => return self.write_point(n.into(), op2, value),
             _ => return is_external(op1, crn, crm, op2),
         }
+        true
+    }
+
+    fn write_point(&mut self, n: usize, op2: u8, value: u64) -> bool {
+        let (breakpoints, watchpoints) = counts();
+        let (kept, write): (_, fn(usize, u64)) = match op2 {
+            4 if n < breakpoints => (&mut self.breakpoints[n].0, write_bvr),
+            5 if n < breakpoints => (&mut self.breakpoints[n].1, write_bcr),
+            6 if n < watchpoints => (&mut self.watchpoints[n].0, write_wvr),
+            7 if n < watchpoints => (&mut self.watchpoints[n].1, write_wcr),
+            _ => return false,
+        };
+        *kept = value;
+        self.is_used = true;
+        write(n, value);
         true
     }
 }

@@ -193,6 +193,7 @@ pub fn init_core() {
     HSTR_EL2.set(0);
     init_fine_grained_traps();
     VPIDR_EL2.set(super::cpu::midr());
+    debug::init_core();
     isb();
 }
 

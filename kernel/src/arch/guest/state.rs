@@ -157,7 +157,7 @@ impl CpuState {
         if has_sme() {
             self.tpidr2.save();
         }
-        self.debug.save();
+        self.debug.leave();
         self.virtual_timer = Timer {
             ctl: CNTV_CTL_EL0.get(),
             cval: CNTV_CVAL_EL0.get(),
