@@ -5,6 +5,7 @@
 
 pub mod build;
 mod counts;
+mod delay;
 mod profile;
 mod scaling;
 pub mod table;
@@ -62,6 +63,9 @@ pub struct Options {
     /// Instead: what a guest's traps and interrupts cost
     #[arg(long, conflicts_with_all = ["cases", "profile", "scaling"])]
     traps: bool,
+    /// Instead: how late a control task wakes beside a guest that tries everything to delay it
+    #[arg(long, conflicts_with_all = ["cases", "profile", "scaling", "traps"])]
+    delay: bool,
     /// End a machine after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
     timeout: u64,
@@ -92,6 +96,9 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     session::remove_stale_runs()?;
     if options.traps {
         return traps::run(options);
+    }
+    if options.delay {
+        return delay::run(options);
     }
     let setups = Setups::prepare(options)?;
     if options.scaling {
@@ -308,6 +315,41 @@ impl Setups {
     }
 }
 
+/// Returns the console of a manifest's test guests, whose run leaves its files in `dir`.
+fn test_guests(
+    options: &Options,
+    dir: &RunDir,
+    machine: &Machine,
+    flash: PathBuf,
+    image: &Path,
+    manifest: &str,
+) -> Result<Vec<String>> {
+    let initrd = dir.file("bundle");
+    let guests = image::elf(Profile::Release, "");
+    let bundle = bundle::pack_text(manifest, &[&guests], &Changes::default())?;
+    fs::write(&initrd, bundle).with_context(|| format!("{}", initrd.display()))?;
+    let files = Files {
+        firmware: Firmware::flash(flash),
+        bl33: image.to_owned(),
+        initrd: Some(initrd),
+        bootargs: None,
+    };
+    let until = Until {
+        limit: Some(Duration::from_secs(options.timeout)),
+        ..Until::default()
+    };
+    let outcome = ui::step("bench, test guests", |_| {
+        session::run(machine, &files, dir, &until, Mode::Captured)
+    })?;
+    ensure!(
+        outcome.ended == Ended::Off,
+        "the test guests ended by {:?}, with:\n{}\n",
+        outcome.ended,
+        end(&outcome.lines)
+    );
+    Ok(outcome.lines)
+}
+
 /// Returns what teebench wrote to a console.
 fn timings(name: &str, lines: &[String]) -> Result<Vec<Timing>> {
     timings::parse(lines).with_context(|| format!("bench, {name}, ended with:\n{}\n", end(lines)))
@@ -351,6 +393,7 @@ mod tests {
             profile: None,
             scaling: false,
             traps: false,
+            delay: false,
             timeout: 1,
         };
         let expected = "sleep 5; teebench 21 pta.nop,reg_unreg_4K";

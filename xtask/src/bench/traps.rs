@@ -3,25 +3,22 @@
 //! `cargo xtask bench --traps`: what a guest's traps and interrupts cost, in instructions of guest, EL2 and firmware
 //! together, with GICv3 and GICv2. The test guest's group `traps` measures.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use platform::GicVersion;
 
 use super::table::{Budget, grouped};
 use super::{Options, end, judge};
-use crate::bundle::{self, Changes};
 use crate::cache::Cache;
 use crate::firmware::{self, Optee};
+use crate::host;
 use crate::image::{self, Profile};
 use crate::packages::Packages;
-use crate::qemu::{Files, Firmware, Machine};
-use crate::session::{self, Ended, Mode, RunDir, Until};
+use crate::qemu::Machine;
+use crate::session::RunDir;
 use crate::toolchain::Toolchain;
-use crate::{host, ui};
 
 const GICS: [GicVersion; 2] = [GicVersion::V3, GicVersion::V2];
 const MANIFEST: &str = "version = 1\n[[guest]]\nname = \"traps\"\nvcpus = 2\nmemory = \"16MiB\"\n\
@@ -67,12 +64,6 @@ fn measure(
     flash: PathBuf,
     image: &Path,
 ) -> Result<Vec<Figure>> {
-    let name = format!("bench-traps-{gic:?}").to_lowercase();
-    let dir = RunDir::new(&name, None)?;
-    let initrd = dir.file("bundle");
-    let guests = image::elf(Profile::Release, "");
-    let bundle = bundle::pack_text(MANIFEST, &[&guests], &Changes::default())?;
-    fs::write(&initrd, bundle).with_context(|| format!("{}", initrd.display()))?;
     let machine = Machine {
         gic,
         cpu: options.cpu.clone(),
@@ -81,34 +72,14 @@ fn measure(
         optee: Some(Optee::None),
         ..Machine::default()
     };
-    let files = Files {
-        firmware: Firmware::flash(flash),
-        bl33: image.to_owned(),
-        initrd: Some(initrd),
-        bootargs: None,
-    };
-    let until = Until {
-        limit: Some(Duration::from_secs(options.timeout)),
-        ..Until::default()
-    };
-    let outcome = ui::step(&name, |_| {
-        session::run(&machine, &files, &dir, &until, Mode::Captured)
-    })?;
-    ensure!(
-        outcome.ended == Ended::Off,
-        "{name} ended by {:?}, with:\n{}\n",
-        outcome.ended,
-        end(&outcome.lines)
-    );
-    let figures: Vec<Figure> = outcome
-        .lines
-        .iter()
-        .filter_map(|line| figure(line))
-        .collect();
+    let name = format!("bench-traps-{gic:?}").to_lowercase();
+    let dir = RunDir::new(&name, None)?;
+    let lines = super::test_guests(options, &dir, &machine, flash, image, MANIFEST)?;
+    let figures: Vec<Figure> = lines.iter().filter_map(|line| figure(line)).collect();
     ensure!(
         !figures.is_empty(),
         "{name} has no figures, and ended with:\n{}\n",
-        end(&outcome.lines)
+        end(&lines)
     );
     Ok(figures)
 }

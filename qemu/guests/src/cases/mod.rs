@@ -7,6 +7,7 @@ use crate::rt::env;
 
 mod boot;
 mod crash;
+mod delay;
 mod fault;
 mod flood;
 mod gic;
@@ -169,6 +170,16 @@ pub const GROUPS: &[Group] = &[
         name: "traps",
         by_default: false,
         tests: traps::TESTS,
+    },
+    Group {
+        name: "control",
+        by_default: false,
+        tests: delay::CONTROL,
+    },
+    Group {
+        name: "attacker",
+        by_default: false,
+        tests: delay::ATTACKER,
     },
     Group {
         name: "crash",

@@ -134,7 +134,7 @@ fn report(what: &str, ticks: u64, turns: u32) {
 }
 
 /// Lets others run until an interrupt makes it so.
-fn wait_for(done: impl Fn() -> bool) {
+pub fn wait_for(done: impl Fn() -> bool) {
     cpu::without_irqs(|| {
         while !done() {
             cpu::wait_for_interrupt();
