@@ -188,7 +188,7 @@ impl Core {
     fn deadlines(&self) -> impl Iterator<Item = u64> {
         let guests = self
             .watched()
-            .flat_map(|vm| [vm.watchdog_deadline(), vm.life.due()]);
+            .flat_map(|vm| [vm.watchdog_deadline(), vm.life.due(), vm.devices.due()]);
         guests.flatten().chain(console::look_at())
     }
 
@@ -198,6 +198,7 @@ impl Core {
         self.watched().for_each(|vm| {
             vm.check_watchdog(now);
             lifecycle::start_if_due(vm, now);
+            vm.devices.start_if_due(now);
         });
     }
 

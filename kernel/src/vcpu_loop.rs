@@ -15,6 +15,7 @@ pub fn run(vcpu: &mut VcpuContext) -> ExitAction {
         }
         let flow = match guest::run(&mut vcpu.regs) {
             Exit::Sync(syndrome) => {
+                vcpu.count_trap();
                 log::trace!(
                     "{}, vCPU {}: ESR {:#x} at {:#x}",
                     vcpu.vm.name,

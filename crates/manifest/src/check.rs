@@ -2,7 +2,7 @@
 
 //! The rules a manifest keeps, whatever form it came in.
 
-use crate::{Guest, MAX_GUESTS, Tee, Watchdog, archive};
+use crate::{Guest, MAX_GUESTS, Rates, Tee, Watchdog, archive};
 use core::fmt;
 use core::ops::RangeInclusive;
 
@@ -23,6 +23,8 @@ const MAX_MEMBER: usize = 255;
 const MAX_BOOTARGS: usize = 2047;
 const MAX_DEVICES: usize = 16;
 const MAX_DEVICE_NAME: usize = 255;
+/// Events a second: one at least in each period of the hundredth that a rate is held in.
+const RATE: RangeInclusive<u32> = 100..=1_000_000_000;
 /// Microseconds: no guest comes up in less than one second.
 const TIMEOUT: RangeInclusive<u32> = 1_000_000..=3_600_000_000;
 const CALLS: RangeInclusive<u32> = 1..=64;
@@ -182,6 +184,7 @@ fn check_guest(guest: &Guest, before: &[Guest]) -> Result<(), Broken> {
     check_restarts(guest)?;
     check_devices(guest, before)?;
     guest.watchdog.map_or(Ok(()), check_watchdog)?;
+    guest.rates.map_or(Ok(()), check_rates)?;
     guest.tee.map_or(Ok(()), |tee| check_tee(&tee))
 }
 
@@ -243,6 +246,18 @@ fn check_watchdog(watchdog: Watchdog) -> Result<(), Broken> {
         "watchdog.timeout",
         "must be from 1s to 1h",
     )
+}
+
+fn check_rates(rates: Rates) -> Result<(), Broken> {
+    let each = [
+        ("rates.traps", rates.traps),
+        ("rates.kicks", rates.kicks),
+        ("rates.device-interrupts", rates.device_interrupts),
+    ];
+    each.into_iter().try_for_each(|(key, rate)| {
+        let fits = rate.is_none_or(|rate| RATE.contains(&rate));
+        rule(fits, key, "must be from 100 to 1000000000 a second")
+    })
 }
 
 fn check_cores(guest: &Guest, before: &[Guest]) -> Result<(), Broken> {

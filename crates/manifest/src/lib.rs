@@ -72,6 +72,8 @@ table! {
         pub no_dma: Devices<'a> = "no-dma",
         /// Its watchdog; without, it sees none.
         pub watchdog: Option<Watchdog> = "watchdog",
+        /// How often it may do what costs others time; without, nothing bounds it.
+        pub rates: Option<Rates> = "rates",
         /// Its use of OP-TEE; without, it sees none.
         pub tee: Option<Tee<'a>> = "tee",
     }
@@ -95,6 +97,18 @@ table! {
         /// Microseconds that the guest has from its start to its first refresh; without, the
         /// watchdog is off until the guest turns it on.
         pub timeout: Option<u32> = "timeout",
+    }
+}
+
+table! {
+    /// How often a guest may do what costs others time, in events a second.
+    pub struct Rates {
+        /// Traps to EL2 of each vCPU.
+        pub traps: Option<u32> = "traps",
+        /// Interrupts of other cores that each vCPU causes.
+        pub kicks: Option<u32> = "kicks",
+        /// Interrupts of the board's devices that are its own, of all together.
+        pub device_interrupts: Option<u32> = "device-interrupts",
     }
 }
 

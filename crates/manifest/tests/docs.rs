@@ -102,6 +102,8 @@ fn defaults_are_as_documented() {
     default("slice", "`\"5ms\"`");
     assert_eq!(guest.watchdog, None);
     default("watchdog", "no watchdog");
+    assert_eq!(guest.rates, None);
+    default("rates", "no bounds");
     let tee = guest.tee.expect("a guest has a TEE by default");
     default("enabled", "`true`");
     assert_eq!((tee.dialect, tee.notifications), (Dialect::Modern, true));

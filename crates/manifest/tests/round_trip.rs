@@ -3,7 +3,7 @@
 //! TOML → blob → reader.
 use manifest::archive::Archive;
 use manifest::host::{bundle, compile};
-use manifest::{Devices, Dialect, Guest, MEMBER, Manifest, Policy, Tee, Watchdog};
+use manifest::{Devices, Dialect, Guest, MEMBER, Manifest, Policy, Rates, Tee, Watchdog};
 use platform::Conduit;
 
 const FULL: &str = r#"
@@ -26,6 +26,7 @@ direct-map = true
 devices = ["/virtio_mmio@a003e00", "i2c1"]
 no-dma = ["i2c1"]
 watchdog = { action = "stop", timeout = "2min" }
+rates = { traps = 200000, kicks = 3000, device-interrupts = 100 }
 [guest.tee]
 dialect = "classic"
 notifications = false
@@ -78,6 +79,11 @@ fn every_key_arrives() {
         direct_map: true,
         devices: Devices::new("/virtio_mmio@a003e00\0i2c1"),
         no_dma: Devices::new("i2c1"),
+        rates: Some(Rates {
+            traps: Some(200_000),
+            kicks: Some(3000),
+            device_interrupts: Some(100),
+        }),
         tee: Some(Tee {
             dialect: Dialect::Classic,
             notifications: false,
@@ -113,6 +119,7 @@ fn every_key_arrives() {
         direct_map: false,
         devices: Devices::default(),
         no_dma: Devices::default(),
+        rates: None,
         tee: None,
         ..linux
     };

@@ -21,6 +21,8 @@ pub struct GuestLine<'a> {
     pub has_keys: bool,
     /// Bytes of its output that were dropped.
     pub dropped: u64,
+    /// Interrupts of the board's devices that are its own, and how often they had to wait.
+    pub device_interrupts: (u64, u32),
 }
 
 impl fmt::Display for GuestLine<'_> {
@@ -40,6 +42,10 @@ impl fmt::Display for GuestLine<'_> {
         if self.dropped > 0 {
             write!(f, ", {} bytes of output dropped", self.dropped)?;
         }
+        if let (count @ 1.., waits) = self.device_interrupts {
+            write!(f, ", device interrupts: {count}")?;
+            held(f, waits)?;
+        }
         Ok(())
     }
 }
@@ -55,19 +61,34 @@ pub struct VcpuLine<'a> {
     pub state: &'a str,
     /// Physical SErrors that came while it ran.
     pub serrors: u16,
+    /// How often it came to EL2 by itself.
+    pub traps: u64,
+    /// How often it interrupted another core.
+    pub kicks: u64,
+    /// How often it had to wait, as it did one of these too often.
+    pub waits: u32,
 }
 
 impl fmt::Display for VcpuLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "  vCPU {} on core {}: {}",
-            self.number, self.core, self.state
+            "  vCPU {} on core {}: {}, traps: {}, kicks: {}",
+            self.number, self.core, self.state, self.traps, self.kicks
         )?;
+        held(f, self.waits)?;
         match self.serrors {
             0 => Ok(()),
             n => write!(f, ", SErrors: {n}"),
         }
+    }
+}
+
+/// Says how often the manifest's `rates` let something wait.
+fn held(f: &mut fmt::Formatter<'_>, waits: u32) -> fmt::Result {
+    match waits {
+        0 => Ok(()),
+        n => write!(f, " (held back: {n})"),
     }
 }
 

@@ -165,20 +165,43 @@ fn lines_show_all_numbers() {
         restarts: 3,
         has_keys: true,
         dropped: 0,
+        device_interrupts: (0, 0),
     };
     assert_eq!(
         guest.to_string(),
         "2 two: running, 256 MiB of RAM, restarts: 3, has the keys"
+    );
+    let storm = GuestLine {
+        has_keys: false,
+        device_interrupts: (900, 7),
+        ..guest
+    };
+    assert_eq!(
+        storm.to_string(),
+        "2 two: running, 256 MiB of RAM, restarts: 3, device interrupts: 900 (held back: 7)"
     );
     let vcpu = VcpuLine {
         number: 1,
         core: 3,
         state: "waiting",
         serrors: 0,
+        traps: 5,
+        kicks: 3,
+        waits: 0,
     };
-    assert_eq!(vcpu.to_string(), "  vCPU 1 on core 3: waiting");
-    let vcpu = VcpuLine { serrors: 2, ..vcpu };
-    assert_eq!(vcpu.to_string(), "  vCPU 1 on core 3: waiting, SErrors: 2");
+    assert_eq!(
+        vcpu.to_string(),
+        "  vCPU 1 on core 3: waiting, traps: 5, kicks: 3"
+    );
+    let vcpu = VcpuLine {
+        serrors: 2,
+        waits: 4,
+        ..vcpu
+    };
+    assert_eq!(
+        vcpu.to_string(),
+        "  vCPU 1 on core 3: waiting, traps: 5, kicks: 3 (held back: 4), SErrors: 2"
+    );
     let usage = TeeUsage {
         calls: (2, 16),
         inside: 1,

@@ -55,5 +55,7 @@ pub const UART_INTID: u32 = 33;
 pub const OPTEE_INTID: u32 = 34;
 /// INTID of the watchdog's first signal WS0, an SPI, level-sensitive.
 pub const WATCHDOG_INTID: u32 = 35;
+/// The last SPI that is the virtual platform's own: devices of the board have others.
+pub const LAST_OWN_SPI: u32 = WATCHDOG_INTID;
 /// Interrupt ids the virtual distributor implements: SGIs, PPIs and SPIs 32..=95.
 pub const INTIDS: usize = 96;

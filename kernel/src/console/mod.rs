@@ -99,12 +99,12 @@ pub fn start(core: usize, interrupts: bool, kick: fn(usize), typist: Typist) {
     output::request();
 }
 
-/// Takes a byte that guest number `vm` sent.
-pub fn guest_output(vm: u16, byte: u8) {
-    if let Some(ring) = RINGS.get(usize::from(vm)) {
+/// Takes a byte that guest number `vm` sent. True if that has interrupted the housekeeping core.
+pub fn guest_output(vm: u16, byte: u8) -> bool {
+    RINGS.get(usize::from(vm)).is_some_and(|ring| {
         ring.lock().push(byte);
-        output::request();
-    }
+        output::request()
+    })
 }
 
 /// Returns how many bytes of guest number `vm` were dropped.

@@ -43,13 +43,17 @@ pub fn is_requested() -> bool {
     REQUESTED.load(Ordering::Relaxed)
 }
 
-/// Lets the housekeeping core write what waits. While EL2 boots, this core does.
-pub fn request() {
+/// Lets the housekeeping core write what waits. While EL2 boots, this core does. True if the core had to be kicked.
+pub fn request() -> bool {
     match CORE.load(Ordering::Acquire) {
         NONE => write_all(usize::MAX),
-        core if !REQUESTED.swap(true, Ordering::SeqCst) => kick(core),
+        core if !REQUESTED.swap(true, Ordering::SeqCst) => {
+            kick(core);
+            return true;
+        }
         _ => {}
     }
+    false
 }
 
 fn kick(core: usize) {

@@ -152,12 +152,14 @@ fn show_guest(index: usize, vm: &Vm, focus: usize) {
         restarts: vm.life.restarts(),
         has_keys: index == focus,
         dropped: console::dropped(index),
+        device_interrupts: vm.devices.counts(),
     };
     info!("{line}");
 }
 
 fn show_vcpu(vm: &Vm, number: usize) {
     let vcpu = &vm.vcpus[number];
+    let costs = vcpu.costs.shown();
     let line = VcpuLine {
         number,
         core: vcpu.core,
@@ -168,6 +170,9 @@ fn show_vcpu(vm: &Vm, number: usize) {
             vcpu::State::Waiting => "waiting",
         },
         serrors: vcpu.serrors(),
+        traps: costs.traps,
+        kicks: costs.kicks,
+        waits: costs.waits,
     };
     info!("{line}");
 }

@@ -25,6 +25,7 @@ use super::{
     devices::{Devices, Owner, PassError, Source},
     images::{ImageError, Images},
     lifecycle::{Lifecycle, StopAction},
+    rates::Rates,
     vcpu::Vcpu,
     watchdog::GuestWatchdog,
 };
@@ -279,6 +280,7 @@ fn one(
         }),
         on_crash: after(guest.on_crash),
         slice: ticks(guest.slice),
+        rates: Rates::of(guest.rates),
     })
 }
 

@@ -15,17 +15,20 @@ use manifest::Guest;
 use platform::VcpuId;
 use stage2::{GuestRam, Tables};
 
-use super::Vm;
+use super::{
+    Vm,
+    rates::{DeviceInterrupts, Rates},
+};
 use crate::arch::mmu;
 use crate::iommu::{DmaError, Masters};
 use crate::irq;
 
 /// All that is passed through to one guest.
-#[derive(Default)]
 pub struct Devices {
     passed: Vec<PassthroughDevice>,
     routes: Vec<IrqRoute>,
     masters: Masters,
+    interrupts: DeviceInterrupts,
 }
 
 /// What the guest's tree says of a device.
@@ -134,7 +137,12 @@ impl Devices {
         source: &mut Source<'_>,
         mut owner: Owner<'_>,
     ) -> Result<Self, (&'static str, PassError)> {
-        let mut devices = Self::default();
+        let mut devices = Self {
+            passed: Vec::new(),
+            routes: Vec::new(),
+            masters: Masters::default(),
+            interrupts: DeviceInterrupts::new(&Rates::of(owner.guest.rates)),
+        };
         for name in owner.guest.devices.iter() {
             devices
                 .add(source, &mut owner, name)
@@ -188,11 +196,11 @@ impl Devices {
             return Some((route.virtual_, edge));
         }
         let free = |candidate: &u32| {
-            *candidate > platform::OPTEE_INTID
+            *candidate > platform::LAST_OWN_SPI
                 && *candidate < platform::INTIDS as u32
                 && self.routes.iter().all(|route| route.virtual_ != *candidate)
         };
-        let mut others = platform::OPTEE_INTID..platform::INTIDS as u32;
+        let mut others = platform::LAST_OWN_SPI..platform::INTIDS as u32;
         let virtual_ = Some(intid).filter(free).or_else(|| others.find(free))?;
         irq::route_spi(intid, core, edge);
         self.routes.push(IrqRoute {
@@ -212,17 +220,40 @@ impl Devices {
 
     /// Lets the interrupts come. The guest is about to start.
     pub fn start(&self) {
+        self.interrupts.forget();
         for route in &self.routes {
             irq::enable_spi(route.physical);
         }
     }
 
+    /// Returns when interrupts that came too often come again, in ticks of CNTPCT.
+    pub fn due(&self) -> Option<u64> {
+        self.interrupts.due()
+    }
+
+    /// Lets interrupts that came too often come again if it is time at `now`. Only the core of vCPU 0 calls it.
+    pub fn start_if_due(&self, now: u64) {
+        if self.due().is_some_and(|due| due <= now) {
+            self.start();
+        }
+    }
+
+    /// Returns how many interrupts there were, and how often they had to wait.
+    pub fn counts(&self) -> (u64, u32) {
+        self.interrupts.shown()
+    }
+
     /// Lets no interrupt come any more, and stops the devices' DMA. No core runs the guest.
     pub fn stop(&self) {
+        self.interrupts.forget();
+        self.hold();
+        self.masters.stop();
+    }
+
+    fn hold(&self) {
         for route in &self.routes {
             irq::disable_spi(route.physical);
         }
-        self.masters.stop();
     }
 }
 
@@ -270,5 +301,8 @@ pub fn fired(intid: u32) -> bool {
         return false;
     };
     vm.signal(|gic| gic.hw_pending(VcpuId(0), virtual_, intid));
+    if vm.devices.interrupts.count() {
+        vm.devices.hold();
+    }
     true
 }

@@ -10,6 +10,7 @@ pub mod create;
 pub mod devices;
 mod images;
 pub mod lifecycle;
+mod rates;
 pub mod vcpu;
 mod watchdog;
 
@@ -29,7 +30,8 @@ use crate::{
 use devices::Devices;
 use images::Images;
 use lifecycle::{Lifecycle, StopAction};
-use vcpu::{Start, Vcpu};
+use rates::Rates;
+use vcpu::{Start, State, Vcpu};
 use watchdog::GuestWatchdog;
 
 /// One guest. Everything that changes is behind a lock or atomic; a vCPU's registers live with
@@ -51,7 +53,7 @@ pub struct Vm {
     pub gic: Mutex<Vgic>,
     uart: Mutex<Serial>,
     /// Devices of the board that are its own.
-    devices: Devices,
+    pub devices: Devices,
     /// Its OP-TEE, or why it has none.
     pub tee: Result<Tee, NoTee>,
     watchdog: Option<GuestWatchdog>,
@@ -65,6 +67,7 @@ pub struct Vm {
     on_crash: StopAction,
     /// How long a turn of a vCPU lasts on a core that it shares, in ticks of the system counter.
     pub slice: u64,
+    rates: Rates,
 }
 
 static VMS: Once<Box<[Vm]>> = Once::new();
@@ -125,6 +128,16 @@ impl Vm {
         let core = self.vcpus.get(usize::from(id.0)).map(|vcpu| vcpu.core);
         if let Some(core) = core.filter(|&core| core != cpu::current()) {
             irq::kick(core);
+            self.count_kick();
+        }
+    }
+
+    /// Counts an interrupt of another core for the guest's vCPU that runs on this one. If there is none, it was EL2's.
+    fn count_kick(&self) {
+        let here = cpu::current();
+        let runs = |vcpu: &&Vcpu| vcpu.core == here && vcpu.state() == State::Running;
+        if let Some(vcpu) = self.vcpus.iter().find(runs) {
+            vcpu.count_kick();
         }
     }
 
@@ -146,8 +159,9 @@ impl Vm {
 
     /// Handles a guest's write to its UART.
     pub fn uart_write(&self, offset: u64, size: u8, value: u64) {
-        if let Some(byte) = self.with_uart(|uart| uart.write(offset, size, value)) {
-            console::guest_output(self.id.0, byte);
+        let byte = self.with_uart(|uart| uart.write(offset, size, value));
+        if byte.is_some_and(|byte| console::guest_output(self.id.0, byte)) {
+            self.count_kick();
         }
     }
 

@@ -10,7 +10,10 @@ use spin::Mutex;
 use vgic::{Frame, Lrs, VcpuSet, Vgic};
 use vwatchdog::Lockup;
 
-use super::{Vm, lifecycle};
+use super::{
+    Vm, lifecycle,
+    rates::{Bounds, Costs},
+};
 use crate::arch::{
     cpu,
     guest::{self, CpuState, GuestRegs, Identity, debug::Debug, fp::FpState, serror},
@@ -52,6 +55,8 @@ mod request {
     pub const WAKE: u32 = 1 << 1;
     /// Its core's scheduler must look at it: it is to start, to stop or to pause.
     pub const SERVICE: u32 = 1 << 2;
+    /// It may have done something too often: its core asks itself to look at that.
+    pub const RATES: u32 = 1 << 3;
 }
 
 /// What others see of a vCPU. Its registers belong to the core that runs it.
@@ -75,6 +80,8 @@ pub struct Vcpu {
     state: AtomicU8,
     /// Physical SErrors that came while it ran, up to so many.
     serrors: AtomicU16,
+    /// What it has cost others.
+    pub costs: Costs,
 }
 
 impl Vcpu {
@@ -86,6 +93,7 @@ impl Vcpu {
             requests: AtomicU32::new(0),
             state: AtomicU8::new(State::Off as u8),
             serrors: AtomicU16::new(0),
+            costs: Costs::new(),
         }
     }
 
@@ -106,6 +114,13 @@ impl Vcpu {
     /// Lets its core's scheduler look at it, once the core is kicked.
     pub fn request_service(&self) {
         self.request(request::SERVICE);
+    }
+
+    /// Notes that it, which runs on this core, has interrupted another one.
+    pub fn count_kick(&self) {
+        if self.costs.count_kick() {
+            self.request(request::RATES);
+        }
     }
 
     /// Returns how many physical SErrors have come while it ran; as many as fit if there were more.
@@ -168,6 +183,7 @@ pub struct VcpuContext {
     /// Its number.
     pub id: VcpuId,
     shared: &'static Vcpu,
+    bounds: Bounds,
     /// Its general registers while it does not run.
     pub regs: GuestRegs,
     /// Its FP registers while it does not have them.
@@ -189,10 +205,12 @@ pub struct VcpuContext {
 impl VcpuContext {
     /// Returns the vCPU `id` of `vm`, off.
     pub fn new(vm: &'static Vm, id: VcpuId, shares_core: bool) -> Self {
+        let shared = &vm.vcpus[usize::from(id.0)];
         Self {
             vm,
             id,
-            shared: &vm.vcpus[usize::from(id.0)],
+            shared,
+            bounds: Bounds::new(&vm.rates, &shared.costs),
             regs: GuestRegs::start(0, 0),
             fp: FpState::reset(),
             state: CpuState::reset(),
@@ -214,7 +232,7 @@ impl VcpuContext {
 
     /// Tells whether the scheduler has to look at it.
     pub fn wants_service(&self) -> bool {
-        self.vcpu().is_asked(request::SERVICE)
+        self.vcpu().is_asked(request::SERVICE | request::RATES)
     }
 
     /// Returns the stop that it has noticed last: what it asks for is asked by the guest before the next.
@@ -224,6 +242,9 @@ impl VcpuContext {
 
     /// Takes note of what was asked. True if the guest is to be left.
     pub fn take_service_request(&mut self) -> bool {
+        if self.vcpu().take(request::RATES) {
+            self.bounds.look(&self.shared.costs);
+        }
         self.vcpu().take(request::SERVICE);
         let epoch = self.vm.life.epoch();
         core::mem::replace(&mut self.epoch, epoch) != epoch
@@ -235,6 +256,7 @@ impl VcpuContext {
             return true;
         }
         !self.vm.life.is_paused()
+            && self.bounds.until() <= now
             && match self.vcpu().state() {
                 State::Off => false,
                 State::Ready | State::Running => true,
@@ -250,10 +272,16 @@ impl VcpuContext {
         self.id == VcpuId(0) && self.vm.life.has_work()
     }
 
-    /// Returns when a wait off its core ends by itself.
+    /// Returns when it, which can't run, can by itself: its wait ends, or it has waited for what it did too often.
     pub fn wakes_at(&self) -> Option<u64> {
-        let waits = self.vcpu().state() == State::Waiting && !self.vm.life.is_paused();
-        self.deadline.filter(|_| waits)
+        let ready = match self.vcpu().state() {
+            _ if self.vm.life.is_paused() => None,
+            State::Off => None,
+            State::Ready | State::Running => Some(0),
+            State::Waiting if self.vcpu().is_asked(request::WAKE) => Some(0),
+            State::Waiting => self.deadline,
+        };
+        ready.map(|at| at.max(self.bounds.until()))
     }
 
     /// Begins to run on its core.
@@ -268,14 +296,23 @@ impl VcpuContext {
     #[inline(always)]
     pub fn may_enter(&mut self) -> bool {
         let vcpu = self.vcpu();
-        if vcpu.is_asked(request::INTERRUPTS | request::SERVICE) {
-            if vcpu.is_asked(request::SERVICE) {
+        let look = request::SERVICE | request::RATES;
+        if vcpu.is_asked(request::INTERRUPTS | look) {
+            if vcpu.is_asked(look) {
                 return false;
             }
             vcpu.take(request::INTERRUPTS);
             self.refresh_interrupts();
         }
         true
+    }
+
+    /// Notes that it has come to EL2 by itself.
+    #[inline(always)]
+    pub fn count_trap(&self) {
+        if self.shared.costs.count_trap() >= self.bounds.trap_limit() {
+            self.shared.request(request::RATES);
+        }
     }
 
     /// Ends its turn while it could go on.

@@ -5,7 +5,7 @@
 use super::groups;
 use crate::blob::Top;
 use crate::table::Word;
-use crate::{Devices, Dialect, Guest, Policy, Problem, Tee, VERSION, Watchdog};
+use crate::{Devices, Dialect, Guest, Policy, Problem, Rates, Tee, VERSION, Watchdog};
 use platform::Conduit;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::fmt;
@@ -123,6 +123,7 @@ struct GuestSource {
     #[serde(default = "default_restart_delay", deserialize_with = "duration")]
     max_restart_delay: u32,
     watchdog: Option<WatchdogSource>,
+    rates: Option<RatesSource>,
     #[serde(default)]
     direct_map: bool,
     #[serde(default, deserialize_with = "devices")]
@@ -140,6 +141,14 @@ struct WatchdogSource {
     action: Policy,
     #[serde(default, deserialize_with = "timeout")]
     timeout: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RatesSource {
+    traps: Option<u32>,
+    kicks: Option<u32>,
+    device_interrupts: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -238,6 +247,11 @@ impl GuestSource {
             direct_map: self.direct_map,
             devices: Devices::new(&self.devices),
             no_dma: Devices::new(&self.no_dma),
+            rates: self.rates.as_ref().map(|rates| Rates {
+                traps: rates.traps,
+                kicks: rates.kicks,
+                device_interrupts: rates.device_interrupts,
+            }),
             tee: self.tee.enabled.then(|| self.tee.tee(alone)),
         }
     }

@@ -21,6 +21,7 @@ mod neighbour;
 mod optee;
 mod psci;
 mod race;
+mod rates;
 mod reset;
 mod smc;
 mod step;
@@ -180,6 +181,11 @@ pub const GROUPS: &[Group] = &[
         name: "attacker",
         by_default: false,
         tests: delay::ATTACKER,
+    },
+    Group {
+        name: "rates",
+        by_default: false,
+        tests: rates::TESTS,
     },
     Group {
         name: "crash",

@@ -253,6 +253,20 @@ pub const CASES: &[Case] = &[
         ..RACE
     },
     Case {
+        name: "guest-rates",
+        boots: Boots::Manifest(manifest!("rates")),
+        expect: &[
+            Line("greedy| guest: 3 passed, 0 failed, 0 skipped"),
+            Line("beside| guest: 1 passed, 0 failed, 0 skipped"),
+            Absent("FAILED"),
+            PANIC,
+            QUIET,
+            Off,
+        ],
+        smp: 2,
+        ..GUEST
+    },
+    Case {
         name: "guest-watchdogs",
         ..WATCHDOGS
     },
