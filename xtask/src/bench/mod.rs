@@ -336,6 +336,7 @@ fn test_guests(
     };
     let until = Until {
         limit: Some(Duration::from_secs(options.timeout)),
+        names: bundle::names_in(manifest)?,
         ..Until::default()
     };
     let outcome = ui::step("bench, test guests", |_| {

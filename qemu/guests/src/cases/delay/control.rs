@@ -64,10 +64,12 @@ pub fn wakes_in_time() -> Outcome {
     let mut random = Random::new(1);
     let mut samples = SAMPLES.lock();
     for (n, attack) in ATTACKS.iter().enumerate() {
-        while now() < plan.begin(n + 1) {
-            let period = time::ticks(PERIOD) / 1_000;
+        let period = time::ticks(PERIOD) / 1_000;
+        // The next attack's delays are not this one's.
+        while now() + 2 * period < plan.begin(n + 1) {
             samples.add(late(time::now() + period / 2 + random.below(period)));
         }
+        rest(plan.begin(n + 1));
         ensure!(samples.count > 0, "no period during {}", attack.name);
         samples.report(attack);
     }
