@@ -8,24 +8,24 @@ use stage2::GuestRam;
 
 use crate::arch::{cache, timer};
 
+/// Returns where the `len` bytes at `ipa` are, if they lie in one region of the guest's RAM, as nearly all do.
+#[inline]
+fn whole(ram: &GuestRam, ipa: Ipa, len: usize) -> Option<u64> {
+    ram.locate(ipa)
+        .and_then(|(pa, left)| (left >= len as u64).then_some(pa.0))
+}
+
 /// Calls `act` with the physical address, the offset and the length of each contiguous piece of
 /// `len` bytes at `ipa`. False, and nothing is done, if one of them is not the guest's RAM.
-// Always: with callers off the way of calls, too, the compiler would no longer do it by itself.
-#[inline(always)]
 fn pieces(ram: &GuestRam, ipa: Ipa, len: usize, mut act: impl FnMut(u64, usize, usize)) -> bool {
-    // Nearly always the bytes lie in one region.
-    match ram.locate(ipa) {
-        Some((pa, left)) if left >= len as u64 => act(pa.0, 0, len),
-        Some(_) if is_ram(ram, ipa, len) => {
-            let mut done = 0;
-            while let Some((pa, left)) = ram.locate(Ipa(ipa.0 + done as u64)).filter(|_| done < len)
-            {
-                let piece = (len - done).min(left as usize);
-                act(pa.0, done, piece);
-                done += piece;
-            }
-        }
-        _ => return false,
+    if !is_ram(ram, ipa, len) {
+        return false;
+    }
+    let mut done = 0;
+    while let Some((pa, left)) = ram.locate(Ipa(ipa.0 + done as u64)).filter(|_| done < len) {
+        let piece = (len - done).min(left as usize);
+        act(pa.0, done, piece);
+        done += piece;
     }
     true
 }
@@ -56,18 +56,42 @@ pub fn write_stopped(ram: &GuestRam, ipa: Ipa, bytes: &[u8]) -> bool {
 
 /// Reads words at an address that is a multiple of 8 from a running guest's RAM. False, and
 /// `words` unchanged, if not all of it is RAM.
-#[inline(always)]
+#[inline]
 pub fn read(ram: &GuestRam, ipa: Ipa, words: &mut [u64]) -> bool {
-    ipa.is_aligned(8)
-        && pieces(ram, ipa, size_of_val(words), |pa, at, len| {
-            read_physical(pa, &mut words[at / 8..(at + len) / 8]);
-        })
+    match whole(ram, ipa, size_of_val(words)).filter(|_| ipa.is_aligned(8)) {
+        Some(pa) => {
+            read_physical(pa, words);
+            true
+        }
+        None => read_pieces(ram, ipa, words),
+    }
 }
 
 /// Writes words at an address that is a multiple of 8 to a running guest's RAM. False, and
 /// nothing written, if not all of it is RAM.
 #[inline]
 pub fn write(ram: &GuestRam, ipa: Ipa, words: &[u64]) -> bool {
+    match whole(ram, ipa, size_of_val(words)).filter(|_| ipa.is_aligned(8)) {
+        Some(pa) => {
+            write_physical(pa, words);
+            true
+        }
+        None => write_pieces(ram, ipa, words),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn read_pieces(ram: &GuestRam, ipa: Ipa, words: &mut [u64]) -> bool {
+    ipa.is_aligned(8)
+        && pieces(ram, ipa, size_of_val(words), |pa, at, len| {
+            read_physical(pa, &mut words[at / 8..(at + len) / 8]);
+        })
+}
+
+#[cold]
+#[inline(never)]
+fn write_pieces(ram: &GuestRam, ipa: Ipa, words: &[u64]) -> bool {
     ipa.is_aligned(8)
         && pieces(ram, ipa, size_of_val(words), |pa, at, len| {
             write_physical(pa, &words[at / 8..(at + len) / 8]);
@@ -105,19 +129,18 @@ pub fn read_physical(pa: u64, words: &mut [u64]) {
 #[inline]
 pub fn write_physical(pa: u64, words: &[u64]) {
     let mut to = pa as *mut u64;
-    let mut write = |word: &u64| {
+    let mut write = |word: u64| {
         // SAFETY: mapped and aligned by the callers' promise; volatile, since others may use it.
-        unsafe { to.write_volatile(*word) };
+        unsafe { to.write_volatile(word) };
         to = to.wrapping_add(1);
     };
     let (groups, rest) = words.as_chunks::<GROUP>();
-    for [a, b, c, d] in groups {
-        write(a);
-        write(b);
-        write(c);
-        write(d);
+    for group in groups {
+        // All at once, two by an instruction: behind a volatile write each would be read by itself.
+        let [a, b, c, d] = *group;
+        [a, b, c, d].into_iter().for_each(&mut write);
     }
-    rest.iter().for_each(write);
+    rest.iter().copied().for_each(write);
 }
 
 /// Overwrites `size` bytes of a stopped guest's RAM, whole pages, with zeros.

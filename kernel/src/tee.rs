@@ -116,38 +116,44 @@ impl ShadowPages for Pool {
 }
 
 /// A guest's RAM as the mediator reaches it.
-enum Ram<'a> {
-    /// The guest runs.
-    Guest(&'a GuestRam),
-    /// It has stopped.
-    Stopped(Stopped),
+struct Ram<'a> {
+    /// No RAM at all, if the guest has stopped.
+    ram: &'a GuestRam,
+    stopped: Option<Stopped>,
+}
+
+impl Ram<'_> {
+    #[cold]
+    fn read_stopped(&self, from: Ipa, words: &mut [u64]) -> Result<(), NotRam> {
+        self.stopped.as_ref().ok_or(NotRam)?.read(from, words)
+    }
+
+    #[cold]
+    fn write_stopped(&self, to: Ipa, words: &[u64]) -> Result<(), NotRam> {
+        self.stopped.as_ref().ok_or(NotRam)?.write(to, words)
+    }
 }
 
 impl Memory for Ram<'_> {
     #[inline]
     fn read(&self, from: Ipa, words: &mut [u64]) -> Result<(), NotRam> {
-        match self {
-            Self::Guest(ram) if memory::read(ram, from, words) => Ok(()),
-            Self::Guest(_) => Err(NotRam),
-            Self::Stopped(stopped) => stopped.read(from, words),
+        match memory::read(self.ram, from, words) {
+            true => Ok(()),
+            false => self.read_stopped(from, words),
         }
     }
 
     #[inline]
     fn write(&self, to: Ipa, words: &[u64]) -> Result<(), NotRam> {
-        match self {
-            Self::Guest(ram) if memory::write(ram, to, words) => Ok(()),
-            Self::Guest(_) => Err(NotRam),
-            Self::Stopped(stopped) => stopped.write(to, words),
+        match memory::write(self.ram, to, words) {
+            true => Ok(()),
+            false => self.write_stopped(to, words),
         }
     }
 
     #[inline]
     fn translate(&self, page: Ipa) -> Option<Pa> {
-        match self {
-            Self::Guest(ram) => ram.page(page),
-            Self::Stopped(stopped) => stopped.translate(page),
-        }
+        self.ram.page(page)
     }
 }
 
@@ -302,7 +308,11 @@ impl Tee {
         };
         match ending {
             Ending::Call(regs, stopped) => {
-                self.drive(VcpuId(0), &regs, &Ram::Stopped(stopped));
+                let ram = Ram {
+                    ram: &GuestRam::new(),
+                    stopped: Some(stopped),
+                };
+                self.drive(VcpuId(0), &regs, &ram);
             }
             Ending::Search => {}
             Ending::Nothing => return 0,
@@ -332,7 +342,8 @@ impl Tee {
 
     /// Answers a call of the running guest called `name`, whose function id is a trusted OS's.
     pub fn call(&self, name: &str, vcpu: VcpuId, regs: &Regs, ram: &GuestRam) -> Results {
-        let answer = self.drive(vcpu, regs, &Ram::Guest(ram));
+        let ram = Ram { ram, stopped: None };
+        let answer = self.drive(vcpu, regs, &ram);
         if self.follow.load(Ordering::Relaxed) {
             self.show_fresh(name);
         }
@@ -361,20 +372,20 @@ impl Tee {
 
     /// Returns the newest steps of its calls.
     pub fn trace(&self) -> Steps {
-        self.state.lock().guest.trace.kept()
+        self.state.lock().guest.trace().kept()
     }
 
     /// Shows each step from now on, or no longer. True if it does.
     pub fn toggle_follow(&self) -> bool {
         let mut state = self.state.lock();
-        state.guest.trace.skip();
+        state.guest.trace_mut().skip();
         !self.follow.fetch_xor(true, Ordering::Relaxed)
     }
 
     /// Shows the steps since the last time.
     #[cold]
     fn show_fresh(&self, name: &str) {
-        let (steps, lost) = self.state.lock().guest.trace.fresh();
+        let (steps, lost) = self.state.lock().guest.trace_mut().fresh();
         if lost > 0 {
             info!("{name}: {lost} steps are not shown");
         }

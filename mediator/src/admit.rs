@@ -3,21 +3,28 @@
 //! Whether a guest may give a command: what it needs, which sessions it may name, which applications it may open.
 
 use crate::abi::{Command, ReturnCode, TeeResult, attr};
-use crate::call::{Call, State};
 use crate::host::{Memory, ShadowPages, Trace};
 use crate::leave::{BAD_PARAMETERS, Refusal};
 use crate::policy::{Asked, TaPolicy, Uuid};
 use crate::transaction::Transaction;
 
 impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
-    /// Checks that the guest may give this command with these parameters.
-    pub(crate) fn admit(&mut self) -> Result<(), Refusal> {
-        let Call { command, count, .. } = self.guest.calls[self.slot];
-        let fits = match command {
+    /// Checks that the guest may give this command with these parameters. `names` tells whether another call names a
+    /// session.
+    #[inline]
+    pub(crate) fn admit(&mut self, names: impl Fn(u32) -> bool) -> Result<(), Refusal> {
+        match self.call.command {
+            Command::INVOKE => self.find_session().map(drop),
+            Command::CLOSE_SESSION => self.admit_close(names(self.call.session())),
+            _ => self.admit_other(),
+        }
+    }
+
+    fn admit_other(&mut self) -> Result<(), Refusal> {
+        let count = self.call.count;
+        let fits = match self.call.command {
             Command::OPEN_SESSION => return self.admit_open(count),
-            Command::INVOKE => return self.admit_named(),
-            Command::CLOSE_SESSION | Command::CANCEL if count == 0 => return self.admit_named(),
-            Command::CLOSE_SESSION | Command::CANCEL => false,
+            Command::CANCEL => count == 0 && self.find_session().is_ok(),
             Command::REGISTER_SHM | Command::UNREGISTER_SHM => count == 1,
             Command::DO_BOTTOM_HALF | Command::STOP_ASYNC_NOTIF
                 if self.guest.offers_notifications() =>
@@ -29,21 +36,25 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         if fits { Ok(()) } else { Err(BAD_PARAMETERS) }
     }
 
-    /// Checks what the message names. Only an open session may be named, and only one that no other call names may be closed:
+    /// Returns the place of the session that the message names: only an open one may be named.
+    #[inline]
+    fn find_session(&self) -> Result<usize, Refusal> {
+        let found = self.guest.sessions.binary_search(&self.call.session());
+        found.map_err(|_| BAD_PARAMETERS)
+    }
+
+    /// Checks CLOSE_SESSION. Only a session that no other call names may be closed:
     /// OP-TEE up to 4.10 lets calls into a session that it has not finished opening, and frees
     /// it under them when the opening fails.
-    fn admit_named(&mut self) -> Result<(), Refusal> {
-        let guest = &mut *self.guest;
-        let session = guest.calls[self.slot].session();
-        let found = guest.sessions.binary_search(&session);
-        let at = found.map_err(|_| BAD_PARAMETERS)?;
-        if guest.calls[self.slot].command == Command::CLOSE_SESSION {
-            let names = |call: &Call| call.state != State::Free && call.session() == session;
-            if guest.calls.iter().any(names) {
-                return Err(Refusal::Code(ReturnCode::ETHREAD_LIMIT));
-            }
-            guest.sessions.remove(at);
+    fn admit_close(&mut self, is_named: bool) -> Result<(), Refusal> {
+        if self.call.count > 0 {
+            return Err(BAD_PARAMETERS);
         }
+        let at = self.find_session()?;
+        if is_named {
+            return Err(Refusal::Code(ReturnCode::ETHREAD_LIMIT));
+        }
+        self.guest.sessions.remove(at);
         Ok(())
     }
 

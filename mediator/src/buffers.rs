@@ -303,21 +303,35 @@ impl Buffers {
     }
 
     /// Returns page number `n` of a registered buffer, if it is not too far in.
+    #[inline]
     pub fn page(&self, id: BufferId, n: u64) -> Option<u32> {
         let record = self.get(id);
         if n >= u64::from(record.pages) {
             return None;
         }
-        let (list, entry) = (n as usize / LIST_ENTRIES, n as usize % LIST_ENTRIES);
+        let n = n as usize;
+        // Nearly all messages are in buffers of few pages.
+        let (block, entry) = match n < BLOCK {
+            true => (record.first_block, n),
+            false => self.block_behind(record.first_block, n)?,
+        };
+        Some(self.blocks.pages.get(block as usize)?[entry % BLOCK])
+    }
+
+    /// Returns the block that page number `n` is in, and where in it.
+    #[cold]
+    #[inline(never)]
+    fn block_behind(&self, first: u32, n: usize) -> Option<(u32, usize)> {
+        let (list, entry) = (n / LIST_ENTRIES, n % LIST_ENTRIES);
         let passed = list * LIST_BLOCKS + entry / BLOCK;
         if passed > MAX_BLOCKS {
             return None;
         }
-        let mut block = record.first_block;
+        let mut block = first;
         for _ in 0..passed {
             block = *self.blocks.next.get(block as usize)?;
         }
-        Some(self.blocks.pages.get(block as usize)?[entry % BLOCK])
+        Some((block, entry))
     }
 }
 

@@ -100,6 +100,14 @@ impl Call {
         ID_TAG | u32::from(self.generation) << 8 | u32::from(self.slot)
     }
 
+    /// Tells whether it registers a buffer or unregisters one.
+    pub fn is_about_buffer(&self) -> bool {
+        matches!(
+            self.command,
+            Command::REGISTER_SHM | Command::UNREGISTER_SHM
+        )
+    }
+
     /// Returns the session that it names, or has opened.
     pub fn session(&self) -> u32 {
         low(self.ids)

@@ -7,6 +7,7 @@ use platform::VcpuId;
 use crate::abi::{Function, ReturnCode};
 use crate::call::State;
 use crate::config::Dialect;
+use crate::enter::Message;
 use crate::guest::Guest;
 use crate::host::{Memory, ShadowPages, Trace};
 use crate::transaction::Transaction;
@@ -15,6 +16,7 @@ use crate::{Regs, Results, Step, Token, Visit, code, pair};
 
 impl<T: Trace> Guest<T> {
     /// Handles a trapped call of the guest whose function id is in OP-TEE's ranges.
+    #[inline]
     pub fn on_guest<M: Memory, F: ShadowPages>(
         &mut self,
         vcpu: VcpuId,
@@ -22,34 +24,29 @@ impl<T: Trace> Guest<T> {
         memory: &M,
         frames: &mut F,
     ) -> Step {
-        if !self.admitted {
+        let common = &mut self.common;
+        if !common.admitted {
             return code(ReturnCode::UNKNOWN);
         }
-        let modern = self.config.dialect == Dialect::Modern;
+        let is_modern = common.config.dialect == Dialect::Modern;
         let at = pair(regs[1], regs[2]);
-        let mut turn = Transaction {
-            guest: self,
-            slot: 0,
-            is_back: false,
-            vcpu,
-            memory,
-            frames,
+        let message = match Function::of(regs[0]) {
+            Function::CALL_WITH_REGD_ARG if is_modern => {
+                Message::in_buffer(&common.buffers, at, regs[3] & 0xFFFF_FFFF)
+            }
+            Function::CALL_WITH_RPC_ARG if is_modern => Message::at(at, true),
+            Function::CALL_WITH_ARG => Message::at(at, false),
+            Function::CALL_RETURN_FROM_RPC => return self.resume(vcpu, regs, memory, frames),
+            id => return common.fast(id, regs[1] as u32, vcpu),
         };
-        match Function::of(regs[0]) {
-            Function::CALL_WITH_ARG => turn.call_at(at, false),
-            Function::CALL_WITH_RPC_ARG if modern => turn.call_at(at, true),
-            Function::CALL_WITH_REGD_ARG if modern => {
-                turn.call_in_buffer(at, regs[3] & 0xFFFF_FFFF)
-            }
-            Function::CALL_RETURN_FROM_RPC => turn.resume(regs),
-            id @ (Function::ENABLE_ASYNC_NOTIF | Function::GET_ASYNC_NOTIF_VALUE) => {
-                self.fast(id, vcpu)
-            }
-            id => self.emulate(id, regs[1] as u32),
+        match message {
+            Some(message) => self.begin(message, vcpu, memory, frames),
+            None => code(ReturnCode::EBADADDR),
         }
     }
 
     /// Handles the answer to a [`Step::Secure`].
+    #[inline]
     pub fn on_secure<M: Memory, F: ShadowPages>(
         &mut self,
         token: Token,
@@ -57,34 +54,57 @@ impl<T: Trace> Guest<T> {
         memory: &M,
         frames: &mut F,
     ) -> Step {
-        self.inside = self.inside.saturating_sub(1);
+        let common = &mut self.common;
+        common.inside = common.inside.saturating_sub(1);
         let results = results.map(|x| x as u32);
-        match token.visit {
-            Visit::Call(slot) => Transaction {
-                guest: self,
-                slot,
-                is_back: true,
-                vcpu: token.vcpu,
-                memory,
-                frames,
-            }
-            .call_returned(results),
-            Visit::Fast(id) => self.fast_returned(id, results),
-        }
+        let slot = match token.visit {
+            Visit::Call(slot) => slot,
+            Visit::Fast(id) => return self.fast_returned(id, results),
+        };
+        let call = &mut self.calls[slot];
+        let mut turn = Transaction {
+            guest: common,
+            call,
+            slot,
+            is_back: true,
+            vcpu: token.vcpu,
+            memory,
+            frames,
+        };
+        turn.call_returned(results)
+    }
+
+    /// Resumes a call that waits for the guest.
+    #[inline(never)]
+    fn resume<M: Memory, F: ShadowPages>(
+        &mut self,
+        vcpu: VcpuId,
+        regs: &Regs,
+        memory: &M,
+        frames: &mut F,
+    ) -> Step {
+        let id = regs[3] as u32;
+        let slot = (id & 0xff) as usize;
+        let Some(call) = self.calls.get_mut(slot).filter(|call| call.id() == id) else {
+            return code(ReturnCode::ERESUME);
+        };
+        let mut turn = Transaction {
+            guest: &mut self.common,
+            call,
+            slot,
+            is_back: false,
+            vcpu,
+            memory,
+            frames,
+        };
+        turn.resumed(regs)
     }
 }
 
 impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
-    /// Resumes a call that waits for the guest.
-    fn resume(&mut self, regs: &Regs) -> Step {
-        let id = regs[3] as u32;
-        self.slot = (id & 0xff) as usize;
-        let calls = &self.guest.calls;
-        let Some(call) = calls.get(self.slot).filter(|call| call.id() == id) else {
-            return code(ReturnCode::ERESUME);
-        };
+    fn resumed(&mut self, regs: &Regs) -> Step {
         let value = pair(regs[1], regs[2]);
-        match call.state {
+        match self.call.state {
             State::Free | State::Secure => code(ReturnCode::ERESUME),
             State::Lists(AfterLists::Call) => self.translate_call(),
             State::Lists(AfterLists::Reply) => self.translate_reply(),
@@ -98,14 +118,20 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     }
 
     /// Handles that OP-TEE came back from the call.
+    #[inline]
     fn call_returned(&mut self, [w0, w1, w2, w3]: [u32; 4]) -> Step {
-        let (w0, call) = (ReturnCode(w0), self.call());
-        if !w0.is_rpc() {
-            return self.complete(w0);
+        match ReturnCode(w0) {
+            w0 if w0.is_rpc() => self.rpc_returned(w0, w1 | w2, w3),
+            w0 => self.complete(w0),
         }
-        call.thread = w3;
+    }
+
+    /// Handles that OP-TEE has suspended the call.
+    #[inline(never)]
+    fn rpc_returned(&mut self, w0: ReturnCode, cookie: u32, thread: u32) -> Step {
+        self.call.thread = thread;
         match w0 {
-            ReturnCode::RPC_CMD => self.rpc_arrived(w1 | w2),
+            ReturnCode::RPC_CMD => self.rpc_arrived(cookie),
             // RPC_FOREIGN_INTR. OP-TEE has its RPC argument from us, so there is nothing to
             // allocate: w1:w2 = 0 says so. Of any other request nothing is known but that it must be
             // resumed. A guest's first calls may bring some, as long as another vCPU's sets its

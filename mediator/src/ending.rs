@@ -62,9 +62,9 @@ impl<T: Trace> Guest<T> {
         let Usage { calls, buffers, .. } = self.usage();
         Remains {
             calls,
-            sessions: self.sessions.len() as u32,
+            sessions: self.common.sessions.len() as u32,
             buffers,
-            notified: self.notified,
+            notified: self.common.notified,
         }
     }
 
@@ -85,17 +85,21 @@ impl<T: Trace> Guest<T> {
         if let Some(message) = self.closing() {
             return message_call(message);
         }
-        match self.buffers.search(Kind::Registered, self.searched) {
+        match self
+            .common
+            .buffers
+            .search(Kind::Registered, self.common.searched)
+        {
             Search::Found(cookie, at) => {
-                self.searched = at;
+                self.common.searched = at;
                 message_call(unregister(cookie))
             }
             Search::NotYet(at) => {
-                self.searched = at;
+                self.common.searched = at;
                 Ending::Search
             }
             Search::Nothing => {
-                self.searched = 0;
+                self.common.searched = 0;
                 Ending::Nothing
             }
         }
@@ -113,9 +117,9 @@ impl<T: Trace> Guest<T> {
 
     /// Returns CLOSE_SESSION of an open session, else STOP_ASYNC_NOTIF if the guest is notified.
     fn closing(&self) -> Option<[u64; WORDS]> {
-        let (command, session) = match self.sessions.last() {
+        let (command, session) = match self.common.sessions.last() {
             Some(&session) => (Command::CLOSE_SESSION, session),
-            None if self.notified => (Command::STOP_ASYNC_NOTIF, 0),
+            None if self.common.notified => (Command::STOP_ASYNC_NOTIF, 0),
             None => return None,
         };
         let header = Header {

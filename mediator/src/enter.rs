@@ -3,12 +3,14 @@
 //! Takes a guest's message over and enters OP-TEE with it.
 
 use addr::{Ipa, PAGE_SIZE};
+use platform::VcpuId;
 
 use crate::abi::{
     Command, Function, HEADER_WORDS, Header, Origin, PARAM_WORDS, RESULT_WORD, RPC_ARG_BYTES,
     ReturnCode, TeeResult, attr, high, low, outcome,
 };
-use crate::buffers::Kind;
+use crate::buffers::{Buffers, Kind};
+use crate::call::State;
 use crate::guest::Guest;
 use crate::host::{EventKind, Memory, ShadowPages, Trace};
 use crate::leave::{BAD_ADDRESS, BAD_PARAMETERS, Refusal};
@@ -17,67 +19,100 @@ use crate::transaction::Transaction;
 use crate::walk::AfterLists;
 use crate::{Step, code};
 
-impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
-    /// Begins a call whose message is in a page of its own.
-    pub(crate) fn call_at(&mut self, at: u64, beside: bool) -> Step {
-        if !Ipa(at).is_aligned(PAGE_SIZE) {
-            return code(ReturnCode::EBADADDR);
-        }
-        self.begin(Window::at(Ipa(at)), PAGE_SIZE, beside)
+/// Where a guest's message is.
+pub(crate) struct Message {
+    window: Window,
+    /// Bytes from there on that are the message's.
+    room: u64,
+    /// The RPC argument follows it.
+    beside: bool,
+}
+
+impl Message {
+    /// Returns a message in a page of its own.
+    #[inline]
+    pub fn at(at: u64, beside: bool) -> Option<Self> {
+        Ipa(at).is_aligned(PAGE_SIZE).then_some(Self {
+            window: Window::at(Ipa(at)),
+            room: PAGE_SIZE,
+            beside,
+        })
     }
 
-    /// Begins a call whose message is inside a registered buffer, `offset` bytes from its start.
-    pub(crate) fn call_in_buffer(&mut self, cookie: u64, offset: u64) -> Step {
-        match self.window_in(cookie, offset) {
-            Some((window, room)) => self.begin(window, room, true),
-            None => code(ReturnCode::EBADADDR),
-        }
-    }
-
-    /// Returns where byte `offset` of a registered buffer lies, and how many bytes follow in it.
-    fn window_in(&self, cookie: u64, offset: u64) -> Option<(Window, u64)> {
-        let id = self.guest.buffers.find_kind(cookie, Kind::Registered)?;
-        let buffer = self.guest.buffers.get(id);
+    /// Returns a message inside a registered buffer, `offset` bytes from its start.
+    #[inline]
+    pub fn in_buffer(buffers: &Buffers, cookie: u64, offset: u64) -> Option<Self> {
+        let id = buffers.find_kind(cookie, Kind::Registered)?;
+        let buffer = buffers.get(id);
         let room = buffer.size.checked_sub(offset)?;
         let at = offset + u64::from(buffer.offset);
         if !at.is_multiple_of(8) {
             return None;
         }
-        let page = |n| Some(Ipa(u64::from(self.guest.buffers.page(id, n)?) * PAGE_SIZE));
+        let page = |n| Some(Ipa(u64::from(buffers.page(id, n)?) * PAGE_SIZE));
         let first = page(at / PAGE_SIZE)?;
         let second = page(at / PAGE_SIZE + 1).unwrap_or(Ipa(0));
-        Some((Window::split(first, at % PAGE_SIZE, second), room))
+        Some(Self {
+            window: Window::split(first, at % PAGE_SIZE, second),
+            room,
+            beside: true,
+        })
     }
+}
 
-    /// Takes a message over and enters OP-TEE with it. `room` bytes are the message's;
-    /// `beside` says that the RPC argument follows it.
-    pub(crate) fn begin(&mut self, window: Window, room: u64, beside: bool) -> Step {
-        self.slot = self.guest.free.trailing_zeros() as usize;
-        if self.slot >= self.guest.calls.len() {
-            self.guest.counters.turned_away = self.guest.counters.turned_away.wrapping_add(1);
+impl<T: Trace> Guest<T> {
+    /// Takes a message over and enters OP-TEE with it.
+    #[inline]
+    pub(crate) fn begin<M: Memory, F: ShadowPages>(
+        &mut self,
+        message: Message,
+        vcpu: VcpuId,
+        memory: &M,
+        frames: &mut F,
+    ) -> Step {
+        let Self { calls, common } = self;
+        let counters = &mut common.counters;
+        let slot = common.free.trailing_zeros() as usize;
+        let Some((before, [call, behind @ ..])) = calls.split_at_mut_checked(slot) else {
+            counters.turned_away = counters.turned_away.wrapping_add(1);
             return code(ReturnCode::ETHREAD_LIMIT);
-        }
-        self.guest.free &= !(1 << self.slot);
-        self.guest.counters.calls = self.guest.counters.calls.wrapping_add(1);
-        let call = &mut self.guest.calls[self.slot];
-        call.window = window;
-        call.classic = !beside;
-        call.outputs = 0;
-        call.walk.clear();
-        match self.take_over(room) {
-            Ok(()) => self.translate_call(),
-            Err(refusal) => self.refuse(refusal),
+        };
+        counters.calls = counters.calls.wrapping_add(1);
+        common.free &= common.free.wrapping_sub(1);
+        call.window = message.window;
+        call.classic = !message.beside;
+        let names = |session| {
+            let mut others = before.iter().chain(&*behind);
+            others.any(|call| call.state != State::Free && call.session() == session)
+        };
+        let mut turn = Transaction {
+            guest: common,
+            call,
+            slot,
+            is_back: false,
+            vcpu,
+            memory,
+            frames,
+        };
+        match turn.take_over(message.room, names) {
+            Ok(()) if turn.call.walk.is_empty() => turn.enter(),
+            Ok(()) => turn.translate_call(),
+            Err(refusal) => turn.refuse(refusal),
         }
     }
+}
 
-    /// Reads the message, checks it, and writes what OP-TEE may see of it to the shadow page.
-    fn take_over(&mut self, room: u64) -> Result<(), Refusal> {
-        let Guest { calls, scratch, .. } = &mut *self.guest;
-        let call = &mut calls[self.slot];
+impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
+    /// Reads the message, checks it, and writes what OP-TEE may see of it to the shadow page. `names` tells whether
+    /// another call names a session.
+    #[inline]
+    fn take_over(&mut self, room: u64, names: impl Fn(u32) -> bool) -> Result<(), Refusal> {
+        let call = &mut *self.call;
+        let [header, params @ ..] = &mut self.guest.scratch;
+        call.walk.clear();
         if room < 8 * HEADER_WORDS as u64 {
             return Err(BAD_ADDRESS);
         }
-        let [header, params @ ..] = scratch;
         let read = call.window.read(self.memory, 0, header);
         read.map_err(|_| BAD_ADDRESS)?;
         let asked = Header::of(header);
@@ -92,41 +127,62 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         if room < 8 * words(count) as u64 + rpc_bytes {
             return Err(BAD_ADDRESS);
         }
-        let params = params[..count].as_flattened_mut();
-        let read = call.window.read(self.memory, HEADER_WORDS, params);
+        let params = &mut params[..count];
+        let read = call
+            .window
+            .read(self.memory, HEADER_WORDS, params.as_flattened_mut());
         read.map_err(|_| BAD_ADDRESS)?;
         // A result that OP-TEE never wrote must not look like success.
         let unanswered = outcome(TeeResult::COMMUNICATION, Origin::default(), asked.params);
         header[RESULT_WORD..].copy_from_slice(&unanswered);
         self.note(EventKind::Taken(asked.command));
-        self.admit()?;
-        for n in 0..count {
-            self.take_param(n)?;
-        }
+        self.admit(names)?;
+        self.take_params(count)?;
         let message = &self.guest.scratch[..count + 1];
         self.frames.write(self.slot, 0, message.as_flattened());
-        self.take_frames()
+        match self.call.walk.is_empty() {
+            true => Ok(()),
+            false => self.take_frames(),
+        }
+    }
+
+    /// Checks the parameters and turns them into what OP-TEE may see. Most are none.
+    #[inline]
+    fn take_params(&mut self, count: usize) -> Result<(), Refusal> {
+        let [_, params @ ..] = &mut self.guest.scratch;
+        let call = &mut *self.call;
+        let is_plain = !call.is_about_buffer();
+        let mut others = 0_u8;
+        let params = params[..count].iter_mut().zip(&mut call.shapes);
+        for (n, (words, shape)) in params.enumerate() {
+            let [attributes, ..] = *words;
+            if attributes == 0 && is_plain {
+                *shape = ParamType::NONE;
+                *words = [0; PARAM_WORDS];
+            } else {
+                others |= 1 << n;
+            }
+        }
+        call.outputs = 0;
+        while others != 0 {
+            self.take_param(others.trailing_zeros() as usize)?;
+            others &= others - 1;
+        }
+        Ok(())
     }
 
     /// Checks one parameter and turns it into what OP-TEE may see.
     fn take_param(&mut self, n: usize) -> Result<(), Refusal> {
-        let Guest { calls, scratch, .. } = &mut *self.guest;
-        let (call, words) = (&mut calls[self.slot], &mut scratch[n + 1]);
+        let (call, words) = (&mut *self.call, &mut self.guest.scratch[n + 1]);
         let [attributes, ..] = *words;
-        let known = attr::TYPE | attr::META | attr::NONCONTIG | attr::CACHE;
-        let plain =
-            call.command != Command::REGISTER_SHM && call.command != Command::UNREGISTER_SHM;
-        if attributes == 0 && plain {
-            call.shapes[n] = ParamType::NONE;
-            *words = [0; PARAM_WORDS];
-            return Ok(());
-        }
         let shape = ParamType::of(attributes).ok_or(BAD_PARAMETERS)?;
+        let is_plain = !call.is_about_buffer();
         call.shapes[n] = shape;
-        call.outputs |= u8::from(plain && shape.is_output()) << n;
-        if attributes <= attr::VALUE_INOUT && plain {
+        call.outputs |= u8::from(is_plain && shape.is_output()) << n;
+        if attributes <= attr::VALUE_INOUT && is_plain {
             return Ok(());
         }
+        let known = attr::TYPE | attr::META | attr::NONCONTIG | attr::CACHE;
         let listed = attributes & attr::NONCONTIG != 0;
         if attributes & !known != 0 || listed && !shape.is_address() {
             return Err(BAD_PARAMETERS);
@@ -151,7 +207,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     /// Makes a page list a record that waits for its translation.
     fn take_list(&mut self, n: usize, param: &mut Param, kind: Kind) -> Result<(), Refusal> {
         let list = self.record_list(words(n) + PLACE_WORD, param, kind)?;
-        let call = &mut self.guest.calls[self.slot];
+        let call = &mut *self.call;
         call.make(list.buffer);
         call.walk.add(list);
         param.place = 0;
@@ -167,7 +223,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
             return Err(Refusal::Code(ReturnCode::ETHREAD_LIMIT));
         }
         buffers.set_kind(id, Kind::Unregistering);
-        self.guest.calls[self.slot].make(id);
+        self.call.make(id);
         (param.place, param.size) = (0, 0);
         Ok(())
     }
@@ -182,38 +238,37 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
             return Err(BAD_PARAMETERS);
         }
         buffers.use_by_call(id);
-        self.guest.calls[self.slot].name(id);
+        self.call.name(id);
         Ok(())
     }
 
     /// Gives the lists their shadow frames. Too few for ever is out of memory; too few now
     /// means that another call has them, and its end wakes who waits for a thread.
     fn take_frames(&mut self) -> Result<(), Refusal> {
-        let call = &mut self.guest.calls[self.slot];
-        if call.walk.is_empty() {
-            return Ok(());
-        }
-        let need = call.walk.frames();
+        let need = self.call.walk.frames();
         if need > self.guest.lists.total() {
             return Err(Refusal::Result(TeeResult::OUT_OF_MEMORY));
         }
         let chain = self.guest.lists.reserve(need);
-        call.chain = chain.ok_or(Refusal::Code(ReturnCode::ETHREAD_LIMIT))?;
+        self.call.chain = chain.ok_or(Refusal::Code(ReturnCode::ETHREAD_LIMIT))?;
         Ok(())
     }
 
     /// Translates the next part of the message's lists; at their end, enters OP-TEE.
     pub(crate) fn translate_call(&mut self) -> Step {
-        if self.call().walk.is_empty() {
-            return self.enter();
-        }
         match self.walk(AfterLists::Call) {
-            Ok(true) => self.enter(),
+            Ok(true) => {
+                if self.call.state != State::Free {
+                    self.note(EventKind::Secure);
+                }
+                self.enter()
+            }
             Ok(false) => self.come_again(AfterLists::Call),
             Err(result) => self.refuse(result.into()),
         }
     }
 
+    #[inline]
     fn enter(&mut self) -> Step {
         let message = self.frames.pa(self.slot).0;
         // w3 = 1: cached memory.

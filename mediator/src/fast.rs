@@ -6,14 +6,25 @@ use platform::VcpuId;
 
 use crate::abi::{Command, Function, ReturnCode, cap};
 use crate::config::Dialect;
-use crate::guest::Guest;
+use crate::guest::{Common, Guest};
 use crate::host::{Event, EventKind, Trace};
 use crate::probe::UID;
 use crate::{Step, Visit, code, reply};
 
-impl<T: Trace> Guest<T> {
+impl<T: Trace> Common<T> {
+    /// Handles a call without a message.
+    #[inline(never)]
+    pub(crate) fn fast(&mut self, id: Function, w1: u32, vcpu: VcpuId) -> Step {
+        match id {
+            Function::ENABLE_ASYNC_NOTIF | Function::GET_ASYNC_NOTIF_VALUE => {
+                self.notification(id, vcpu)
+            }
+            _ => self.emulate(id, w1),
+        }
+    }
+
     /// Answers what the probe learnt, without OP-TEE.
-    pub(crate) fn emulate(&mut self, id: Function, w1: u32) -> Step {
+    fn emulate(&mut self, id: Function, w1: u32) -> Step {
         match id {
             Function::CALLS_COUNT => code(ReturnCode(self.optee.calls_count)),
             Function::CALLS_UID => Step::Reply(UID.map(u64::from)),
@@ -21,7 +32,12 @@ impl<T: Trace> Guest<T> {
             Function::GET_OS_UUID => Step::Reply(self.optee.os_uuid.map(u64::from)),
             Function::GET_OS_REVISION => Step::Reply(self.optee.os_revision.map(u64::from)),
             Function::GET_THREAD_COUNT => match self.optee.threads {
-                Some(threads) => reply(ReturnCode::OK, threads.min(self.calls.len() as u32), 0, 0),
+                Some(threads) => reply(
+                    ReturnCode::OK,
+                    threads.min(self.config.limits.fitted().calls.into()),
+                    0,
+                    0,
+                ),
                 None => code(ReturnCode::UNKNOWN),
             },
             Function::EXCHANGE_CAPABILITIES => self.capabilities(w1),
@@ -55,7 +71,7 @@ impl<T: Trace> Guest<T> {
         }
     }
 
-    pub(crate) fn fast(&mut self, id: Function, vcpu: VcpuId) -> Step {
+    fn notification(&mut self, id: Function, vcpu: VcpuId) -> Step {
         let allowed = match id {
             Function::ENABLE_ASYNC_NOTIF => self.offers_notifications(),
             _ => self.notified,
@@ -72,7 +88,10 @@ impl<T: Trace> Guest<T> {
         let regs = [u64::from(id), 0, 0, 0, 0, 0, 0, self.client];
         self.send(regs, Visit::Fast(id), vcpu)
     }
+}
 
+impl<T: Trace> Guest<T> {
+    #[inline(never)]
     pub(crate) fn fast_returned(&mut self, id: Function, [w0, value, flags, _]: [u32; 4]) -> Step {
         if ReturnCode(w0) != ReturnCode::OK {
             return code(ReturnCode::ENOTAVAIL);
@@ -91,6 +110,6 @@ impl<T: Trace> Guest<T> {
         let calls = self.calls.iter_mut();
         let stops = calls.filter(|call| call.command == Command::STOP_ASYNC_NOTIF);
         stops.for_each(|call| call.command = Command::DO_BOTTOM_HALF);
-        self.notified = true;
+        self.common.notified = true;
     }
 }

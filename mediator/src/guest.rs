@@ -23,31 +23,35 @@ use crate::{Regs, Results, Step, Token, Visit};
 /// One client of OP-TEE. It is a value without any global state: the kernel keeps it under the
 /// lock of its VM.
 pub struct Guest<T> {
-    pub(crate) optee: Optee,
-    pub(crate) client: u64,
-    pub(crate) config: Config,
+    pub(crate) calls: Box<[Call]>,
+    pub(crate) common: Common<T>,
+}
+
+/// What the calls of a guest have in common.
+pub(crate) struct Common<T> {
+    pub optee: Optee,
+    pub client: u64,
+    pub config: Config,
     /// OP-TEE knows the client.
-    pub(crate) admitted: bool,
+    pub admitted: bool,
     /// How often OP-TEE has made a VM for the guest; on an OP-TEE that knows no VMs, lives of the guest.
     vms: u16,
     /// What an OP-TEE that knows no VMs still has of an earlier life.
     remains: Remains,
-    pub(crate) calls: Box<[Call]>,
-    /// One bit for each free slot of `calls`.
-    pub(crate) free: u64,
+    /// One bit for each slot that is free.
+    pub free: u64,
     /// Tokens that are out.
-    pub(crate) inside: u32,
-    pub(crate) buffers: Buffers,
-    pub(crate) lists: ListPages,
+    pub inside: u32,
+    pub buffers: Buffers,
+    pub lists: ListPages,
     /// Sessions that the guest may name, in ascending order.
-    pub(crate) sessions: Vec<u32>,
-    pub(crate) notified: bool,
+    pub sessions: Vec<u32>,
+    pub notified: bool,
     /// While the stopped guest is ended: records before this one are not registered buffers.
-    pub(crate) searched: BufferId,
-    pub(crate) counters: Counters,
-    pub(crate) denials: Denials,
-    pub(crate) scratch: Scratch,
-    /// The receiver of trace events.
+    pub searched: BufferId,
+    pub counters: Counters,
+    pub denials: Denials,
+    pub scratch: Scratch,
     pub trace: T,
 }
 
@@ -201,14 +205,13 @@ impl<T: Trace> Guest<T> {
     /// Lays out a guest whose id towards OP-TEE is `client`. No two guests may share one.
     pub fn new(optee: &Optee, client: NonZeroU16, config: Config, trace: T) -> Self {
         let limits = config.limits.fitted();
-        Self {
+        let common = Common {
             optee: *optee,
             client: u64::from(client.get()),
             config,
             admitted: false,
             vms: 0,
             remains: Remains::default(),
-            calls: (0..usize::from(limits.calls)).map(Call::new).collect(),
             free: u64::MAX >> (64 - limits.calls),
             inside: 0,
             buffers: Buffers::new(&limits),
@@ -220,29 +223,42 @@ impl<T: Trace> Guest<T> {
             denials: Denials::default(),
             scratch: Scratch::default(),
             trace,
+        };
+        Self {
+            calls: (0..usize::from(limits.calls)).map(Call::new).collect(),
+            common,
         }
     }
 
     /// Announces the guest to OP-TEE, once before it runs: by VM_CREATED if OP-TEE knows VMs. After an
     /// error it must boot without a TEE; all it asks for is then an unknown function.
     pub fn create(&mut self, smc: impl FnOnce(Regs) -> Results) -> Result<(), CreateError> {
-        if self.admitted {
+        if self.common.admitted {
             return Err(CreateError::Exists);
         }
-        match self.optee.is_shared() {
+        match self.common.optee.is_shared() {
             true => self.make_vm(smc)?,
-            false if self.remains.count() > 0 => return Err(CreateError::Remains(self.remains)),
-            false if self.config.fresh && self.vms > 0 => return Err(CreateError::NotFresh),
+            false if self.common.remains.count() > 0 => {
+                return Err(CreateError::Remains(self.common.remains));
+            }
+            false if self.common.config.fresh && self.common.vms > 0 => {
+                return Err(CreateError::NotFresh);
+            }
             false => {}
         }
-        self.admitted = true;
-        self.vms = self.vms.saturating_add(1);
+        self.common.admitted = true;
+        self.common.vms = self.common.vms.saturating_add(1);
         Ok(())
     }
 
     fn make_vm(&self, smc: impl FnOnce(Regs) -> Results) -> Result<(), CreateError> {
-        if self.config.max_vms.is_some_and(|most| self.vms >= most) {
-            return Err(CreateError::Spent(self.vms));
+        if self
+            .common
+            .config
+            .max_vms
+            .is_some_and(|most| self.common.vms >= most)
+        {
+            return Err(CreateError::Spent(self.common.vms));
         }
         match ReturnCode::of(smc(self.life_call(Function::VM_CREATED))[0]) {
             ReturnCode::OK => Ok(()),
@@ -258,23 +274,23 @@ impl<T: Trace> Guest<T> {
     /// VMs keeps what is [left](Self::remains), though it touches none of it while nobody calls: so the guest
     /// is not let in again.
     pub fn destroy(&mut self, smc: impl FnOnce(Regs) -> Results) -> Result<(), StillInside> {
-        if self.inside > 0 {
+        if self.common.inside > 0 {
             return Err(StillInside);
         }
-        if self.admitted {
-            match self.optee.is_shared() {
+        if self.common.admitted {
+            match self.common.optee.is_shared() {
                 true => drop(smc(self.life_call(Function::VM_DESTROYED))),
-                false => self.remains = self.remains(),
+                false => self.common.remains = self.remains(),
             }
         }
-        self.admitted = false;
-        self.notified = false;
-        self.searched = 0;
-        self.buffers.clear();
-        self.lists.clear();
-        self.sessions.clear();
+        self.common.admitted = false;
+        self.common.notified = false;
+        self.common.searched = 0;
+        self.common.buffers.clear();
+        self.common.lists.clear();
+        self.common.sessions.clear();
         self.calls.iter_mut().for_each(Call::retire);
-        self.free = u64::MAX >> (64 - self.calls.len());
+        self.common.free = u64::MAX >> (64 - self.calls.len());
         Ok(())
     }
 
@@ -282,39 +298,42 @@ impl<T: Trace> Guest<T> {
     /// left in it, so that its RAM may be scrubbed. False if something is left or a fresh VM is asked
     /// for; then only [`destroy`](Self::destroy) helps.
     pub fn keep(&mut self) -> bool {
-        self.searched = 0;
-        !self.config.fresh && self.admitted && self.left() == 0 && self.usage() == Usage::default()
+        self.common.searched = 0;
+        !self.common.config.fresh
+            && self.common.admitted
+            && self.left() == 0
+            && self.usage() == Usage::default()
     }
 
     /// Returns how often OP-TEE has made a VM for the guest; lives of it, if OP-TEE knows no VMs.
     pub fn vms(&self) -> u16 {
-        self.vms
+        self.common.vms
     }
 
     /// Returns a call of VM_CREATED or VM_DESTROYED, which are the hypervisor's: w7 is 0.
     fn life_call(&self, id: Function) -> Regs {
-        [u64::from(id), self.client, 0, 0, 0, 0, 0, 0]
+        [u64::from(id), self.common.client, 0, 0, 0, 0, 0, 0]
     }
 
     /// Tells whether OP-TEE knows the guest, so that its device tree may name it.
     pub fn has_tee(&self) -> bool {
-        self.admitted
+        self.common.admitted
     }
 
     /// Tells whether to inject the notification interrupt when the physical one comes.
     pub fn wants_notifications(&self) -> bool {
-        self.notified
+        self.common.notified
     }
 
     /// Returns what the guest holds now.
     pub fn usage(&self) -> Usage {
         let count = |is: fn(&Call) -> bool| self.calls.iter().filter(|c| is(c)).count() as u32;
         Usage {
-            calls: self.calls.len() as u32 - self.free.count_ones(),
-            inside: self.inside,
-            buffers: self.buffers.live().into(),
-            pages: self.buffers.pages(),
-            list_frames: self.lists.used().into(),
+            calls: self.calls.len() as u32 - self.common.free.count_ones(),
+            inside: self.common.inside,
+            buffers: self.common.buffers.live().into(),
+            pages: self.common.buffers.pages(),
+            list_frames: self.common.lists.used().into(),
             rpcs: count(|call| matches!(call.state, State::Rpc | State::AskedPage)),
             half_way: count(|call| matches!(call.state, State::Lists(_))),
         }
@@ -322,16 +341,33 @@ impl<T: Trace> Guest<T> {
 
     /// Returns what the guest has done.
     pub fn counters(&self) -> Counters {
-        self.counters
+        self.common.counters
     }
 
     /// Returns what the policy has refused the guest since it was made.
     pub fn denials(&self) -> Denials {
-        self.denials
+        self.common.denials
     }
 
+    /// Tells whether both sides can do asynchronous notifications.
+    pub fn offers_notifications(&self) -> bool {
+        self.common.offers_notifications()
+    }
+
+    /// Returns the receiver of trace events.
+    pub fn trace(&self) -> &T {
+        &self.common.trace
+    }
+
+    /// Returns the receiver of trace events, to be changed.
+    pub fn trace_mut(&mut self) -> &mut T {
+        &mut self.common.trace
+    }
+}
+
+impl<T: Trace> Common<T> {
     /// Tells whether the guest may use this application. If not, it is written down.
-    pub(crate) fn permits(&mut self, uuid: Uuid, asked: Asked) -> bool {
+    pub fn permits(&mut self, uuid: Uuid, asked: Asked) -> bool {
         let allowed = self.config.policy.allows(uuid);
         if !allowed {
             self.denials.record(uuid, asked);
@@ -339,13 +375,12 @@ impl<T: Trace> Guest<T> {
         allowed
     }
 
-    /// Tells whether both sides can do asynchronous notifications.
     pub fn offers_notifications(&self) -> bool {
         self.config.notifications && self.optee.capabilities & cap::ASYNC_NOTIF != 0
     }
 
     /// Begins a visit to the secure world.
-    pub(crate) fn send(&mut self, regs: Regs, visit: Visit, vcpu: VcpuId) -> Step {
+    pub fn send(&mut self, regs: Regs, visit: Visit, vcpu: VcpuId) -> Step {
         self.inside += 1;
         Step::Secure(regs, Token { visit, vcpu })
     }
@@ -380,7 +415,7 @@ mod tests {
         let config = Config::default();
         let limits = config.limits;
         let guest = Guest::new(&optee(), NonZeroU16::MIN, config, Nobody);
-        assert!(guest.sessions.capacity() >= usize::from(limits.sessions + limits.calls));
+        assert!(guest.common.sessions.capacity() >= usize::from(limits.sessions + limits.calls));
     }
 
     #[test]
@@ -397,9 +432,15 @@ mod tests {
         };
         let guest = Guest::new(&optee(), NonZeroU16::MIN, config, Nobody);
         let [.., lists, calls, sessions] = heap_blocks(&limits);
-        assert_eq!(lists, guest.lists.total() as usize * size_of::<u16>());
+        assert_eq!(
+            lists,
+            guest.common.lists.total() as usize * size_of::<u16>()
+        );
         assert_eq!(calls, size_of_val(&*guest.calls));
-        assert_eq!(sessions, guest.sessions.capacity() * size_of::<u32>());
+        assert_eq!(
+            sessions,
+            guest.common.sessions.capacity() * size_of::<u32>()
+        );
         // A session more than the quota for each call, and not for each session.
         assert_eq!(sessions, 103 * size_of::<u32>());
         let blocks = heap_blocks(&limits);

@@ -6,8 +6,7 @@ use crate::abi::{
     Command, HEADER_WORDS, Header, Origin, RESULT_WORD, ReturnCode, TeeResult, high, outcome, pack,
 };
 use crate::buffers::Kind;
-use crate::call::State;
-use crate::guest::Guest;
+use crate::call::{RpcPage, State};
 use crate::host::{EventKind, Memory, ShadowPages, Trace};
 use crate::message::words;
 use crate::transaction::Transaction;
@@ -31,7 +30,7 @@ pub(crate) const BAD_PARAMETERS: Refusal = Refusal::Result(TeeResult::BAD_PARAME
 impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     /// Turns a message away before OP-TEE has seen it.
     pub(crate) fn refuse(&mut self, refusal: Refusal) -> Step {
-        let call = &self.guest.calls[self.slot];
+        let call = &*self.call;
         let w0 = match refusal {
             Refusal::Code(w0) => w0,
             Refusal::Result(result) => {
@@ -52,6 +51,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     }
 
     /// Ends the call as OP-TEE did: its records are settled whatever becomes of the message.
+    #[inline]
     pub(crate) fn complete(&mut self, w0: ReturnCode) -> Step {
         let w0 = match w0 {
             ReturnCode::OK => self.copy_back(),
@@ -63,25 +63,24 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
                 }
             }
         };
-        self.finish(w0)
+        match self.call.page.take() {
+            None => self.end(w0),
+            Some(page) => self.return_page(page, w0),
+        }
     }
 
     /// Gives result and outputs back to the guest, by the attributes that it had at entry.
+    #[inline]
     fn copy_back(&mut self) -> ReturnCode {
         let mut fields = [0; HEADER_WORDS - 1];
         self.frames.read(self.slot, 1, &mut fields);
         let [ids, result, end] = fields;
         let mut header = Header::<Command>::of(&[0, ids, result, end]);
-        let call = self.call();
-        if [Command::DO_BOTTOM_HALF, Command::STOP_ASYNC_NOTIF].contains(&call.command) {
-            // OP-TEE writes no result for these: that it came back with OK is all.
-            header.result = TeeResult::SUCCESS;
-        }
-        if call.command == Command::OPEN_SESSION {
-            call.ids = pack(header.session, high(call.ids));
+        if self.call.command != Command::INVOKE {
+            self.finish_command(&mut header);
         }
         self.settle(header.result == TeeResult::SUCCESS);
-        let call = &self.guest.calls[self.slot];
+        let call = &*self.call;
         let [result, end] = outcome(header.result, header.origin, call.count);
         let mut written = call.window.write(self.memory, 1, &[call.ids, result, end]);
         let mut left = call.outputs;
@@ -97,24 +96,48 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         written.map_or(ReturnCode::EBADADDR, |()| ReturnCode::OK)
     }
 
+    /// Completes the answer to a command other than INVOKE.
+    fn finish_command(&mut self, header: &mut Header) {
+        let call = &mut *self.call;
+        if [Command::DO_BOTTOM_HALF, Command::STOP_ASYNC_NOTIF].contains(&call.command) {
+            // OP-TEE writes no result for these: that it came back with OK is all.
+            header.result = TeeResult::SUCCESS;
+        }
+        if call.command == Command::OPEN_SESSION {
+            call.ids = pack(header.session, high(call.ids));
+        }
+    }
+
     /// Brings the records in line with what OP-TEE did.
+    #[inline]
     fn settle(&mut self, success: bool) {
-        let call = self.call();
-        let was_secure = call.state == State::Secure;
-        let keep = match call.command {
-            Command::REGISTER_SHM => success,
-            Command::UNREGISTER_SHM => !success,
-            _ => false,
-        };
-        match call.command {
+        if self.call.command != Command::INVOKE {
+            self.settle_command(success);
+        } else if self.call.made_count > 0 {
+            self.settle_buffers(false);
+        }
+    }
+
+    fn settle_command(&mut self, success: bool) {
+        let was_secure = self.call.state == State::Secure;
+        match self.call.command {
             Command::STOP_ASYNC_NOTIF if success => self.guest.notified = false,
             Command::OPEN_SESSION if success => self.list_session(),
             // Refused here, it was not taken off the list.
             Command::CLOSE_SESSION if !success && was_secure => self.list_session(),
             _ => {}
         }
-        let Guest { calls, buffers, .. } = &mut *self.guest;
-        for id in calls[self.slot].made() {
+        self.settle_buffers(match self.call.command {
+            Command::REGISTER_SHM => success,
+            Command::UNREGISTER_SHM => !success,
+            _ => false,
+        });
+    }
+
+    /// Ends the buffers that the call has made, or takes them for registered ones.
+    fn settle_buffers(&mut self, keep: bool) {
+        let buffers = &mut self.guest.buffers;
+        for id in self.call.made() {
             if keep {
                 buffers.set_kind(id, Kind::Registered);
             } else {
@@ -126,25 +149,24 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     /// Lists the call's session, which is open. Few calls open one, so the others bear none of its cost.
     #[cold]
     fn list_session(&mut self) {
-        let session = self.call().session();
+        let session = self.call.session();
         if let Err(at) = self.guest.sessions.binary_search(&session) {
             self.guest.sessions.insert(at, session);
         }
     }
 
-    /// Ends the call; a classic guest first gets the page of its RPC argument back.
-    fn finish(&mut self, w0: ReturnCode) -> Step {
-        let Some(page) = self.call().page.take() else {
-            return self.end(w0);
-        };
+    /// Gives a classic guest the page of its RPC argument back, before the call ends.
+    #[cold]
+    fn return_page(&mut self, page: RpcPage, w0: ReturnCode) -> Step {
         self.guest.buffers.remove(page.buffer);
         self.free_rpc_page(page.cookie, State::Finishing(w0))
     }
 
     /// Frees the slot and answers.
+    #[inline]
     pub(crate) fn end(&mut self, w0: ReturnCode) -> Step {
         self.note(EventKind::Ended(w0));
-        let call = &mut self.guest.calls[self.slot];
+        let call = &mut *self.call;
         for &id in call.named.iter().take(usize::from(call.named_count)) {
             self.guest.buffers.leave_by_call(id);
         }

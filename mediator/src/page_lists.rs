@@ -8,7 +8,7 @@ use crate::Step;
 use crate::abi::{ReturnCode, TeeResult};
 use crate::buffers::Kind;
 use crate::call::State;
-use crate::guest::Guest;
+use crate::guest::Common;
 use crate::host::{EventKind, Memory, ShadowPages, Trace};
 use crate::message::Param;
 use crate::transaction::Transaction;
@@ -43,8 +43,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
 
     /// Translates some entries of the lists of the message, or of the reply. Gives whether all are done.
     pub(crate) fn walk(&mut self, of: AfterLists) -> Result<bool, TeeResult> {
-        let Guest {
-            calls,
+        let Common {
             buffers,
             lists,
             scratch,
@@ -58,7 +57,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
             memory,
             frames,
         };
-        let call = &mut calls[self.slot];
+        let call = &mut *self.call;
         let chain = match of {
             AfterLists::Call => &mut call.chain,
             AfterLists::Reply => &mut call.reply_chain,

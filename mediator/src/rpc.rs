@@ -27,8 +27,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
             // The argument is in a buffer that we never gave.
             return self.answer_rpc(TeeResult::BAD_PARAMETERS);
         }
-        let call = self.call();
-        if call.home().is_none() {
+        if self.call.home().is_none() {
             self.note(EventKind::RpcPage);
             return self.wait(State::AskedPage, ReturnCode::RPC_ALLOC, RPC_ARG_BYTES << 32);
         }
@@ -51,7 +50,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         state: State,
         failure: TeeResult,
     ) -> Step {
-        let call = &self.guest.calls[self.slot];
+        let call = &*self.call;
         let words = message.as_flattened();
         let write = |home: Window| home.write(self.memory, 0, words).is_ok();
         if !call.home().is_some_and(write) {
@@ -66,7 +65,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     /// Reads OP-TEE's request once and makes the message for the guest of what is understood.
     /// Gives the number of parameters.
     fn take_request(&mut self, message: &mut RpcArg) -> Result<usize, TeeResult> {
-        let word = self.call().rpc_word();
+        let word = self.call.rpc_word();
         let [header, params @ ..] = message;
         self.frames.read(self.slot, word, header);
         let asked: Header<RpcCommand> = Header::of(header);
@@ -101,7 +100,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
             _ if command.is_for_guests() => {}
             _ => return Err(TeeResult::NOT_SUPPORTED),
         }
-        self.call().request = request;
+        self.call.request = request;
         *header = request_header(command, asked.params);
         Ok(count)
     }
@@ -161,7 +160,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
 
     /// Handles that the guest has served the command. A classic one names its RPC argument by cookie.
     pub(crate) fn rpc_served(&mut self, cookie: u64) -> Step {
-        let call = &self.guest.calls[self.slot];
+        let call = &*self.call;
         if call.page.is_some_and(|page| page.cookie != cookie) {
             return self.answer_rpc(TeeResult::BAD_PARAMETERS);
         }
@@ -198,7 +197,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     }
 
     fn take_payload(&mut self, mut param: Param) -> Result<(), TeeResult> {
-        let call = &mut self.guest.calls[self.slot];
+        let call = &mut *self.call;
         let word = call.rpc_word();
         call.walk.clear();
         let Param { place, size, .. } = param;
@@ -216,7 +215,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
             LISTED => {
                 let target = word + HEADER_WORDS + PLACE_WORD;
                 let list = self.record_list(target, &param, Kind::Payload)?;
-                let call = &mut self.guest.calls[self.slot];
+                let call = &mut *self.call;
                 call.walk.add(list);
                 // OP-TEE has read the list of the answer before, now that it asks again. Nothing
                 // earlier says so: an interrupt or a sleep can come in the middle of a list.
@@ -244,7 +243,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
             }
             Ok(false) => self.come_again(AfterLists::Reply),
             Err(result) => {
-                let id = self.call().walk.buffer();
+                let id = self.call.walk.buffer();
                 let cookie = self.guest.buffers.get(id).cookie;
                 self.guest.buffers.remove(id);
                 self.discard(cookie, result)
@@ -258,7 +257,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         if cookie == 0 || self.guest.buffers.find(cookie).is_some() {
             return self.answer_rpc(result);
         }
-        let kind = self.guest.calls[self.slot].request.kind;
+        let kind = self.call.request.kind;
         let message = [
             request_header(RpcCommand::SHM_FREE, 1),
             [attr::VALUE_IN, kind, cookie, 0],
@@ -281,7 +280,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         let insert = || buffers.insert(cookie, RPC_ARG_BYTES, 0, 1, Kind::RpcPage);
         match usable.then(insert) {
             Some(Ok(buffer)) => {
-                self.call().page = Some(RpcPage {
+                self.call.page = Some(RpcPage {
                     buffer,
                     cookie,
                     window,
@@ -304,13 +303,14 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     }
 
     fn write_result(&mut self, result: TeeResult) {
-        let word = self.guest.calls[self.slot].rpc_word() + RESULT_WORD;
+        let word = self.call.rpc_word() + RESULT_WORD;
         self.frames.write(self.slot, word, &[result.word()]);
     }
 
     /// Lets OP-TEE's thread run on.
     pub(crate) fn resume_secure(&mut self) -> Step {
-        let thread = self.guest.calls[self.slot].thread;
+        self.note(EventKind::Secure);
+        let thread = self.call.thread;
         self.send(Function::CALL_RETURN_FROM_RPC, [0, 0, thread])
     }
 }

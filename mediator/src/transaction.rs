@@ -6,13 +6,14 @@ use platform::VcpuId;
 
 use crate::abi::{Function, ReturnCode, high, low};
 use crate::call::{Call, State};
-use crate::guest::Guest;
+use crate::guest::Common;
 use crate::host::{Event, EventKind, Memory, ShadowPages, Trace};
 use crate::{Step, Visit, reply};
 
 /// One step of one call.
 pub(crate) struct Transaction<'a, T, M, F> {
-    pub guest: &'a mut Guest<T>,
+    pub guest: &'a mut Common<T>,
+    pub call: &'a mut Call,
     /// The call's slot.
     pub slot: usize,
     /// OP-TEE has just come back, and the core's interrupts were not served since.
@@ -23,35 +24,28 @@ pub(crate) struct Transaction<'a, T, M, F> {
 }
 
 impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
-    pub fn call(&mut self) -> &mut Call {
-        &mut self.guest.calls[self.slot]
-    }
-
     /// Sends the call to OP-TEE with these registers and the guest's client id.
     pub fn send(&mut self, id: Function, w1_3: [u32; 3]) -> Step {
-        self.note(EventKind::Secure).state = State::Secure;
+        self.call.state = State::Secure;
         let [w1, w2, w3] = w1_3.map(u64::from);
         let regs = [id.into(), w1, w2, w3, 0, 0, 0, self.guest.client];
         self.guest.send(regs, Visit::Call(self.slot), self.vcpu)
     }
 
-    /// Traces what happened to the call, and returns the call.
+    /// Traces what happened to the call.
     #[inline]
-    pub fn note(&mut self, what: EventKind) -> &mut Call {
-        let call = &mut self.guest.calls[self.slot];
+    pub fn note(&mut self, what: EventKind) {
         self.guest.trace.event(Event {
             vcpu: self.vcpu,
-            call: call.id(),
+            call: self.call.id(),
             what,
         });
-        call
     }
 
     /// Leaves the call with the guest until it resumes it.
     pub(crate) fn wait(&mut self, state: State, w0: ReturnCode, value: u64) -> Step {
-        let call = self.call();
-        call.state = state;
-        reply(w0, high(value), low(value), call.id())
+        self.call.state = state;
+        reply(w0, high(value), low(value), self.call.id())
     }
 
     /// Lets the core serve its interrupts before OP-TEE's thread runs on, however often OP-TEE comes

@@ -136,7 +136,7 @@ fn every_transition_is_traced() {
         128,
     );
     let mut client = Client::new(&world, 3, Way::Classic);
-    let opened = world.guest.trace.0.len();
+    let opened = world.guest.trace().0.len();
     world.call(
         3,
         [Function::ENABLE_ASYNC_NOTIF.into(), 0, 0, 0, 0, 0, 0, 0],
@@ -157,7 +157,7 @@ fn every_transition_is_traced() {
     let list = Param::list(9, client.lists, 512 * 4096, 0x10);
     client.call(&mut world, &Message::invoke(&[list]));
     client.call(&mut world, &Message::invoke(&[Param::shm(5, 1, 0, 1)]));
-    let events = &world.guest.trace.0[opened..];
+    let events = &world.guest.trace().0[opened..];
     assert!(events.iter().all(|event| event.vcpu.0 == 3));
     let what: Vec<EventKind> = events.iter().map(|event| event.what).collect();
     let expected = [

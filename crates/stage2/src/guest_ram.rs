@@ -3,7 +3,6 @@
 //! IPA to PA by arithmetic.
 
 use addr::{Ipa, PAGE_SIZE, Pa};
-use arrayvec::ArrayVec;
 
 /// Most regions that one guest's RAM may be split into.
 const MAX_REGIONS: usize = 4;
@@ -19,35 +18,63 @@ pub struct RamRegion {
     pub size: u64,
 }
 
+impl RamRegion {
+    /// No RAM.
+    const NONE: Self = Self {
+        ipa: Ipa(0),
+        pa: Pa(0),
+        size: 0,
+    };
+
+    #[inline]
+    fn locate(&self, ipa: Ipa) -> Option<(Pa, u64)> {
+        let offset = ipa.0.wrapping_sub(self.ipa.0);
+        (offset < self.size).then(|| (Pa(self.pa.0 + offset), self.size - offset))
+    }
+}
+
 /// The guest has more RAM regions than a [`GuestRam`] can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooManyRegions;
 
 /// All RAM of one guest.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct GuestRam {
-    regions: ArrayVec<RamRegion, MAX_REGIONS>,
+    /// Those from `count` on are [`RamRegion::NONE`].
+    regions: [RamRegion; MAX_REGIONS],
+    count: usize,
+}
+
+impl Default for GuestRam {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl GuestRam {
     /// Makes a guest's RAM without any yet.
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self {
+            regions: [RamRegion::NONE; MAX_REGIONS],
+            count: 0,
+        }
     }
 
     /// Adds a region; the caller keeps regions disjoint in both address spaces.
     pub fn push(&mut self, region: RamRegion) -> Result<(), TooManyRegions> {
-        self.regions.try_push(region).map_err(|_| TooManyRegions)
+        *self.regions.get_mut(self.count).ok_or(TooManyRegions)? = region;
+        self.count += 1;
+        Ok(())
     }
 
     /// Returns the regions, in the order they were added.
     pub fn regions(&self) -> &[RamRegion] {
-        &self.regions
+        &self.regions[..self.count]
     }
 
     /// Returns where the guest's first region begins for it; 0 without RAM.
     pub fn start(&self) -> Ipa {
-        self.regions.first().map_or(Ipa(0), |region| region.ipa)
+        self.regions[0].ipa
     }
 
     /// Returns the bytes of RAM in all regions.
@@ -59,10 +86,16 @@ impl GuestRam {
     /// not RAM.
     #[inline]
     pub fn locate(&self, ipa: Ipa) -> Option<(Pa, u64)> {
-        self.regions.iter().find_map(|region| {
-            let offset = ipa.0.wrapping_sub(region.ipa.0);
-            (offset < region.size).then(|| (Pa(region.pa.0 + offset), region.size - offset))
-        })
+        // Nearly all guests have one region.
+        let [first, ..] = &self.regions;
+        first.locate(ipa).or_else(|| self.locate_behind(ipa))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn locate_behind(&self, ipa: Ipa) -> Option<(Pa, u64)> {
+        let [_, others @ ..] = &self.regions;
+        others.iter().find_map(|region| region.locate(ipa))
     }
 
     /// Returns the PA of the page that starts at `ipa`; `None` if `ipa` is not page-aligned or not

@@ -173,7 +173,7 @@ impl World {
         self.check();
         if !self.keep_logs {
             self.forget();
-            self.vm.guest.trace.0.clear();
+            self.vm.guest.trace_mut().0.clear();
             self.vm.ram.forget_reads();
         }
         entered
