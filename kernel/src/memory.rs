@@ -8,11 +8,16 @@ use stage2::GuestRam;
 
 use crate::arch::{cache, timer};
 
-/// Returns where the `len` bytes at `ipa` are, if they lie in one region of the guest's RAM, as nearly all do.
+/// Returns where the words at `ipa` are, so many bytes, if they lie in one region of the guest's RAM, as nearly all do.
 #[inline]
 fn whole(ram: &GuestRam, ipa: Ipa, len: usize) -> Option<u64> {
-    ram.locate(ipa)
-        .and_then(|(pa, left)| (left >= len as u64).then_some(pa.0))
+    if !ipa.is_aligned(8) {
+        return None;
+    }
+    match ram.locate(ipa) {
+        Some((pa, left)) if left >= len as u64 => Some(pa.0),
+        _ => None,
+    }
 }
 
 /// Calls `act` with the physical address, the offset and the length of each contiguous piece of
@@ -54,44 +59,39 @@ pub fn write_stopped(ram: &GuestRam, ipa: Ipa, bytes: &[u8]) -> bool {
     })
 }
 
+/// Reads words at an address that is a multiple of 8 from a running guest's RAM, if they lie in one region. False, and
+/// `words` unchanged, if not: then [`read_pieces`] may help.
+#[inline]
+pub fn read_whole(ram: &GuestRam, ipa: Ipa, words: &mut [u64]) -> bool {
+    let found = whole(ram, ipa, size_of_val(words));
+    if let Some(pa) = found {
+        read_physical(pa, words);
+    }
+    found.is_some()
+}
+
+/// Writes words as [`read_whole`] reads them.
+#[inline]
+pub fn write_whole(ram: &GuestRam, ipa: Ipa, words: &[u64]) -> bool {
+    let found = whole(ram, ipa, size_of_val(words));
+    if let Some(pa) = found {
+        write_physical(pa, words);
+    }
+    found.is_some()
+}
+
 /// Reads words at an address that is a multiple of 8 from a running guest's RAM. False, and
 /// `words` unchanged, if not all of it is RAM.
-#[inline]
-pub fn read(ram: &GuestRam, ipa: Ipa, words: &mut [u64]) -> bool {
-    match whole(ram, ipa, size_of_val(words)).filter(|_| ipa.is_aligned(8)) {
-        Some(pa) => {
-            read_physical(pa, words);
-            true
-        }
-        None => read_pieces(ram, ipa, words),
-    }
-}
-
-/// Writes words at an address that is a multiple of 8 to a running guest's RAM. False, and
-/// nothing written, if not all of it is RAM.
-#[inline]
-pub fn write(ram: &GuestRam, ipa: Ipa, words: &[u64]) -> bool {
-    match whole(ram, ipa, size_of_val(words)).filter(|_| ipa.is_aligned(8)) {
-        Some(pa) => {
-            write_physical(pa, words);
-            true
-        }
-        None => write_pieces(ram, ipa, words),
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn read_pieces(ram: &GuestRam, ipa: Ipa, words: &mut [u64]) -> bool {
+pub fn read_pieces(ram: &GuestRam, ipa: Ipa, words: &mut [u64]) -> bool {
     ipa.is_aligned(8)
         && pieces(ram, ipa, size_of_val(words), |pa, at, len| {
             read_physical(pa, &mut words[at / 8..(at + len) / 8]);
         })
 }
 
-#[cold]
-#[inline(never)]
-fn write_pieces(ram: &GuestRam, ipa: Ipa, words: &[u64]) -> bool {
+/// Writes words at an address that is a multiple of 8 to a running guest's RAM. False, and
+/// nothing written, if not all of it is RAM.
+pub fn write_pieces(ram: &GuestRam, ipa: Ipa, words: &[u64]) -> bool {
     ipa.is_aligned(8)
         && pieces(ram, ipa, size_of_val(words), |pa, at, len| {
             write_physical(pa, &words[at / 8..(at + len) / 8]);
@@ -108,19 +108,17 @@ const GROUP: usize = 4;
 #[inline]
 pub fn read_physical(pa: u64, words: &mut [u64]) {
     let mut from = pa as *const u64;
-    let mut read = |word: &mut u64| {
+    let mut read = || {
         // SAFETY: mapped and aligned by the callers' promise; volatile, since others may write it.
-        *word = unsafe { from.read_volatile() };
+        let word = unsafe { from.read_volatile() };
         from = from.wrapping_add(1);
+        word
     };
     let (groups, rest) = words.as_chunks_mut::<GROUP>();
-    for [a, b, c, d] in groups {
-        read(a);
-        read(b);
-        read(c);
-        read(d);
+    for group in groups {
+        *group = [read(), read(), read(), read()];
     }
-    rest.iter_mut().for_each(read);
+    rest.iter_mut().for_each(|word| *word = read());
 }
 
 /// Copies words to memory that others may use at the same time, each once.

@@ -85,16 +85,21 @@ pub struct Report {
 }
 
 /// Shadow pages: RAM of EL2's own.
-struct Pool(PaRange);
+struct Pool {
+    start: Pa,
+    frames: u16,
+}
 
 impl Pool {
+    /// Returns where `count` words of a frame begin.
+    #[inline]
     fn word(&self, frame: usize, word: usize, count: usize) -> u64 {
-        let offset = frame as u64 * PAGE_SIZE + 8 * word as u64;
+        const WORDS: usize = PAGE_SIZE as usize / 8;
         assert!(
-            offset + 8 * count as u64 <= self.0.size,
-            "shadow page outside the pool"
+            frame < usize::from(self.frames) && word < WORDS && count <= WORDS - word,
+            "outside the shadow pages"
         );
-        self.0.start.0 + offset
+        self.start.0 + (frame as u64 * PAGE_SIZE + 8 * word as u64)
     }
 }
 
@@ -123,31 +128,43 @@ struct Ram<'a> {
 }
 
 impl Ram<'_> {
+    /// Reads what does not lie in one region.
     #[cold]
-    fn read_stopped(&self, from: Ipa, words: &mut [u64]) -> Result<(), NotRam> {
-        self.stopped.as_ref().ok_or(NotRam)?.read(from, words)
+    #[inline(never)]
+    fn read_rest(&self, from: Ipa, words: &mut [u64]) -> Result<(), NotRam> {
+        match &self.stopped {
+            Some(stopped) => stopped.read(from, words),
+            None if memory::read_pieces(self.ram, from, words) => Ok(()),
+            None => Err(NotRam),
+        }
     }
 
+    /// Writes what does not lie in one region.
     #[cold]
-    fn write_stopped(&self, to: Ipa, words: &[u64]) -> Result<(), NotRam> {
-        self.stopped.as_ref().ok_or(NotRam)?.write(to, words)
+    #[inline(never)]
+    fn write_rest(&self, to: Ipa, words: &[u64]) -> Result<(), NotRam> {
+        match &self.stopped {
+            Some(stopped) => stopped.write(to, words),
+            None if memory::write_pieces(self.ram, to, words) => Ok(()),
+            None => Err(NotRam),
+        }
     }
 }
 
 impl Memory for Ram<'_> {
     #[inline]
     fn read(&self, from: Ipa, words: &mut [u64]) -> Result<(), NotRam> {
-        match memory::read(self.ram, from, words) {
+        match memory::read_whole(self.ram, from, words) {
             true => Ok(()),
-            false => self.read_stopped(from, words),
+            false => self.read_rest(from, words),
         }
     }
 
     #[inline]
     fn write(&self, to: Ipa, words: &[u64]) -> Result<(), NotRam> {
-        match memory::write(self.ram, to, words) {
+        match memory::write_whole(self.ram, to, words) {
             true => Ok(()),
-            false => self.write_stopped(to, words),
+            false => self.write_rest(to, words),
         }
     }
 
@@ -268,14 +285,19 @@ impl Tee {
         }
         let limits = config.limits;
         let client = NonZeroU16::MIN.saturating_add(id.0);
-        let Some(pool) = allocate(limits.frames() as u64 * PAGE_SIZE) else {
+        let frames = limits.frames();
+        let Some(room) = allocate(frames as u64 * PAGE_SIZE) else {
             info!("guest {} gets no TEE: {}", guest.name, NoTee::NoMemory);
             return Err(NoTee::NoMemory);
+        };
+        let pool = Pool {
+            start: room.start,
+            frames: frames as u16,
         };
         Ok(Self {
             state: Mutex::new(State {
                 guest: Guest::new(optee, client, config, Recorder::new()),
-                pool: Pool(pool),
+                pool,
                 admission: Ok(()),
             }),
             limits,
@@ -410,7 +432,7 @@ impl Tee {
 
     /// Returns the bytes of RAM for shadow pages.
     pub fn shadow_bytes(&self) -> u64 {
-        self.state.lock().pool.0.size
+        u64::from(self.state.lock().pool.frames) * PAGE_SIZE
     }
 
     /// Tells whether the guest is offered asynchronous notifications.

@@ -8,8 +8,11 @@ use crate::list_pages::Chain;
 use crate::message::{MAX_PARAMS, ParamType, Window, words};
 use crate::walk::{AfterLists, Walk};
 
-/// Set in every thread id that a guest sees.
+/// Set in every thread id that a guest sees; the generation and the slot's number are the low bits.
 const ID_TAG: u32 = 1 << 30;
+/// The generation in a thread id, and its lowest bit.
+const GENERATION: u32 = 0xffff << 8;
+const NEXT: u32 = 1 << 8;
 
 /// Where a call is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -50,8 +53,8 @@ pub(crate) struct RpcPage {
 #[derive(Default)]
 #[repr(align(512))]
 pub(crate) struct Call {
-    pub slot: u8,
-    pub generation: u16,
+    /// The thread id that the guest knows.
+    pub id: u32,
     pub state: State,
     /// OP-TEE's id of the thread, from its last return.
     pub thread: u32,
@@ -90,14 +93,9 @@ pub(crate) struct Call {
 impl Call {
     pub fn new(slot: usize) -> Self {
         Self {
-            slot: slot as u8,
+            id: ID_TAG | slot as u32,
             ..Self::default()
         }
-    }
-
-    /// Returns the thread id that the guest knows.
-    pub fn id(&self) -> u32 {
-        ID_TAG | u32::from(self.generation) << 8 | u32::from(self.slot)
     }
 
     /// Tells whether it registers a buffer or unregisters one.
@@ -130,7 +128,7 @@ impl Call {
     /// have gone round. What the call held must be released before.
     pub fn retire(&mut self) {
         self.state = State::Free;
-        self.generation = self.generation.wrapping_add(1);
+        self.id = self.id & !GENERATION | self.id.wrapping_add(NEXT) & GENERATION;
         self.page = None;
         self.made_count = 0;
         self.named_count = 0;

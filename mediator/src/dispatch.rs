@@ -85,7 +85,7 @@ impl<T: Trace> Guest<T> {
     ) -> Step {
         let id = regs[3] as u32;
         let slot = (id & 0xff) as usize;
-        let Some(call) = self.calls.get_mut(slot).filter(|call| call.id() == id) else {
+        let Some(call) = self.calls.get_mut(slot).filter(|call| call.id == id) else {
             return code(ReturnCode::ERESUME);
         };
         let mut turn = Transaction {

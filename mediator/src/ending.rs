@@ -109,10 +109,7 @@ impl<T: Trace> Guest<T> {
     fn waiting(&self, turn: usize) -> Option<u32> {
         let (before, from) = self.calls.split_at(turn % self.calls.len());
         let waits = |call: &&crate::call::Call| !matches!(call.state, State::Free | State::Secure);
-        from.iter()
-            .chain(before)
-            .find(waits)
-            .map(crate::call::Call::id)
+        from.iter().chain(before).find(waits).map(|call| call.id)
     }
 
     /// Returns CLOSE_SESSION of an open session, else STOP_ASYNC_NOTIF if the guest is notified.

@@ -150,20 +150,18 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     #[inline]
     fn take_params(&mut self, count: usize) -> Result<(), Refusal> {
         let [_, params @ ..] = &mut self.guest.scratch;
-        let call = &mut *self.call;
-        let is_plain = !call.is_about_buffer();
-        let mut others = 0_u8;
-        let params = params[..count].iter_mut().zip(&mut call.shapes);
-        for (n, (words, shape)) in params.enumerate() {
+        let is_plain = !self.call.is_about_buffer();
+        let (mut others, mut bit) = (0_u8, 1_u8);
+        for words in &mut params[..count] {
             let [attributes, ..] = *words;
             if attributes == 0 && is_plain {
-                *shape = ParamType::NONE;
                 *words = [0; PARAM_WORDS];
             } else {
-                others |= 1 << n;
+                others |= bit;
             }
+            bit <<= 1;
         }
-        call.outputs = 0;
+        self.call.outputs = 0;
         while others != 0 {
             self.take_param(others.trailing_zeros() as usize)?;
             others &= others - 1;

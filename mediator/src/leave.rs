@@ -29,6 +29,8 @@ pub(crate) const BAD_PARAMETERS: Refusal = Refusal::Result(TeeResult::BAD_PARAME
 
 impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     /// Turns a message away before OP-TEE has seen it.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn refuse(&mut self, refusal: Refusal) -> Step {
         let call = &*self.call;
         let w0 = match refusal {
@@ -163,7 +165,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     }
 
     /// Frees the slot and answers.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn end(&mut self, w0: ReturnCode) -> Step {
         self.note(EventKind::Ended(w0));
         let call = &mut *self.call;

@@ -37,7 +37,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     pub fn note(&mut self, what: EventKind) {
         self.guest.trace.event(Event {
             vcpu: self.vcpu,
-            call: self.call.id(),
+            call: self.call.id,
             what,
         });
     }
@@ -45,7 +45,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     /// Leaves the call with the guest until it resumes it.
     pub(crate) fn wait(&mut self, state: State, w0: ReturnCode, value: u64) -> Step {
         self.call.state = state;
-        reply(w0, high(value), low(value), self.call.id())
+        reply(w0, high(value), low(value), self.call.id)
     }
 
     /// Lets the core serve its interrupts before OP-TEE's thread runs on, however often OP-TEE comes

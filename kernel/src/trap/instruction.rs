@@ -42,7 +42,7 @@ fn instruction(vcpu: &VcpuContext) -> Option<u32> {
     }
     let ipa = guest::translate(regs.pc, regs.spsr)?;
     let mut word = [0];
-    memory::read(&vcpu.vm.ram, Ipa(ipa.0 & !7), &mut word)
+    memory::read_pieces(&vcpu.vm.ram, Ipa(ipa.0 & !7), &mut word)
         .then(|| (word[0] >> (8 * (ipa.0 & 4))) as u32)
 }
 
