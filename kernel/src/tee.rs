@@ -13,7 +13,7 @@ use log::{debug, info};
 use manifest::Guest as GuestManifest;
 use mediator::{
     Config, Counters, CreateError, Denials, Dialect, Ending, Guest, Limits, Memory, NotRam, Regs,
-    Results, ShadowPages, Step, Stopped, TaPolicy, Usage, Uuid,
+    Results, ShadowPages, SmcResults, Step, Stopped, TaPolicy, Usage, Uuid,
 };
 use platform::{Conduit, VcpuId, VmId};
 use spin::Mutex;
@@ -345,7 +345,7 @@ impl Tee {
     /// Does what the mediator says until it has an answer. OP-TEE is called without the lock, so
     /// that other vCPUs can call it at the same time.
     #[inline(never)]
-    fn drive(&self, vcpu: VcpuId, regs: &Regs, memory: &Ram<'_>) -> Results {
+    fn drive(&self, vcpu: VcpuId, regs: &Regs, memory: &Ram<'_>) -> SmcResults {
         let mut step = {
             let State { guest, pool, .. } = &mut *self.state.lock();
             guest.on_guest(vcpu, regs, memory, pool)
@@ -354,7 +354,7 @@ impl Tee {
             match step {
                 Step::Reply(results) => return results,
                 Step::Secure(regs, token) => {
-                    let results = smc(regs);
+                    let results = firmware::smc32(&regs);
                     let State { guest, pool, .. } = &mut *self.state.lock();
                     step = guest.on_secure(token, results, memory, pool);
                 }
@@ -363,7 +363,7 @@ impl Tee {
     }
 
     /// Answers a call of the running guest called `name`, whose function id is a trusted OS's.
-    pub fn call(&self, name: &str, vcpu: VcpuId, regs: &Regs, ram: &GuestRam) -> Results {
+    pub fn call(&self, name: &str, vcpu: VcpuId, regs: &Regs, ram: &GuestRam) -> SmcResults {
         let ram = Ram { ram, stopped: None };
         let answer = self.drive(vcpu, regs, &ram);
         if self.follow.load(Ordering::Relaxed) {

@@ -12,7 +12,7 @@ use crate::guest::Guest;
 use crate::host::{Memory, ShadowPages, Trace};
 use crate::transaction::Transaction;
 use crate::walk::AfterLists;
-use crate::{Regs, Results, Step, Token, Visit, code, pair};
+use crate::{Regs, SmcResults, Step, Token, Visit, code, pair};
 
 impl<T: Trace> Guest<T> {
     /// Handles a trapped call of the guest whose function id is in OP-TEE's ranges.
@@ -50,13 +50,12 @@ impl<T: Trace> Guest<T> {
     pub fn on_secure<M: Memory, F: ShadowPages>(
         &mut self,
         token: Token,
-        results: Results,
+        results: SmcResults,
         memory: &M,
         frames: &mut F,
     ) -> Step {
         let common = &mut self.common;
         common.inside = common.inside.saturating_sub(1);
-        let results = results.map(|x| x as u32);
         let slot = match token.visit {
             Visit::Call(slot) => slot,
             Visit::Fast(id) => return self.fast_returned(id, results),
@@ -119,7 +118,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
 
     /// Handles that OP-TEE came back from the call.
     #[inline]
-    fn call_returned(&mut self, [w0, w1, w2, w3]: [u32; 4]) -> Step {
+    fn call_returned(&mut self, [w0, w1, w2, w3]: SmcResults) -> Step {
         match ReturnCode(w0) {
             w0 if w0.is_rpc() => self.rpc_returned(w0, w1 | w2, w3),
             w0 => self.complete(w0),

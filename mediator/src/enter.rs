@@ -14,7 +14,7 @@ use crate::call::State;
 use crate::guest::Guest;
 use crate::host::{EventKind, Memory, ShadowPages, Trace};
 use crate::leave::{BAD_ADDRESS, BAD_PARAMETERS, Refusal};
-use crate::message::{MAX_PARAMS, PLACE_WORD, Param, ParamType, Window, words};
+use crate::message::{MAX_PARAMS, PLACE_WORD, Param, ParamType, Scratch, Window, words};
 use crate::transaction::Transaction;
 use crate::walk::AfterLists;
 use crate::{Step, code};
@@ -107,14 +107,11 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     /// another call names a session.
     #[inline]
     fn take_over(&mut self, room: u64, names: impl Fn(u32) -> bool) -> Result<(), Refusal> {
-        let call = &mut *self.call;
-        let [header, params @ ..] = &mut self.guest.scratch;
+        let (call, scratch) = (&mut *self.call, &mut self.guest.scratch);
         call.walk.clear();
-        if room < 8 * HEADER_WORDS as u64 {
-            return Err(BAD_ADDRESS);
-        }
-        let read = call.window.read(self.memory, 0, header);
-        read.map_err(|_| BAD_ADDRESS)?;
+        let had = read_ahead(&call.window, room, self.memory, scratch);
+        let had = had.ok_or(BAD_ADDRESS)?;
+        let [header, params @ ..] = scratch;
         let asked = Header::of(header);
         call.command = asked.command;
         [_, call.ids, ..] = *header;
@@ -127,11 +124,14 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         if room < 8 * words(count) as u64 + rpc_bytes {
             return Err(BAD_ADDRESS);
         }
-        let params = &mut params[..count];
-        let read = call
-            .window
-            .read(self.memory, HEADER_WORDS, params.as_flattened_mut());
-        read.map_err(|_| BAD_ADDRESS)?;
+        if let Some(params) = params
+            .get_mut(had..count)
+            .filter(|params| !params.is_empty())
+        {
+            let rest = params.as_flattened_mut();
+            let read = call.window.read(self.memory, words(had), rest);
+            read.map_err(|_| BAD_ADDRESS)?;
+        }
         // A result that OP-TEE never wrote must not look like success.
         let unanswered = outcome(TeeResult::COMMUNICATION, Origin::default(), asked.params);
         header[RESULT_WORD..].copy_from_slice(&unanswered);
@@ -273,6 +273,40 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         let at_cached = [high(message), low(message), 1];
         self.send(Function::CALL_WITH_RPC_ARG, at_cached)
     }
+}
+
+/// Parameters that are read together with the header: what libteec sends always. Nothing looks at what is read of
+/// them beyond the message's end.
+const AHEAD: usize = 4;
+
+/// Reads a message's header, and the parameters behind it if they are there. Gives the number of these.
+#[inline]
+fn read_ahead<M: Memory>(
+    window: &Window,
+    room: u64,
+    memory: &M,
+    scratch: &mut Scratch,
+) -> Option<usize> {
+    let (ahead, _) = scratch.split_first_chunk_mut::<{ 1 + AHEAD }>()?;
+    let is_there = room >= 8 * words(AHEAD) as u64 && window.is_whole(0, words(AHEAD));
+    let words = ahead.as_flattened_mut();
+    if is_there && memory.read(window.start(), words).is_ok() {
+        return Some(AHEAD);
+    }
+    read_header(window, room, memory, scratch)
+}
+
+#[cold]
+#[inline(never)]
+fn read_header<M: Memory>(
+    window: &Window,
+    room: u64,
+    memory: &M,
+    scratch: &mut Scratch,
+) -> Option<usize> {
+    let [header, ..] = scratch;
+    let is_there = room >= 8 * HEADER_WORDS as u64 && window.read(memory, 0, header).is_ok();
+    is_there.then_some(0)
 }
 
 /// Checks memory by address: it must be NULL: contiguous buffers are not offered to guests.

@@ -27,10 +27,10 @@ impl<T: Trace> Common<T> {
     fn emulate(&mut self, id: Function, w1: u32) -> Step {
         match id {
             Function::CALLS_COUNT => code(ReturnCode(self.optee.calls_count)),
-            Function::CALLS_UID => Step::Reply(UID.map(u64::from)),
-            Function::CALLS_REVISION => Step::Reply(self.optee.calls_revision.map(u64::from)),
-            Function::GET_OS_UUID => Step::Reply(self.optee.os_uuid.map(u64::from)),
-            Function::GET_OS_REVISION => Step::Reply(self.optee.os_revision.map(u64::from)),
+            Function::CALLS_UID => Step::Reply(UID),
+            Function::CALLS_REVISION => Step::Reply(self.optee.calls_revision),
+            Function::GET_OS_UUID => Step::Reply(self.optee.os_uuid),
+            Function::GET_OS_REVISION => Step::Reply(self.optee.os_revision),
             Function::GET_THREAD_COUNT => match self.optee.threads {
                 Some(threads) => reply(
                     ReturnCode::OK,
@@ -85,7 +85,7 @@ impl<T: Trace> Common<T> {
             call: 0,
             what: EventKind::Fast(id),
         });
-        let regs = [u64::from(id), 0, 0, 0, 0, 0, 0, self.client];
+        let regs = [id.0, 0, 0, 0, 0, 0, 0, self.client];
         self.send(regs, Visit::Fast(id), vcpu)
     }
 }

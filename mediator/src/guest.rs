@@ -18,7 +18,7 @@ use crate::list_pages::ListPages;
 use crate::message::Scratch;
 use crate::policy::{Asked, Denials, Uuid};
 use crate::probe::Optee;
-use crate::{Regs, Results, Step, Token, Visit};
+use crate::{Regs, Results, SmcArguments, Step, Token, Visit};
 
 /// One client of OP-TEE. It is a value without any global state: the kernel keeps it under the
 /// lock of its VM.
@@ -30,7 +30,7 @@ pub struct Guest<T> {
 /// What the calls of a guest have in common.
 pub(crate) struct Common<T> {
     pub optee: Optee,
-    pub client: u64,
+    pub client: u32,
     pub config: Config,
     /// OP-TEE knows the client.
     pub admitted: bool,
@@ -207,7 +207,7 @@ impl<T: Trace> Guest<T> {
         let limits = config.limits.fitted();
         let common = Common {
             optee: *optee,
-            client: u64::from(client.get()),
+            client: client.get().into(),
             config,
             admitted: false,
             vms: 0,
@@ -312,7 +312,7 @@ impl<T: Trace> Guest<T> {
 
     /// Returns a call of VM_CREATED or VM_DESTROYED, which are the hypervisor's: w7 is 0.
     fn life_call(&self, id: Function) -> Regs {
-        [u64::from(id), self.common.client, 0, 0, 0, 0, 0, 0]
+        [id.into(), self.common.client.into(), 0, 0, 0, 0, 0, 0]
     }
 
     /// Tells whether OP-TEE knows the guest, so that its device tree may name it.
@@ -380,7 +380,7 @@ impl<T: Trace> Common<T> {
     }
 
     /// Begins a visit to the secure world.
-    pub fn send(&mut self, regs: Regs, visit: Visit, vcpu: VcpuId) -> Step {
+    pub fn send(&mut self, regs: SmcArguments, visit: Visit, vcpu: VcpuId) -> Step {
         self.inside += 1;
         Step::Secure(regs, Token { visit, vcpu })
     }

@@ -62,15 +62,21 @@ pub type Regs = [u64; 8];
 /// x0–x3 of an answer, zero-extended from 32 bits.
 pub type Results = [u64; 4];
 
+/// w0–w7 of an SMC to OP-TEE (SMC32).
+pub type SmcArguments = [u32; 8];
+
+/// w0–w3 of an answer.
+pub type SmcResults = [u32; 4];
+
 /// What the kernel does next.
 #[derive(Debug)]
 #[must_use]
 pub enum Step {
-    /// Put x0–x3 into the guest and let it run on; its other registers keep their values.
-    Reply(Results),
-    /// Release the VM's lock, make this SMC, take the lock again, and give x0–x3 of its answer
+    /// Put these, zero-extended, into x0–x3 of the guest and let it run on; its other registers keep their values.
+    Reply(SmcResults),
+    /// Release the VM's lock, make this SMC, take the lock again, and give w0–w3 of its answer
     /// to [`Guest::on_secure`] together with the token.
-    Secure(Regs, Token),
+    Secure(SmcArguments, Token),
 }
 
 /// Stands for one visit to the secure world. It can be used once.
@@ -92,7 +98,7 @@ pub(crate) enum Visit {
 
 /// Returns an answer for the guest.
 pub(crate) fn reply(w0: ReturnCode, w1: u32, w2: u32, w3: u32) -> Step {
-    Step::Reply([w0.0, w1, w2, w3].map(u64::from))
+    Step::Reply([w0.0, w1, w2, w3])
 }
 
 /// Returns an answer of a return code alone.

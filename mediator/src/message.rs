@@ -63,8 +63,6 @@ pub(crate) const fn words(params: usize) -> usize {
 pub(crate) struct ParamType(u8);
 
 impl ParamType {
-    pub const NONE: Self = Self(0);
-
     /// Returns the type in an attribute word, if it is known.
     pub fn of(word: u64) -> Option<Self> {
         let kind = (word & attr::TYPE) as u8;
@@ -146,17 +144,49 @@ impl Window {
         }
     }
 
+    /// Returns where it begins.
+    pub fn start(&self) -> Ipa {
+        self.first
+    }
+
+    /// Tells whether these words are in its first piece.
     #[inline]
+    pub fn is_whole(&self, word: usize, count: usize) -> bool {
+        word + count <= self.split
+    }
+
+    /// Reads words from number `word` on.
+    #[inline(always)]
     pub fn read<M: Memory>(
         &self,
         memory: &M,
         word: usize,
         words: &mut [u64],
     ) -> Result<(), NotRam> {
-        let here = self.split.saturating_sub(word);
-        if words.len() <= here {
-            return memory.read(place(self.first, word), words);
+        match self.is_whole(word, words.len()) {
+            true => memory.read(place(self.first, word), words),
+            false => self.read_split(memory, word, words),
         }
+    }
+
+    /// Writes words from number `word` on.
+    #[inline(always)]
+    pub fn write<M: Memory>(&self, memory: &M, word: usize, words: &[u64]) -> Result<(), NotRam> {
+        match self.is_whole(word, words.len()) {
+            true => memory.write(place(self.first, word), words),
+            false => self.write_split(memory, word, words),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_split<M: Memory>(
+        &self,
+        memory: &M,
+        word: usize,
+        words: &mut [u64],
+    ) -> Result<(), NotRam> {
+        let here = self.split.saturating_sub(word).min(words.len());
         let (head, tail) = words.split_at_mut(here);
         if !head.is_empty() {
             memory.read(place(self.first, word), head)?;
@@ -164,12 +194,10 @@ impl Window {
         memory.read(place(self.second, word + here - self.split), tail)
     }
 
-    #[inline]
-    pub fn write<M: Memory>(&self, memory: &M, word: usize, words: &[u64]) -> Result<(), NotRam> {
-        let here = self.split.saturating_sub(word);
-        if words.len() <= here {
-            return memory.write(place(self.first, word), words);
-        }
+    #[cold]
+    #[inline(never)]
+    fn write_split<M: Memory>(&self, memory: &M, word: usize, words: &[u64]) -> Result<(), NotRam> {
+        let here = self.split.saturating_sub(word).min(words.len());
         let (head, tail) = words.split_at(here);
         if !head.is_empty() {
             memory.write(place(self.first, word), head)?;
@@ -200,7 +228,7 @@ mod tests {
         assert_eq!(ParamType(3).outputs(), 1..4);
         assert_eq!(ParamType(6).outputs(), 2..3);
         assert_eq!(ParamType(9).outputs(), 0..0);
-        assert!(!ParamType::NONE.is_value() && !ParamType::NONE.is_output());
+        assert!(!ParamType(0).is_value() && !ParamType(0).is_output());
     }
 
     #[test]

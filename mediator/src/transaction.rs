@@ -25,10 +25,11 @@ pub(crate) struct Transaction<'a, T, M, F> {
 
 impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     /// Sends the call to OP-TEE with these registers and the guest's client id.
+    #[inline]
     pub fn send(&mut self, id: Function, w1_3: [u32; 3]) -> Step {
         self.call.state = State::Secure;
-        let [w1, w2, w3] = w1_3.map(u64::from);
-        let regs = [id.into(), w1, w2, w3, 0, 0, 0, self.guest.client];
+        let [w1, w2, w3] = w1_3;
+        let regs = [id.0, w1, w2, w3, 0, 0, 0, self.guest.client];
         self.guest.send(regs, Visit::Call(self.slot), self.vcpu)
     }
 

@@ -56,7 +56,7 @@ impl Service for TrustedOs {
             return answer(&mut vcpu.regs, function.not_supported());
         };
         let results = tee.call(&vm.name, vcpu.id, regs, &vm.ram);
-        vcpu.regs.x[..4].copy_from_slice(&results);
+        vcpu.regs.x[..4].copy_from_slice(&results.map(u64::from));
         ExitAction::Run
     }
 }

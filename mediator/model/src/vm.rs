@@ -131,7 +131,7 @@ impl Vm {
             .guest
             .on_guest(VcpuId(vcpu), &regs, &self.ram, &mut self.pool);
         if let Step::Secure(regs, _) = &step {
-            self.check_entry(regs, known);
+            self.check_entry(&regs.map(u64::from), known);
         }
         self.take(vcpu, step, windows)
     }
@@ -142,9 +142,12 @@ impl Vm {
         let visit = self.inside.remove(&vcpu).expect("inside");
         let results = visit.results.expect("OP-TEE has run");
         self.begin_step();
-        let step = self
-            .guest
-            .on_secure(visit.token, results, &self.ram, &mut self.pool);
+        let step = self.guest.on_secure(
+            visit.token,
+            results.map(|x| x as u32),
+            &self.ram,
+            &mut self.pool,
+        );
         let entered = self.take(vcpu, step, visit.windows);
         assert_ne!(entered, Entered::Secure, "interrupts are not served");
         entered
@@ -159,6 +162,7 @@ impl Vm {
         assert!(work <= MOST_WORK, "a step of {work} accesses");
         match step {
             Step::Reply(answer) => {
+                let answer = answer.map(u64::from);
                 check_reply(answer);
                 if answer[0] == ReturnCode::RPC_FREE.into() {
                     windows.free_page();
@@ -174,7 +178,7 @@ impl Vm {
             }
             Step::Secure(regs, token) => {
                 let visit = Visit {
-                    regs,
+                    regs: regs.map(u64::from),
                     token,
                     results: None,
                     windows,

@@ -265,7 +265,9 @@ impl World {
             vm.begin_step();
             let mut step = vm.guest.on_guest(VcpuId(0), &regs, &stopped, &mut vm.pool);
             while let Step::Secure(regs, token) = step {
-                let results = optee.smc(regs, &mut vm.pool);
+                let results = optee
+                    .smc(regs.map(u64::from), &mut vm.pool)
+                    .map(|x| x as u32);
                 step = vm.guest.on_secure(token, results, &stopped, &mut vm.pool);
             }
             self.check();
