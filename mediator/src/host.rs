@@ -56,9 +56,10 @@ pub struct Event {
 pub enum EventKind {
     /// A fast call went to OP-TEE.
     Fast(Function),
-    /// A message with this command was taken over from the guest.
+    /// A message with this command was taken over from the guest. With it the call has entered the secure
+    /// world, unless its next event says otherwise.
     Taken(Command),
-    /// The call entered the secure world, or went back to it.
+    /// The call went back to the secure world, or entered it after a [chunk](Self::Chunk).
     Secure,
     /// OP-TEE suspended the call for an interrupt.
     Interrupted,

@@ -17,7 +17,7 @@ use crate::{command, deny, docs, elf, headers, lines, modules, ui};
 /// Bytes of the release image.
 const IMAGE: u64 = 384 * 1024;
 /// Lines of code of the mediator, without its tests.
-const MEDIATOR: usize = 2_600;
+const MEDIATOR: usize = 2_700;
 /// Lines of code of everything that runs at EL2, without tests.
 const EL2: usize = 22_000;
 /// Lines of the file that dispatches traps.

@@ -70,7 +70,14 @@ struct Total {
 struct Open<'a> {
     command: &'a str,
     begun: u64,
+    /// Nothing has happened since.
+    is_new: bool,
     seen: Total,
+}
+
+/// Tells whether a step right after a call was taken over says that it did not go on to OP-TEE.
+fn stays_here(what: &str) -> bool {
+    what.starts_with("refused: ") || what == "a part of its list is translated"
 }
 
 fn totals(lines: &[String]) -> BTreeMap<&str, Total> {
@@ -81,6 +88,7 @@ fn totals(lines: &[String]) -> BTreeMap<&str, Total> {
             let call = Open {
                 command,
                 begun: step.time,
+                is_new: true,
                 seen: Total::default(),
             };
             open.insert(step.call, call);
@@ -90,6 +98,9 @@ fn totals(lines: &[String]) -> BTreeMap<&str, Total> {
             continue;
         };
         call.seen.visits += usize::from(step.what == "enters OP-TEE");
+        if std::mem::take(&mut call.is_new) {
+            call.seen.visits += usize::from(!stays_here(step.what));
+        }
         call.seen.rpcs += usize::from(step.what.starts_with("RPC to the guest"));
         call.seen.interrupts += usize::from(step.what == "interrupted");
         if step.what.starts_with("ended: ")
@@ -140,7 +151,6 @@ mod tests {
     fn calls_are_put_together_from_their_steps() {
         let lines = lines(
             "teevisor: linux: 1.000010 vCPU 0 call 0.1: taken over: INVOKE\n\
-             teevisor: linux: 1.000012 vCPU 0 call 0.1: enters OP-TEE\n\
              teevisor: linux: 1.000020 vCPU 1 call 1.7: taken over: OPEN_SESSION\n\
              linux| teevisor: linux: 9.000020 vCPU 1 call 1.7: ended: 0x0\n\
              teevisor: linux: 1.000030 vCPU 0 call 0.1: RPC to the guest: FS\n\
@@ -154,7 +164,7 @@ mod tests {
         );
         let invoke = Total {
             calls: 2,
-            visits: 2,
+            visits: 3,
             rpcs: 1,
             interrupts: 1,
             micros: 50,
@@ -166,7 +176,7 @@ mod tests {
         assert_eq!(table.lines().count(), 2);
         let row = table.lines().nth(1).unwrap();
         let row: Vec<_> = row.split_whitespace().collect();
-        assert_eq!(row, ["INVOKE", "2", "2", "1", "1", "25", "40"]);
+        assert_eq!(row, ["INVOKE", "2", "3", "1", "1", "25", "40"]);
     }
 
     #[test]
