@@ -11,8 +11,9 @@ use crate::vm::{self, devices, vcpu::VcpuContext};
 const VISIT: usize = 16;
 
 /// Handles pending interrupts of this core, which `vcpu` is on. True if the core has to look at
-/// what it does next: its alarm has gone off.
+/// what it does next: its alarm has gone off, or who takes the core from `vcpu` may have been woken.
 pub fn serve(mut vcpu: Option<&mut VcpuContext>) -> bool {
+    let is_outranked = vcpu.as_ref().is_some_and(|vcpu| vcpu.is_outranked);
     let mut alarm = false;
     let mut typed = None;
     for _ in 0..VISIT {
@@ -20,7 +21,7 @@ pub fn serve(mut vcpu: Option<&mut VcpuContext>) -> bool {
             break;
         };
         match (taken, vcpu.as_deref_mut()) {
-            (Taken::Kick, _) => {}
+            (Taken::Kick, _) => alarm |= is_outranked,
             (Taken::Alarm, _) => alarm = true,
             // The guest's own end of interrupt will deactivate it.
             (Taken::GuestTimer { physical, virtual_ }, Some(vcpu)) => {
@@ -38,6 +39,7 @@ pub fn serve(mut vcpu: Option<&mut VcpuContext>) -> bool {
             (Taken::Optee(intid), _) => {
                 vm::all().iter().for_each(vm::Vm::notify_from_tee);
                 irq::deactivate(intid);
+                alarm |= is_outranked;
             }
             // So will the guest's own end of a device's interrupt.
             (Taken::Other(intid), _) => {
@@ -45,12 +47,13 @@ pub fn serve(mut vcpu: Option<&mut VcpuContext>) -> bool {
                     irq::reject(intid);
                     irq::deactivate(intid);
                 }
+                alarm |= is_outranked;
             }
         }
     }
     // Once for each visit: whatever else is pending comes in between.
     if typed.is_some() || console::wants_visit() {
-        alarm |= console::visit();
+        alarm |= console::visit() | is_outranked;
     }
     if let Some(intid) = typed {
         irq::deactivate(intid);

@@ -5,7 +5,7 @@
 //! Whose turn it is, the crate `sched` decides. A vCPU whose turn is over stays on the core, in
 //! the registers, until another one needs them: a core with a single vCPU never switches.
 
-use ::sched::RoundRobin;
+use ::sched::Turns;
 use ::serror::Severity;
 use alloc::vec::Vec;
 use log::warn;
@@ -25,7 +25,7 @@ use crate::{console, heap, interrupts, vcpu_loop};
 /// One core and its vCPUs.
 struct Core {
     vcpus: Vec<VcpuContext>,
-    turns: RoundRobin,
+    turns: Turns,
     /// Whose registers the core has.
     present: Option<usize>,
     /// Whose FP registers the core has.
@@ -52,8 +52,8 @@ pub fn serve(index: usize) -> ! {
 
 /// Returns the bytes of heap that [`serve`] takes at most on account of a guest with `vcpus` vCPUs.
 pub const fn heap_needed(vcpus: usize) -> u64 {
-    // They stand in one piece for each core, which the heap rounds up to a power of two.
-    (2 * vcpus * size_of::<VcpuContext>()) as u64
+    // They stand in two pieces for each core, which the heap rounds up to powers of two.
+    (2 * (vcpus * size_of::<VcpuContext>() + Turns::heap_bytes(vcpus))) as u64
 }
 
 impl Core {
@@ -65,9 +65,14 @@ impl Core {
         // Of its final size at once: growing would leave more of the heap in use.
         let mut vcpus = Vec::with_capacity(count);
         vcpus.extend(assigned().map(|(vm, id)| VcpuContext::new(vm, id, count > 1)));
+        let shares = assigned().map(|(vm, _)| vm.share);
+        let turns = Turns::new(count, shares, timer::now());
+        for (index, vcpu) in vcpus.iter_mut().enumerate() {
+            vcpu.is_outranked = turns.is_outranked(index);
+        }
         Self {
             vcpus,
-            turns: RoundRobin::new(),
+            turns,
             present: None,
             fp_owner: None,
         }
@@ -94,13 +99,19 @@ impl Core {
     /// Returns whose turn it is.
     fn choose(&mut self) -> Option<usize> {
         let now = timer::now();
+        let before = self.turns.current();
         let vcpus = &self.vcpus;
-        self.turns.choose(
-            now,
-            vcpus.len(),
-            |index| vcpus[index].can_run(now),
-            |index| vcpus[index].vm.slice,
-        )
+        let chosen = self.turns.choose(now, |index| vcpus[index].can_run(now));
+        if chosen != before {
+            let total = |index| (&vcpus[index], self.turns.total(index));
+            before
+                .map(total)
+                .inspect(|(it, time)| it.vcpu().stop_clock(*time));
+            chosen
+                .map(total)
+                .inspect(|(it, time)| it.vcpu().start_clock(now - time));
+        }
+        chosen
     }
 
     /// Lets vCPU number `index` of this core run.
@@ -131,16 +142,15 @@ impl Core {
 
     /// Does the work that a guest without a running vCPU needs, in the turn of its first vCPU.
     fn work(&mut self, index: usize) {
-        // Always: OP-TEE, which may be called here, gives the core back at an interrupt alone.
-        timer::set_alarm(self.deadlines().chain([self.turns.end()]).min());
-        let vm = self.vcpus[index].vm;
-        while lifecycle::advance(vm) && !self.serve_interrupts() {}
+        self.set_alarm();
+        let vcpu = &self.vcpus[index];
+        let (vm, is_outranked) = (vcpu.vm, vcpu.is_outranked);
+        while lifecycle::advance(vm) && !self.serve_interrupts() && !is_outranked {}
     }
 
     /// Waits until an interrupt comes, or until a vCPU's timer ends its wait.
     fn idle(&mut self) {
-        let wakes = self.vcpus.iter().filter_map(VcpuContext::wakes_at);
-        timer::set_alarm(wakes.chain(self.deadlines()).min());
+        self.set_alarm();
         cpu::wait_for_interrupt();
         self.serve_serror();
         self.serve_interrupts();
@@ -172,10 +182,15 @@ impl Core {
         interrupts::serve(present)
     }
 
-    /// Ends the current turn when it is over, if anybody waits for that, or at a deadline.
+    /// Lets the core choose anew when the current turn is over or somebody comes who takes the core, and look at
+    /// its deadlines.
     fn set_alarm(&self) {
-        let turn = (self.vcpus.len() > 1).then_some(self.turns.end());
-        timer::set_alarm(turn.into_iter().chain(self.deadlines()).min());
+        timer::set_alarm(self.alarms().min());
+    }
+
+    fn alarms(&self) -> impl Iterator<Item = u64> {
+        let wants = |index: usize| self.vcpus[index].wants_at();
+        self.deadlines().chain(self.turns.next_choice(wants))
     }
 
     /// Returns the guests whose watchdogs and restarts this core sees to: those whose first vCPU it serves.

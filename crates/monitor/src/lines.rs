@@ -17,6 +17,10 @@ pub struct GuestLine<'a> {
     pub ram: u64,
     /// How often it was started anew.
     pub restarts: u32,
+    /// Priority of its vCPUs.
+    pub priority: u8,
+    /// What each of them may have of its core, if there is a limit: so many microseconds in each period of so many.
+    pub budget: Option<(u32, u32)>,
     /// Whether what is typed goes to it.
     pub has_keys: bool,
     /// Bytes of its output that were dropped.
@@ -36,6 +40,12 @@ impl fmt::Display for GuestLine<'_> {
             self.ram >> 20,
             self.restarts
         )?;
+        if self.priority > 0 {
+            write!(f, ", priority {}", self.priority)?;
+        }
+        if let Some((budget, period)) = self.budget {
+            write!(f, ", {budget} of {period} us")?;
+        }
         if self.has_keys {
             f.write_str(", has the keys")?;
         }
@@ -59,6 +69,8 @@ pub struct VcpuLine<'a> {
     pub core: usize,
     /// What it is doing, in a word.
     pub state: &'a str,
+    /// The time of the core that it has had, in milliseconds.
+    pub milliseconds: u64,
     /// Physical SErrors that came while it ran.
     pub serrors: u16,
     /// How often it came to EL2 by itself.
@@ -73,8 +85,14 @@ impl fmt::Display for VcpuLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "  vCPU {} on core {}: {}, traps: {}, kicks: {}",
-            self.number, self.core, self.state, self.traps, self.kicks
+            "  vCPU {} on core {}: {}, {}.{:03} s used, traps: {}, kicks: {}",
+            self.number,
+            self.core,
+            self.state,
+            self.milliseconds / 1000,
+            self.milliseconds % 1000,
+            self.traps,
+            self.kicks
         )?;
         held(f, self.waits)?;
         match self.serrors {

@@ -163,6 +163,8 @@ fn lines_show_all_numbers() {
         state: "running",
         ram: 256 << 20,
         restarts: 3,
+        priority: 0,
+        budget: None,
         has_keys: true,
         dropped: 0,
         device_interrupts: (0, 0),
@@ -180,10 +182,20 @@ fn lines_show_all_numbers() {
         storm.to_string(),
         "2 two: running, 256 MiB of RAM, restarts: 3, device interrupts: 900 (held back: 7)"
     );
+    let limited = GuestLine {
+        priority: 10,
+        budget: Some((2_000, 10_000)),
+        ..guest
+    };
+    assert_eq!(
+        limited.to_string(),
+        "2 two: running, 256 MiB of RAM, restarts: 3, priority 10, 2000 of 10000 us, has the keys"
+    );
     let vcpu = VcpuLine {
         number: 1,
         core: 3,
         state: "waiting",
+        milliseconds: 61_007,
         serrors: 0,
         traps: 5,
         kicks: 3,
@@ -191,7 +203,7 @@ fn lines_show_all_numbers() {
     };
     assert_eq!(
         vcpu.to_string(),
-        "  vCPU 1 on core 3: waiting, traps: 5, kicks: 3"
+        "  vCPU 1 on core 3: waiting, 61.007 s used, traps: 5, kicks: 3"
     );
     let vcpu = VcpuLine {
         serrors: 2,
@@ -200,7 +212,7 @@ fn lines_show_all_numbers() {
     };
     assert_eq!(
         vcpu.to_string(),
-        "  vCPU 1 on core 3: waiting, traps: 5, kicks: 3 (held back: 4), SErrors: 2"
+        "  vCPU 1 on core 3: waiting, 61.007 s used, traps: 5, kicks: 3 (held back: 4), SErrors: 2"
     );
     let usage = TeeUsage {
         calls: (2, 16),

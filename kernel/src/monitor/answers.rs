@@ -9,6 +9,7 @@ use mediator::{Asked, Denial, Denials, Usage};
 use monitor::{DeniedLine, GuestLine, TeeCounters, TeeUsage, VcpuLine};
 
 use super::{state, tee_of};
+use crate::arch::timer;
 use crate::trace::Steps;
 use crate::vm::{self, Vm, vcpu};
 use crate::{console, heap, tee::Tee};
@@ -150,6 +151,11 @@ fn show_guest(index: usize, vm: &Vm, focus: usize) {
         state: state(vm),
         ram: vm.ram.size(),
         restarts: vm.life.restarts(),
+        priority: vm.share.priority,
+        budget: vm
+            .share
+            .budget
+            .map(|it| (microseconds(it.budget), microseconds(it.period))),
         has_keys: index == focus,
         dropped: console::dropped(index),
         device_interrupts: vm.devices.counts(),
@@ -169,12 +175,18 @@ fn show_vcpu(vm: &Vm, number: usize) {
             vcpu::State::Running => "running",
             vcpu::State::Waiting => "waiting",
         },
+        milliseconds: vcpu.time(timer::now()) / (timer::frequency() / 1000).max(1),
         serrors: vcpu.serrors(),
         traps: costs.traps,
         kicks: costs.kicks,
         waits: costs.waits,
     };
     info!("{line}");
+}
+
+/// Returns so many ticks, of the second at most, in microseconds.
+fn microseconds(ticks: u64) -> u32 {
+    (ticks * 1_000_000 / timer::frequency().max(1)) as u32
 }
 
 /// Tells line `n` of EL2's own memory; the heap's first block lies in the image. False if there is none.

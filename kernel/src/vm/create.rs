@@ -4,7 +4,10 @@
 
 use core::fmt;
 
-use ::sched::place::{Cores, PlaceError};
+use ::sched::{
+    Share,
+    place::{Cores, PlaceError},
+};
 use addr::{Ipa, PAGE_SIZE, Pa, PaRange};
 use alloc::{boxed::Box, vec::Vec};
 use board::Board;
@@ -109,6 +112,11 @@ impl fmt::Display for CreateError<'_> {
                 f,
                 "core {core} is the housekeeping core, which no `exclusive` guest can have: change \
                  `cpus` or `housekeeping-core`"
+            ),
+            Self::Core(PlaceError::Full(core)) => write!(
+                f,
+                "the budgets on core {core} would be more than its time: lower `budget`, lengthen `period`, or \
+                 change `cpus`"
             ),
             Self::Core(PlaceError::NoneLeft) => f.write_str(
                 "no core is left that is not another guest's alone: lower `vcpus`, or leave out \
@@ -279,7 +287,7 @@ fn one(
             GuestWatchdog::new(watchdog.timeout.map(ticks), after(watchdog.action))
         }),
         on_crash: after(guest.on_crash),
-        slice: ticks(guest.slice),
+        share: share(guest),
         rates: Rates::of(guest.rates),
     })
 }
@@ -314,6 +322,15 @@ fn ticks(microseconds: u32) -> u64 {
     u64::from(microseconds) * timer::frequency() / 1_000_000
 }
 
+/// Returns what each of the guest's vCPUs may have of its core.
+fn share(guest: &Guest<'_>) -> Share {
+    Share {
+        priority: 0,
+        slice: ticks(guest.slice),
+        budget: None,
+    }
+}
+
 /// Returns each vCPU on its core: those the manifest names, else those with the fewest vCPUs.
 fn assign(
     guest: &Guest<'_>,
@@ -322,7 +339,7 @@ fn assign(
 ) -> Result<Vec<Vcpu>, CreateError<'static>> {
     let vcpu = |index: usize| {
         let named = guest.cpus.get(index).copied().map(usize::from);
-        let position = cores.place(named, guest.exclusive)?;
+        let position = cores.place(named, guest.exclusive, 0)?;
         let number = numbers.get(position).copied().flatten();
         number.map(Vcpu::new).ok_or(PlaceError::Absent(position))
     };

@@ -16,6 +16,7 @@ mod watchdog;
 
 use alloc::{boxed::Box, string::String, vec::Vec};
 use platform::{GicVersion, VcpuId, VmId};
+use sched::Share;
 use spin::{Mutex, Once};
 use stage2::{GuestRam, Tables};
 use vgic::{VcpuSet, Vgic};
@@ -65,8 +66,8 @@ pub struct Vm {
     pub workarounds: platform::Workarounds,
     counter_offset: u64,
     on_crash: StopAction,
-    /// How long a turn of a vCPU lasts on a core that it shares, in ticks of the system counter.
-    pub slice: u64,
+    /// What each of its vCPUs may have of its core.
+    pub share: Share,
     rates: Rates,
 }
 

@@ -2,7 +2,7 @@
 
 //! A vCPU: what others may ask of it, and its state, which belongs to its core.
 
-use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering, fence};
+use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering, fence};
 
 use ::serror::{SError, Severity};
 use platform::VcpuId;
@@ -82,7 +82,15 @@ pub struct Vcpu {
     serrors: AtomicU16,
     /// What it has cost others.
     pub costs: Costs,
+    /// The time that it has had of its core, in ticks; while it has the core, [`HAS_CORE`] and what that lacks to the
+    /// system counter.
+    ///
+    /// Protocol: stored by the vCPU's core alone, and shown.
+    clock: AtomicU64,
 }
+
+/// A bit of a vCPU's clock: it goes.
+const HAS_CORE: u64 = 1 << 63;
 
 impl Vcpu {
     /// Returns a vCPU for core number `core`, off.
@@ -94,6 +102,25 @@ impl Vcpu {
             state: AtomicU8::new(State::Off as u8),
             serrors: AtomicU16::new(0),
             costs: Costs::new(),
+            clock: AtomicU64::new(0),
+        }
+    }
+
+    /// Notes that it has its core from now on; `offset` is the system counter less the time that it has had before.
+    pub fn start_clock(&self, offset: u64) {
+        self.clock.store(offset | HAS_CORE, Ordering::Relaxed);
+    }
+
+    /// Notes that it has its core no longer, and had so much time of it in all.
+    pub fn stop_clock(&self, time: u64) {
+        self.clock.store(time & !HAS_CORE, Ordering::Relaxed);
+    }
+
+    /// Returns the time that it has had of its core until `now`, in ticks.
+    pub fn time(&self, now: u64) -> u64 {
+        match self.clock.load(Ordering::Relaxed) {
+            clock if clock & HAS_CORE != 0 => now.saturating_sub(clock & !HAS_CORE),
+            clock => clock,
         }
     }
 
@@ -188,6 +215,8 @@ pub struct VcpuContext {
     pub regs: GuestRegs,
     /// Its FP registers while it does not have them.
     pub fp: FpState,
+    /// A vCPU with a higher priority is on its core: it leaves for whatever may have woken that.
+    pub is_outranked: bool,
     state: CpuState,
     cpu_interface: CpuInterface,
     interface: VirtualInterface,
@@ -213,6 +242,7 @@ impl VcpuContext {
             bounds: Bounds::new(&vm.rates, &shared.costs),
             regs: GuestRegs::start(0, 0),
             fp: FpState::reset(),
+            is_outranked: false,
             state: CpuState::reset(),
             cpu_interface: CpuInterface::default(),
             interface: irq::virtual_interface(),
@@ -273,7 +303,7 @@ impl VcpuContext {
     }
 
     /// Returns when it, which can't run, can by itself: its wait ends, or it has waited for what it did too often.
-    pub fn wakes_at(&self) -> Option<u64> {
+    fn wakes_at(&self) -> Option<u64> {
         let ready = match self.vcpu().state() {
             _ if self.vm.life.is_paused() => None,
             State::Off => None,
@@ -282,6 +312,14 @@ impl VcpuContext {
             State::Waiting => self.deadline,
         };
         ready.map(|at| at.max(self.bounds.until()))
+    }
+
+    /// Returns from when on it can run or has work to do, if that is known.
+    pub fn wants_at(&self) -> Option<u64> {
+        match self.has_work() {
+            true => Some(0),
+            false => self.wakes_at(),
+        }
     }
 
     /// Begins to run on its core.
