@@ -14,6 +14,11 @@ const VCPUS: RangeInclusive<u32> = 1..=8;
 const MAX_CORE: u8 = 31;
 /// Microseconds. A shorter turn would go into switching; a longer one is felt at the console.
 const SLICE: RangeInclusive<u32> = 100..=1_000_000;
+const MAX_PRIORITY: u32 = 255;
+/// Microseconds, as for a slice.
+const PERIOD: RangeInclusive<u32> = SLICE;
+/// All of a core's time, in the parts in which [`promised`] counts.
+const WHOLE: u64 = 1_000_000_000;
 const MAX_RESTARTS: u32 = 1_000_000;
 /// Microseconds.
 const MAX_RESTART_DELAY: u32 = 3_600_000_000;
@@ -161,6 +166,7 @@ fn check_guest(guest: &Guest, before: &[Guest]) -> Result<(), Broken> {
         "slice",
         "must be from 100us to 1000ms",
     )?;
+    check_turns(guest, before)?;
     rule(
         is_size(guest.memory, GRANULE, MAX_MEMORY),
         "memory",
@@ -186,6 +192,58 @@ fn check_guest(guest: &Guest, before: &[Guest]) -> Result<(), Broken> {
     guest.watchdog.map_or(Ok(()), check_watchdog)?;
     guest.rates.map_or(Ok(()), check_rates)?;
     guest.tee.map_or(Ok(()), |tee| check_tee(&tee))
+}
+
+fn check_turns(guest: &Guest, before: &[Guest]) -> Result<(), Broken> {
+    rule(
+        guest.priority <= MAX_PRIORITY,
+        "priority",
+        "must be from 0 to 255",
+    )?;
+    check_budget(guest.budget, guest.period, ["budget", "period"])?;
+    let alone = "must be left out in an exclusive guest, whose vCPUs have their cores alone";
+    rule(!guest.exclusive || guest.priority == 0, "priority", alone)?;
+    rule(!guest.exclusive || guest.budget.is_none(), "budget", alone)?;
+    let on = |core: u8| -> u64 {
+        let all = before.iter().chain([guest]);
+        all.map(|guest| promised(guest, core)).sum()
+    };
+    rule(
+        guest.cpus.iter().all(|&core| on(core) <= WHOLE),
+        "budget",
+        "must be less, or period longer: with the budgets of the other vCPUs on one of its cpus it is more than the \
+         core's time",
+    )
+}
+
+/// Returns what part of the time of a core the guest's vCPUs that it names for it get by their budgets.
+fn promised(guest: &Guest, core: u8) -> u64 {
+    let (Some(budget), Some(period @ 1..)) = (guest.budget, guest.period) else {
+        return 0;
+    };
+    let vcpus = guest.cpus.iter().filter(|&&named| named == core).count() as u64;
+    vcpus * (u64::from(budget) * WHOLE / u64::from(period))
+}
+
+fn check_budget(
+    budget: Option<u32>,
+    period: Option<u32>,
+    [budget_key, period_key]: [&'static str; 2],
+) -> Result<(), Broken> {
+    let (Some(budget), Some(period)) = (budget, period) else {
+        rule(budget.is_none(), budget_key, "must have a period beside it")?;
+        return rule(period.is_none(), period_key, "must have a budget beside it");
+    };
+    rule(
+        PERIOD.contains(&period),
+        period_key,
+        "must be from 100us to 1000ms",
+    )?;
+    rule(
+        (*PERIOD.start()..=period).contains(&budget),
+        budget_key,
+        "must be from 100us to its period",
+    )
 }
 
 fn check_restarts(guest: &Guest) -> Result<(), Broken> {
@@ -320,6 +378,12 @@ fn check_tee(tee: &Tee) -> Result<(), Broken> {
         "tee.max-vms",
         "must be from 1 to 1000",
     )?;
+    rule(
+        tee.visit.is_none_or(|visit| PERIOD.contains(&visit)),
+        "tee.visit",
+        "must be from 100us to 1000ms",
+    )?;
+    check_budget(tee.budget, tee.period, ["tee.budget", "tee.period"])?;
     rule(
         tee.allow.len() <= MAX_UUIDS,
         "tee.allow",

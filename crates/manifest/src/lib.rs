@@ -48,6 +48,12 @@ table! {
         pub exclusive: bool = "exclusive",
         /// How long a turn of one of its vCPUs lasts on a core that it shares, in microseconds.
         pub slice: u32 = "slice",
+        /// Which of those that share a core runs first: the highest, always.
+        pub priority: u32 = "priority",
+        /// The most time that each of its vCPUs gets in a period, in microseconds, if there is a limit.
+        pub budget: Option<u32> = "budget",
+        /// The period of that, in microseconds.
+        pub period: Option<u32> = "period",
         /// Bytes of RAM, a multiple of 2 MiB.
         pub memory: u64 = "memory",
         /// The bundle's member that is its kernel, an arm64 Image.
@@ -129,6 +135,12 @@ table! {
         pub max_sessions: u32 = "max-sessions",
         /// Most VMs that the guest may cost OP-TEE as long as the board runs.
         pub max_vms: u32 = "max-vms",
+        /// How long a visit to OP-TEE lasts at most before the core is taken back, in microseconds, if there is a limit.
+        pub visit: Option<u32> = "visit",
+        /// The most time that the guest gets in OP-TEE in a period, in microseconds, if there is a limit.
+        pub budget: Option<u32> = "budget",
+        /// The period of that, in microseconds.
+        pub period: Option<u32> = "period",
         /// Whether each start gets a new VM of OP-TEE's.
         pub fresh: bool = "fresh",
         /// Whether an OP-TEE that only one guest can have is its own; that of one guest at most.

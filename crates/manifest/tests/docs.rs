@@ -100,6 +100,13 @@ fn defaults_are_as_documented() {
     assert_eq!((guest.exclusive, guest.slice), (false, 5_000));
     default("exclusive", "`false`");
     default("slice", "`\"5ms\"`");
+    assert_eq!(
+        (guest.priority, guest.budget, guest.period),
+        (0, None, None)
+    );
+    default("priority", "0");
+    default("budget", "no limit");
+    default("period", "no limit");
     assert_eq!(guest.watchdog, None);
     default("watchdog", "no watchdog");
     assert_eq!(guest.rates, None);
@@ -118,6 +125,8 @@ fn defaults_are_as_documented() {
     default("rpmb", "`true` if no other guest has a TEE");
     default("max-sessions", &tee.max_sessions.to_string());
     default("max-vms", &tee.max_vms.to_string());
+    assert_eq!((tee.visit, tee.budget, tee.period), (None, None, None));
+    default("visit", "no limit");
     assert!(!tee.fresh);
     default("fresh", "`false`");
     assert!(tee.allow.is_empty() && tee.deny.is_empty());

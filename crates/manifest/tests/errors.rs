@@ -238,6 +238,105 @@ fn broken_rules_are_shown_with_their_line() {
     }
 }
 
+/// The line and the message of a guest with these keys, behind one that is promised 60 % of core 0.
+fn beside_a_budget(keys: &str) -> Result<(), (usize, String)> {
+    let first = BASE.replacen(
+        "cpus = [0]",
+        "cpus = [0]\nbudget = \"6ms\"\nperiod = \"10ms\"",
+        1,
+    );
+    let second =
+        format!("[[guest]]\nname = \"b\"\nvcpus = 1\nmemory = \"2MiB\"\nkernel = \"k\"\n{keys}");
+    let compiled = compile(&format!("{first}{second}"));
+    compiled
+        .map(|_| ())
+        .map_err(|error| (error.line, error.message))
+}
+
+#[test]
+fn budgets_on_a_core_are_at_most_its_time() {
+    let with = |core: u8, budget: &str| {
+        let keys = format!("cpus = [{core}]\nperiod = \"50ms\"\nbudget = \"{budget}\"\n");
+        beside_a_budget(&keys)
+    };
+    assert_eq!(with(0, "20ms"), Ok(()));
+    assert_eq!(with(1, "50ms"), Ok(()));
+    let (line, message) = with(0, "20001us").unwrap_err();
+    assert_eq!(line, 23);
+    assert!(
+        message.starts_with("guest b: budget must be less, or period longer"),
+        "{message}"
+    );
+    let twice = "budget = \"3ms\"\nperiod = \"5ms\"\n";
+    let shared = BASE.replacen("vcpus = 1", "vcpus = 2", 1).replacen(
+        "cpus = [0]",
+        &format!("cpus = [1, 1]\n{twice}"),
+        1,
+    );
+    assert_eq!(compile(&shared).unwrap_err().line, 7);
+    let thirds = "budget = \"1ms\"\nperiod = \"3ms\"\n";
+    let exact = BASE.replacen("vcpus = 1", "vcpus = 3", 1).replacen(
+        "cpus = [0]",
+        &format!("cpus = [1, 1, 1]\n{thirds}"),
+        1,
+    );
+    compile(&exact).unwrap();
+}
+
+#[test]
+fn budgets_and_periods_come_together() {
+    let cases = [
+        (
+            "budget = \"2ms\"\n",
+            21,
+            "guest b: budget must have a period beside it",
+        ),
+        (
+            "period = \"2ms\"\n",
+            21,
+            "guest b: period must have a budget beside it",
+        ),
+        (
+            "budget = \"2ms\"\nperiod = \"1ms\"\n",
+            21,
+            "guest b: budget must be from 100us to its period",
+        ),
+        (
+            "budget = \"99us\"\nperiod = \"1ms\"\n",
+            21,
+            "guest b: budget must be from 100us to its period",
+        ),
+        (
+            "budget = \"2ms\"\nperiod = \"2s\"\n",
+            22,
+            "guest b: period must be from 100us to 1000ms",
+        ),
+        (
+            "exclusive = true\ncpus = [1]\npriority = 3\n",
+            23,
+            "guest b: priority must be left out in an exclusive guest, whose vCPUs have their cores alone",
+        ),
+        (
+            "exclusive = true\ncpus = [1]\nperiod = \"1ms\"\nbudget = \"1ms\"\n",
+            24,
+            "guest b: budget must be left out in an exclusive guest, whose vCPUs have their cores alone",
+        ),
+        (
+            "tee = { budget = \"1ms\" }\n",
+            21,
+            "guest b: tee.budget must have a period beside it",
+        ),
+        (
+            "tee = { budget = \"3ms\", period = \"2ms\" }\n",
+            21,
+            "guest b: tee.budget must be from 100us to its period",
+        ),
+    ];
+    for (keys, line, message) in cases {
+        assert_eq!(beside_a_budget(keys), Err((line, message.to_owned())));
+    }
+}
+
 #[test]
 fn an_exclusive_guest_keeps_its_cores_from_later_ones() {
     let first = BASE.replacen("cpus = [0]", "cpus = [0]\nexclusive = true", 1);

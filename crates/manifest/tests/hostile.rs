@@ -34,6 +34,7 @@ fn good() -> (Properties, Properties) {
         ("vcpus", vec![0, 0, 0, 1]),
         ("exclusive", vec![0; 4]),
         ("slice", vec![0, 0, 1, 0]),
+        ("priority", vec![0, 0, 0, 0]),
         ("memory", (64_u64 << 20).to_be_bytes().to_vec()),
         ("kernel", b"Image\0".to_vec()),
         ("bootargs", b"\0".to_vec()),

@@ -35,6 +35,9 @@ max-buffers = 7
 max-shared = "1GiB"
 max-sessions = 9
 max-vms = 5
+visit = "300us"
+budget = "400us"
+period = "50ms"
 fresh = true
 owner = false
 rpmb = true
@@ -45,6 +48,9 @@ name = "bare-1"
 vcpus = 1
 memory = "64 MiB"
 kernel = "out/Image"
+priority = 255
+budget = "2ms"
+period = "10ms"
 watchdog = { action = "restart" }
 tee = { enabled = false }
 "#;
@@ -64,6 +70,9 @@ fn every_key_arrives() {
         cpus: &[0, 2],
         exclusive: true,
         slice: 200,
+        priority: 0,
+        budget: None,
+        period: None,
         memory: 512 << 20,
         kernel: "out/Image",
         initrd: Some("out/initrd.gz"),
@@ -92,6 +101,9 @@ fn every_key_arrives() {
             max_shared: 1 << 30,
             max_sessions: 9,
             max_vms: 5,
+            visit: Some(300),
+            budget: Some(400),
+            period: Some(50_000),
             fresh: true,
             owner: false,
             rpmb: true,
@@ -105,6 +117,9 @@ fn every_key_arrives() {
         cpus: &[],
         exclusive: false,
         slice: 5_000,
+        priority: 255,
+        budget: Some(2_000),
+        period: Some(10_000),
         memory: 64 << 20,
         initrd: None,
         bootargs: "",

@@ -12,10 +12,10 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Returns which part of a core's time this is, in millionths, rounded up.
+    /// Returns which part of a core's time this is, in billionths, rounded down: thirds make a whole.
     pub fn share(&self) -> u32 {
-        let millionths = u128::from(self.budget) * 1_000_000;
-        let share = millionths.div_ceil(u128::from(self.period.max(1)));
+        let billionths = u128::from(self.budget) * 1_000_000_000;
+        let share = billionths / u128::from(self.period.max(1));
         u32::try_from(share).unwrap_or(u32::MAX)
     }
 }

@@ -11,12 +11,12 @@ struct Load {
     vcpus: usize,
     /// All of them are one guest's, which wants it so.
     exclusive: bool,
-    /// What their budgets take of its time, in millionths.
+    /// What their budgets take of its time, in billionths.
     promised: u32,
 }
 
-/// All of a core's time, in millionths.
-const WHOLE: u32 = 1_000_000;
+/// All of a core's time, in billionths.
+const WHOLE: u32 = 1_000_000_000;
 
 /// The board's cores, by their positions in /cpus, and what each has to serve.
 #[derive(Clone, Debug)]
@@ -87,7 +87,7 @@ impl Cores {
 
     /// Finds the core of one more vCPU: the one `named`, else the first of those that have the
     /// fewest. With `exclusive` it must be free, and stays closed to all that come later. Its budget takes `share`
-    /// millionths of the core's time, which the core must have.
+    /// billionths of the core's time, which the core must have.
     pub fn place(
         &mut self,
         named: Option<usize>,
@@ -204,14 +204,14 @@ mod tests {
     #[test]
     fn budgets_are_at_most_a_cores_time() {
         let mut cores = cores(2);
-        assert_eq!(cores.place(Some(0), false, 600_000), Ok(0));
+        assert_eq!(cores.place(Some(0), false, 600_000_000), Ok(0));
         assert_eq!(
-            cores.place(Some(0), false, 400_001),
+            cores.place(Some(0), false, 400_000_001),
             Err(PlaceError::Full(0))
         );
-        assert_eq!(cores.place(Some(0), false, 400_000), Ok(0));
+        assert_eq!(cores.place(Some(0), false, 400_000_000), Ok(0));
         assert_eq!(cores.place(Some(0), false, 0), Ok(0), "none asked for");
-        assert_eq!(cores.place(None, false, 1_000_000), Ok(1));
+        assert_eq!(cores.place(None, false, 1_000_000_000), Ok(1));
         assert_eq!(cores.place(None, false, 1), Err(PlaceError::NoneLeft));
         assert_eq!(
             cores.place(None, false, u32::MAX),

@@ -5,7 +5,7 @@
 use core::fmt;
 
 use ::sched::{
-    Share,
+    Budget, Share,
     place::{Cores, PlaceError},
 };
 use addr::{Ipa, PAGE_SIZE, Pa, PaRange};
@@ -119,8 +119,8 @@ impl fmt::Display for CreateError<'_> {
                  change `cpus`"
             ),
             Self::Core(PlaceError::NoneLeft) => f.write_str(
-                "no core is left that is not another guest's alone: lower `vcpus`, or leave out \
-                 `exclusive`",
+                "no core is left that is not another guest's alone and has the time for its budget: lower `vcpus` \
+                 or `budget`, or leave out `exclusive`",
             ),
             Self::Images(error) => write!(f, "{error}"),
             Self::Device(name, error) => write!(f, "device {name}: {error}"),
@@ -325,10 +325,22 @@ fn ticks(microseconds: u32) -> u64 {
 /// Returns what each of the guest's vCPUs may have of its core.
 fn share(guest: &Guest<'_>) -> Share {
     Share {
-        priority: 0,
+        priority: guest.priority as u8,
         slice: ticks(guest.slice),
-        budget: None,
+        budget: budget(guest.budget, guest.period, ticks),
     }
+}
+
+/// Returns a budget, if there is one, in the unit that `convert` makes of microseconds.
+pub fn budget(
+    budget: Option<u32>,
+    period: Option<u32>,
+    convert: impl Fn(u32) -> u64,
+) -> Option<Budget> {
+    Some(Budget {
+        budget: convert(budget?),
+        period: convert(period?),
+    })
 }
 
 /// Returns each vCPU on its core: those the manifest names, else those with the fewest vCPUs.
@@ -337,9 +349,10 @@ fn assign(
     numbers: &[Option<usize>],
     cores: &mut Cores,
 ) -> Result<Vec<Vcpu>, CreateError<'static>> {
+    let share = budget(guest.budget, guest.period, u64::from).map_or(0, |budget| budget.share());
     let vcpu = |index: usize| {
         let named = guest.cpus.get(index).copied().map(usize::from);
-        let position = cores.place(named, guest.exclusive, 0)?;
+        let position = cores.place(named, guest.exclusive, share)?;
         let number = numbers.get(position).copied().flatten();
         number.map(Vcpu::new).ok_or(PlaceError::Absent(position))
     };

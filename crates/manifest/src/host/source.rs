@@ -109,6 +109,12 @@ struct GuestSource {
     exclusive: bool,
     #[serde(default = "default_slice", deserialize_with = "duration")]
     slice: u32,
+    #[serde(default)]
+    priority: u32,
+    #[serde(default, deserialize_with = "some_duration")]
+    budget: Option<u32>,
+    #[serde(default, deserialize_with = "some_duration")]
+    period: Option<u32>,
     #[serde(deserialize_with = "size")]
     memory: u64,
     kernel: String,
@@ -139,7 +145,7 @@ struct GuestSource {
 struct WatchdogSource {
     #[serde(deserialize_with = "word")]
     action: Policy,
-    #[serde(default, deserialize_with = "timeout")]
+    #[serde(default, deserialize_with = "some_duration")]
     timeout: Option<u32>,
 }
 
@@ -164,6 +170,12 @@ struct TeeSource {
     max_shared: u64,
     max_sessions: u32,
     max_vms: u32,
+    #[serde(deserialize_with = "some_duration")]
+    visit: Option<u32>,
+    #[serde(deserialize_with = "some_duration")]
+    budget: Option<u32>,
+    #[serde(deserialize_with = "some_duration")]
+    period: Option<u32>,
     fresh: bool,
     owner: Option<bool>,
     rpmb: Option<bool>,
@@ -184,6 +196,9 @@ impl Default for TeeSource {
             max_shared: 128 << 20,
             max_sessions: 256,
             max_vms: 16,
+            visit: None,
+            budget: None,
+            period: None,
             fresh: false,
             owner: None,
             rpmb: None,
@@ -232,6 +247,9 @@ impl GuestSource {
             cpus: &self.cpus,
             exclusive: self.exclusive,
             slice: self.slice,
+            priority: self.priority,
+            budget: self.budget,
+            period: self.period,
             memory: self.memory,
             kernel: &self.kernel,
             initrd: self.initrd.as_deref(),
@@ -267,6 +285,9 @@ impl TeeSource {
             max_shared: self.max_shared,
             max_sessions: self.max_sessions,
             max_vms: self.max_vms,
+            visit: self.visit,
+            budget: self.budget,
+            period: self.period,
             fresh: self.fresh,
             owner: self.owner.unwrap_or(alone),
             rpmb: self.rpmb.unwrap_or(alone),
@@ -330,7 +351,7 @@ fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
 }
 
 /// Returns a time that may be left out.
-fn timeout<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
+fn some_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
     duration(from).map(Some)
 }
 

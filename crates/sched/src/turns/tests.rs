@@ -177,11 +177,11 @@ fn those_that_are_outranked_are_known() {
 }
 
 #[test]
-fn shares_of_a_core_are_rounded_up() {
+fn shares_of_a_core_are_rounded_down() {
     let share = |budget, period| Budget { budget, period }.share();
-    assert_eq!(share(1, 2), 500_000);
-    assert_eq!(share(1, 3), 333_334);
-    assert_eq!(share(7, 7), 1_000_000);
+    assert_eq!(share(1, 2), 500_000_000);
+    assert_eq!(share(1, 3), 333_333_333);
+    assert_eq!(share(7, 7), 1_000_000_000);
     assert_eq!(share(u64::MAX, 1), u32::MAX);
 }
 
