@@ -185,7 +185,7 @@ fn wait_until(is_over: impl Fn() -> bool) -> bool {
         if timer::now() > deadline {
             return false;
         }
-        core::hint::spin_loop();
+        cpu::relax();
     }
     true
 }

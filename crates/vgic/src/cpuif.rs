@@ -81,8 +81,8 @@ impl Vgic {
     /// work for, such as the new target of an interrupt that was moved.
     pub fn sync(&mut self, vcpu: VcpuId, lrs: &mut Lrs) -> VcpuSet {
         let mut kick = VcpuSet::EMPTY;
-        // The registers hold the count until the next flush: it is not saved again.
-        lrs.hcr &= !Lrs::HCR_LRENPIE;
+        // Until the next flush nothing is saved again: the hardware keeps the count, too.
+        lrs.hcr = 0;
         for _ in 0..core::mem::take(&mut lrs.eoi_count) {
             kick |= self.deactivate_evicted(vcpu);
         }
@@ -114,7 +114,7 @@ impl Vgic {
         };
         let active = |intid| {
             let irq = self.irqs.get(self.slot(vcpu_index, intid)?)?;
-            irq.active.then(|| key(ACTIVE, irq, intid))
+            (irq.active && irq.resident.is_none()).then(|| key(ACTIVE, irq, intid))
         };
         match cpu.work.iter().filter_map(active).min() {
             Some(key) => self.deactivate(vcpu, key & 0xffff),
@@ -167,12 +167,44 @@ impl Vgic {
     }
 
     fn load_next(&mut self, vcpu: VcpuId, intid: u32, lrs: &mut Lrs) {
-        if let Some(lr) = self.load(vcpu, intid)
-            && let Some(next) = lrs.regs.get_mut(lrs.used)
-        {
-            *next = lr;
+        if self.load(vcpu, intid, lrs, lrs.used) {
             lrs.used += 1;
         }
+    }
+
+    /// Puts the only interrupt of `vcpu` that asks for anything, one to be delivered, into a list register while the others
+    /// stay as they are, not synced: in the one that it has, which `read` reads, or in the next that is free. Returns the
+    /// number of the [register](Lrs::register) to write, and nothing else is to be loaded; or `None`, and it takes `sync`
+    /// and `flush`, which end alike for the guest.
+    pub fn insert(
+        &mut self,
+        vcpu: VcpuId,
+        lrs: &mut Lrs,
+        read: impl FnOnce(usize) -> Lr,
+    ) -> Option<usize> {
+        if !lrs.hold_all() || !self.spi_release(vcpu).is_empty() {
+            return None;
+        }
+        let cpu = self.cpu(vcpu).filter(|cpu| cpu.release == 0)?;
+        let intid = cpu.work.single()?;
+        let (groups, by_source) = (self.groups, self.is_v2_sgi(intid));
+        let slot = self.slot(vcpu.0.into(), intid)?;
+        let irq = self.irqs.get_mut(slot)?;
+        if irq.active || irq.target != vcpu.0 || !irq.is_deliverable(groups) {
+            return None;
+        }
+        let n = if irq.resident.is_some() {
+            let n = lrs.position(intid)?;
+            irq.unload(read(n), by_source);
+            n
+        } else if lrs.used < self.lrs {
+            lrs.used += 1;
+            lrs.held = lrs.used;
+            lrs.used - 1
+        } else {
+            return None;
+        };
+        self.load(vcpu, intid, lrs, n).then_some(n)
     }
 
     fn pick(&self, vcpu: VcpuId) -> Picks {
@@ -200,14 +232,22 @@ impl Vgic {
         picks
     }
 
-    fn load(&mut self, vcpu: VcpuId, intid: u32) -> Option<Lr> {
+    /// False if there is no such interrupt or register.
+    fn load(&mut self, vcpu: VcpuId, intid: u32, lrs: &mut Lrs, n: usize) -> bool {
         let (groups, by_source) = (self.groups, self.is_v2_sgi(intid));
-        let slot = self.slot(vcpu.0.into(), intid)?;
-        let irq = self.irqs.get_mut(slot)?;
-        // It is in no work set while it is in a register.
+        let slot = self.slot(vcpu.0.into(), intid);
+        let (Some(irq), Some(register), Some(cpu)) = (
+            slot.and_then(|slot| self.irqs.get_mut(slot)),
+            lrs.regs.get_mut(n),
+            self.cpus.get_mut(usize::from(vcpu.0)),
+        ) else {
+            return false;
+        };
+        // Nothing has changed since it is in the register.
         irq.listed = NOBODY;
-        self.cpus.get_mut(usize::from(vcpu.0))?.work.remove(intid);
-        Some(irq.load(intid, vcpu.0, groups, by_source))
+        cpu.work.remove(intid);
+        *register = irq.load(intid, vcpu.0, groups, by_source);
+        true
     }
 
     /// The next physical INTID that the core of `vcpu` must deactivate, since no deactivation

@@ -70,8 +70,8 @@ pub struct Vgic {
 /// What belongs to one vCPU beside its private interrupts.
 #[derive(Debug)]
 struct Cpu {
-    /// Interrupts that want a list register: active here, or to be delivered here. Those that
-    /// are in one are not in the set.
+    /// Interrupts that want a list register: active here, or to be delivered here. Those that are in one are in the set
+    /// if something has changed since.
     work: IntidSet,
     /// PPIs (bit n: INTID n) whose physical interrupt this vCPU's core has to deactivate.
     release: u32,
@@ -218,14 +218,12 @@ impl Vgic {
             return VcpuSet::EMPTY;
         };
         let mut kick = VcpuSet::EMPTY;
-        let wanted_by = match irq.resident {
-            Some(_) => {
-                kick |= VcpuSet::one(VcpuId(irq.owner));
-                NOBODY
-            }
-            None if irq.active => irq.owner,
-            None if irq.is_deliverable(self.groups) => irq.target,
-            None => NOBODY,
+        let wanted_by = if irq.resident.is_some() || irq.active {
+            irq.owner
+        } else if irq.is_deliverable(self.groups) {
+            irq.target
+        } else {
+            NOBODY
         };
         let listed = core::mem::replace(&mut irq.listed, wanted_by);
         let is_abandoned = irq.is_abandoned();

@@ -195,9 +195,26 @@ impl Lrs {
             used: 0,
             held: 0,
             load: 0,
-            hcr: Self::HCR_EN,
+            hcr: 0,
             eoi_count: 0,
         }
+    }
+
+    /// What register `n` is to hold.
+    pub fn register(&self, n: usize) -> Lr {
+        self.regs.get(n).copied().unwrap_or(Lr::FREE)
+    }
+
+    /// The number of the register that an interrupt is in.
+    pub(crate) fn position(&self, intid: u32) -> Option<usize> {
+        let held = self.regs.iter().take(self.used);
+        held.map(|lr| lr.intid)
+            .position(|held| u32::from(held) == intid)
+    }
+
+    /// Whether the hardware holds these registers, and all that the vCPU wants is in them.
+    pub(crate) const fn hold_all(&self) -> bool {
+        self.hcr == Self::HCR_EN
     }
 
     /// Registers in use, from 0.

@@ -344,6 +344,7 @@ fn whoever_frees_a_physical_spi_is_told_to_deactivate_it() {
 #[test]
 fn registers_that_empty_are_written_once() {
     let mut machine = ready(GicVersion::V3, 4);
+    machine.thorough = true;
     for intid in 40..43 {
         machine.set_level(0, intid, true);
     }
@@ -354,6 +355,31 @@ fn registers_that_empty_are_written_once() {
     assert!((0..4).all(|n| machine.cores[0].cpu.lr[n] == 0));
     machine.gicd(0x184, u32::MAX);
     assert!(machine.cores[0].lrs.to_load().is_empty());
+}
+
+#[test]
+fn a_single_interrupt_goes_beside_the_others() {
+    for version in BOTH {
+        let mut machine = ready(version, 2);
+        let before = machine.inserted;
+        machine.pulse(0, EDGE);
+        assert_eq!(machine.acknowledge(0), Some((EDGE, 0)));
+        machine.set_level(0, UART, true);
+        machine.eoi(0, EDGE);
+        // Where it was before: the other one stays.
+        machine.pulse(0, EDGE);
+        assert_eq!(machine.inserted, before + 3);
+        assert_eq!(machine.cores[0].lrs.used(), 2);
+        // There is no third register; the one that it ended in is free by then.
+        assert_eq!(machine.acknowledge(0), Some((UART, 0)));
+        machine.set_level(0, 40, true);
+        assert_eq!(machine.inserted, before + 3);
+        for (intid, then) in [(UART, EDGE), (EDGE, 40)] {
+            machine.set_level(0, UART, false);
+            machine.eoi(0, intid);
+            assert_eq!(machine.acknowledge(0), Some((then, 0)));
+        }
+    }
 }
 
 #[test]

@@ -143,6 +143,12 @@ pub fn send_event() {
     aarch64_cpu::asm::sev();
 }
 
+/// Tells that this core waits for another one in a loop. An emulator that runs one core at a time changes over.
+pub fn relax() {
+    // SAFETY: a hint.
+    unsafe { core::arch::asm!("yield", options(nomem, nostack, preserves_flags)) };
+}
+
 /// Stops this core for good.
 pub fn park() -> ! {
     loop {

@@ -82,13 +82,16 @@ impl VirtualInterface {
     /// Takes what the hardware holds over into `lrs`.
     pub fn save(&self, lrs: &mut Lrs) {
         match self {
-            Self::V3 => lrs.save(ich::read_hcr(), |n| {
-                Lr::from_ich(ich::read_list_register(n))
-            }),
-            Self::V2(gich) => {
-                let read = |n: usize| Lr::from_gich(gich.list[n].get());
-                lrs.save(gich.control.get(), read);
-            }
+            Self::V3 => lrs.save(ich::read_hcr(), |n| self.read(n)),
+            Self::V2(gich) => lrs.save(gich.control.get(), |n| self.read(n)),
+        }
+    }
+
+    /// Reads list register `n`.
+    pub fn read(&self, n: usize) -> Lr {
+        match self {
+            Self::V3 => Lr::from_ich(ich::read_list_register(n)),
+            Self::V2(gich) => Lr::from_gich(gich.list[n].get()),
         }
     }
 
@@ -103,7 +106,8 @@ impl VirtualInterface {
         }
     }
 
-    fn write(&self, n: usize, lr: Lr) {
+    /// Writes list register `n`.
+    pub fn write(&self, n: usize, lr: Lr) {
         match self {
             Self::V3 => ich::write_list_register(n, lr.to_ich()),
             Self::V2(gich) => gich.list[n].set(lr.to_gich()),

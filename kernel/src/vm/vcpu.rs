@@ -340,7 +340,7 @@ impl VcpuContext {
                 return false;
             }
             vcpu.take(request::INTERRUPTS);
-            self.refresh_interrupts();
+            self.change(|_, id| VcpuSet::one(id));
         }
         true
     }
@@ -526,6 +526,19 @@ impl VcpuContext {
         self.change_state(|_, _| ((), VcpuSet::EMPTY));
     }
 
+    /// Puts into the list registers what is new in the model for this vCPU. Returns who else has to look at that.
+    fn update(&mut self, gic: &mut Vgic) -> VcpuSet {
+        let interface = &self.interface;
+        let inserted = gic.insert(self.id, &mut self.lrs, |n| interface.read(n));
+        if let Some(n) = inserted {
+            interface.write(n, self.lrs.register(n));
+            return VcpuSet::EMPTY;
+        }
+        let moved = self.take_back(gic);
+        self.fill(gic);
+        moved
+    }
+
     /// Lets `act` change the model while it holds all that the guest has done, and fills the list registers anew with what that
     /// chooses then.
     fn change_state<T>(&mut self, act: impl FnOnce(&mut Vgic, VcpuId) -> (T, VcpuSet)) -> T {
@@ -547,9 +560,7 @@ impl VcpuContext {
         let mut changed = act(&mut gic, id);
         // If it was asked for they are going to be filled; so it is while the vCPU waits, which the kick ends.
         if changed.contains(id) && !self.vcpu().is_asked(request::INTERRUPTS) {
-            changed |= self.take_back(&mut gic);
-            self.fill(&mut gic);
-            changed = changed.without(id);
+            changed = (changed | self.update(&mut gic)).without(id);
         }
         drop(gic);
         vm.kick(changed);

@@ -169,6 +169,7 @@ pub struct Machine {
     /// Every write takes back the list registers first and fills them anew, whatever it is to.
     pub thorough: bool,
     pub refreshes: usize,
+    pub inserted: usize,
 }
 
 pub fn vcpu(n: usize) -> VcpuId {
@@ -191,6 +192,7 @@ impl Machine {
             prompt: true,
             thorough: false,
             refreshes: 0,
+            inserted: 0,
         };
         machine.settle();
         machine
@@ -252,8 +254,30 @@ impl Machine {
     fn refresh(&mut self, n: usize) {
         self.refreshes += 1;
         self.cores[n].dirty = false;
-        self.sync(n);
-        self.flush(n);
+        if self.thorough || !self.insert(n) {
+            self.sync(n);
+            self.flush(n);
+        }
+    }
+
+    /// The kernel's way with a single interrupt. False if it takes more.
+    fn insert(&mut self, n: usize) -> bool {
+        let version = self.version;
+        let Core { lrs, cpu, .. } = &mut self.cores[n];
+        let decode = |lr: u64| match version {
+            GicVersion::V3 => Lr::from_ich(lr),
+            GicVersion::V2 => Lr::from_gich(lr as u32),
+        };
+        let Some(lr) = self.vgic.insert(vcpu(n), lrs, |lr| decode(cpu.lr[lr])) else {
+            return false;
+        };
+        cpu.lr[lr] = match version {
+            GicVersion::V3 => lrs.register(lr).to_ich(),
+            GicVersion::V2 => lrs.register(lr).to_gich().into(),
+        };
+        self.inserted += 1;
+        self.rest_of_flush(n);
+        true
     }
 
     /// As the kernel does: what is saved already is not saved again.
@@ -284,6 +308,10 @@ impl Machine {
             };
         }
         cpu.hcr = lrs.hcr();
+        self.rest_of_flush(n);
+    }
+
+    fn rest_of_flush(&mut self, n: usize) {
         self.check_registers(n);
         while let Some(pintid) = self.vgic.take_deactivation(vcpu(n)) {
             self.deactivate_physical(n, pintid);

@@ -188,6 +188,11 @@ pub const GROUPS: &[Group] = &[
         tests: rates::TESTS,
     },
     Group {
+        name: "turns",
+        by_default: false,
+        tests: traps::TURNS_OF_VCPUS,
+    },
+    Group {
         name: "crash",
         by_default: false,
         tests: crash::TESTS,

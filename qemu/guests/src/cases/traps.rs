@@ -9,6 +9,7 @@ use crate::rt::call::psci::VERSION;
 use crate::rt::time::Timer;
 use crate::rt::{cpu, env, gic, read32, time, write32};
 use crate::{ensure, println};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 use platform::{GICD_BASE, UART_BASE, VIRTUAL_TIMER_INTID};
 
 pub const TESTS: &[Test] = &[
@@ -17,6 +18,9 @@ pub const TESTS: &[Test] = &[
     ("interrupts", interrupts),
     ("timers", timers),
 ];
+
+/// For two vCPUs that share a core.
+pub const TURNS_OF_VCPUS: &[Test] = &[("turns", turns)];
 
 /// Turns of each measurement.
 const TURNS: u32 = 1_000;
@@ -28,6 +32,13 @@ const ISPENDR2: u64 = 0x208;
 /// The SGIs of an interrupt and its answer.
 const PING: u32 = 3;
 const PONG: u32 = 4;
+/// Changes from one vCPU to the other that are measured.
+const CHANGES: u32 = 50;
+/// Which vCPU was on the core last, in bit 0, and when; 0 at first.
+static SEEN: AtomicU64 = AtomicU64::new(0);
+/// Ticks from when one was there last to when the other one was, of all the changes.
+static BETWEEN: AtomicU64 = AtomicU64::new(0);
+static CHANGED: AtomicU32 = AtomicU32::new(0);
 /// From a timer's setting to its deadline, in ticks.
 const AHEAD: u64 = 200;
 
@@ -70,7 +81,7 @@ fn interrupts() -> Outcome {
     }
     ensure!(cpu::start_all(), "not all vCPUs are on");
     cpu::begin(1, answer, gic::taken(1, PING).into());
-    measure_halves("SGI to another vCPU of the core", || {
+    measure_halves("SGI to another vCPU", || {
         let before = gic::taken(0, PONG);
         gic::send_sgi(PING, 1 << 1);
         wait_for(|| gic::taken(0, PONG) != before);
@@ -84,6 +95,32 @@ fn answer(before: u64) -> u64 {
     for turn in 0..TURNS {
         wait_for(|| gic::taken(1, PING) > before as u32 + turn);
         gic::send_sgi(PONG, 1);
+    }
+    0
+}
+
+/// Two vCPUs compute, and the core changes from one to the other at the end of each turn.
+fn turns() -> Outcome {
+    needs_hypervisor()?;
+    ensure!(cpu::start_all(), "not all vCPUs are on");
+    cpu::begin(1, take_turns, 1);
+    take_turns(0);
+    ensure!(cpu::finish(1).is_some(), "the other vCPU has not ended");
+    report("change of two busy vCPUs", BETWEEN.load(SeqCst), CHANGES);
+    Ok(())
+}
+
+fn take_turns(me: u64) -> u64 {
+    while CHANGED.load(SeqCst) < CHANGES {
+        let now = time::now();
+        let last = SEEN.swap(now << 1 | me, SeqCst);
+        // One whose turn ends between the two has looked too early.
+        let between = now.checked_sub(last >> 1).filter(|_| last & 1 != me);
+        if let Some(between) =
+            between.filter(|_| last != 0 && CHANGED.fetch_add(1, SeqCst) < CHANGES)
+        {
+            BETWEEN.fetch_add(between, SeqCst);
+        }
     }
     0
 }

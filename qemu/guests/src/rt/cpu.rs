@@ -58,6 +58,12 @@ pub fn without_irqs<T>(f: impl FnOnce() -> T) -> T {
     result
 }
 
+/// Tells that this vCPU waits in a loop. An emulator that runs one core at a time changes over.
+pub fn relax() {
+    // SAFETY: a hint.
+    unsafe { core::arch::asm!("yield") };
+}
+
 /// Waits for an interrupt, pending ones included.
 pub fn wait_for_interrupt() {
     // SAFETY: a hint.

@@ -2,7 +2,7 @@
 
 //! Time by the virtual counter. Nothing here knows of wall time: an emulator may be slow.
 
-use super::env;
+use super::{cpu, env};
 use crate::{mrs, msr};
 
 /// Returns the virtual counter.
@@ -31,7 +31,7 @@ pub fn eventually(mut done: impl FnMut() -> bool) -> bool {
         if now() > limit {
             return false;
         }
-        core::hint::spin_loop();
+        cpu::relax();
     }
 }
 
@@ -39,7 +39,7 @@ pub fn eventually(mut done: impl FnMut() -> bool) -> bool {
 pub fn pause(milliseconds: u64) {
     let end = now() + ticks(milliseconds);
     while now() < end {
-        core::hint::spin_loop();
+        cpu::relax();
     }
 }
 
