@@ -64,7 +64,7 @@ pub struct Options {
     #[arg(long, conflicts_with_all = ["cases", "profile", "scaling"])]
     traps: bool,
     /// Instead: how late a control task wakes beside a guest that tries everything to delay it
-    #[arg(long, conflicts_with_all = ["cases", "profile", "scaling", "traps"])]
+    #[arg(long, conflicts_with_all = ["profile", "scaling", "traps"])]
     delay: bool,
     /// End a machine after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
@@ -73,10 +73,10 @@ pub struct Options {
 
 /// Reads a part of a case's name: the guest's shell must not take it for anything else.
 fn case_part(text: &str) -> Result<String, String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     match !text.is_empty() && text.chars().all(plain) {
         true => Ok(text.to_owned()),
-        false => Err("a case's name has letters, digits, `.` and `_`".into()),
+        false => Err("a case's name has letters, digits, `.`, `_` and `-`".into()),
     }
 }
 

@@ -3,6 +3,7 @@
 //! The list of attacks. Each goes on until CNTPCT is there, or ends its guest.
 
 use super::{cpu_time, devices, lives, rest, secure};
+use crate::rt::env;
 
 /// A way to delay another guest.
 pub struct Attack {
@@ -28,8 +29,22 @@ const fn two(name: &'static str, run: fn(until: u64)) -> Attack {
     }
 }
 
+/// Returns those whose names contain one of bootargs' `delay-cases=LIST`; without that, all.
+pub fn wanted() -> impl Iterator<Item = &'static Attack> {
+    let parts = || {
+        env::argument("delay-cases")
+            .into_iter()
+            .flat_map(|list| list.split(','))
+    };
+    let named = move |name: &str| parts().any(|part| name.contains(part));
+    let all = env::argument("delay-cases").is_none();
+    ATTACKS
+        .iter()
+        .filter(move |attack| all || named(attack.name))
+}
+
 /// All of them. Those of OP-TEE are named so.
-pub const ATTACKS: &[Attack] = &[
+const ATTACKS: &[Attack] = &[
     one("nothing", rest),
     one("loop", cpu_time::compute),
     two("loops of two vCPUs", cpu_time::compute_twice),

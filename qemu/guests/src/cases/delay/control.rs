@@ -2,7 +2,7 @@
 
 //! The control task: how late its timer's handler has run, under each attack.
 
-use super::attacks::{ATTACKS, Attack};
+use super::attacks::{self, Attack};
 use super::{Plan, cpu_time, now, rest};
 use crate::cases::{needs_hypervisor, traps::wait_for};
 use crate::outcome::Outcome;
@@ -63,7 +63,7 @@ pub fn wakes_in_time() -> Outcome {
     gic::enable(VIRTUAL_TIMER_INTID);
     let mut random = Random::new(1);
     let mut samples = SAMPLES.lock();
-    for (n, attack) in ATTACKS.iter().enumerate() {
+    for (n, attack) in attacks::wanted().enumerate() {
         let period = time::ticks(PERIOD) / 1_000;
         // The next attack's delays are not this one's.
         while now() + 2 * period < plan.begin(n + 1) {
