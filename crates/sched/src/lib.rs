@@ -16,6 +16,8 @@ extern crate alloc;
 mod budget;
 pub mod place;
 mod turns;
+mod visits;
 
 pub use budget::{Account, Budget};
 pub use turns::{Share, Turns};
+pub use visits::Visits;

@@ -79,6 +79,12 @@ pub fn set_alarm(deadline: Option<u64>) {
     isb();
 }
 
+/// Returns when EL2's own timer on this core interrupts, if it does.
+pub fn alarm() -> Option<u64> {
+    let is_on = CNTHP_CTL_EL2.is_set(CNTHP_CTL_EL2::ENABLE);
+    is_on.then(|| CNTHP_CVAL_EL2.get())
+}
+
 /// Returns the interrupt line of this core's virtual timer: on, it has fired, and it is not masked.
 pub fn virtual_line() -> bool {
     CNTV_CTL_EL0.matches_all(

@@ -2,13 +2,15 @@
 
 //! HVC and SMC: the services that a guest can call, by either conduit alike (SMCCC, DEN0028).
 
+use ::sched::Visits;
 use addr::Ipa;
+use spin::Mutex;
 use vpsci::{
     Outcome, Vpsci,
     smccc::{self, Function, Owner},
 };
 
-use crate::arch::{firmware, guest::GuestRegs};
+use crate::arch::{firmware, guest::GuestRegs, timer};
 use crate::vm::{
     lifecycle::{self, StopAction},
     vcpu::{ExitAction, Start, VcpuContext},
@@ -51,14 +53,46 @@ impl Service for TrustedOs {
     }
 
     fn call(vcpu: &mut VcpuContext, function: Function) -> ExitAction {
-        let vm = vcpu.vm;
-        let (Ok(tee), Some(regs)) = (&vm.tee, vcpu.regs.x.first_chunk()) else {
-            return answer(&mut vcpu.regs, function.not_supported());
-        };
-        let results = tee.call(&vm.name, vcpu.id, regs, &vm.ram);
-        vcpu.regs.x[..4].copy_from_slice(&results.map(u64::from));
-        ExitAction::Run
+        match &vcpu.vm.visits {
+            None => call_tee(vcpu, function),
+            Some(visits) => visit_tee(vcpu, function, visits),
+        }
     }
+}
+
+#[inline(always)]
+fn call_tee(vcpu: &mut VcpuContext, function: Function) -> ExitAction {
+    let vm = vcpu.vm;
+    let (Ok(tee), Some(regs)) = (&vm.tee, vcpu.regs.x.first_chunk()) else {
+        return answer(&mut vcpu.regs, function.not_supported());
+    };
+    let results = tee.call(&vm.name, vcpu.id, regs, &vm.ram);
+    vcpu.regs.x[..4].copy_from_slice(&results.map(u64::from));
+    ExitAction::Run
+}
+
+/// Makes a call of a guest whose time in OP-TEE is bounded: the alarm ends it, and with it the turn. If nothing is
+/// left of the budget, the guest makes the call again in the next period.
+#[inline(never)]
+fn visit_tee(vcpu: &mut VcpuContext, function: Function, visits: &Mutex<Visits>) -> ExitAction {
+    let from = timer::now();
+    let end = match visits.lock().begin(from) {
+        Ok(end) => end,
+        Err(when) => {
+            vcpu.repeat_call_at(when);
+            return ExitAction::Leave;
+        }
+    };
+    let alarm = timer::alarm();
+    timer::set_alarm(alarm.into_iter().chain([end]).min());
+    let flow = call_tee(vcpu, function);
+    let to = timer::now();
+    visits.lock().end(from, to);
+    if to >= end {
+        return ExitAction::Yield;
+    }
+    timer::set_alarm(alarm);
+    flow
 }
 
 /// The power of the guest's vCPUs.

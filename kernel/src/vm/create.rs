@@ -5,7 +5,7 @@
 use core::fmt;
 
 use ::sched::{
-    Budget, Share,
+    Budget, Share, Visits,
     place::{Cores, PlaceError},
 };
 use addr::{Ipa, PAGE_SIZE, Pa, PaRange};
@@ -288,6 +288,7 @@ fn one(
         }),
         on_crash: after(guest.on_crash),
         share: share(guest),
+        visits: visits(guest).map(Mutex::new),
         rates: Rates::of(guest.rates),
     })
 }
@@ -331,8 +332,15 @@ fn share(guest: &Guest<'_>) -> Share {
     }
 }
 
+/// Returns how long the guest may be in OP-TEE, if that is bounded.
+fn visits(guest: &Guest<'_>) -> Option<Visits> {
+    let tee = guest.tee.as_ref()?;
+    let budget = budget(tee.budget, tee.period, ticks);
+    Visits::new(tee.visit.map(ticks), budget, timer::now())
+}
+
 /// Returns a budget, if there is one, in the unit that `convert` makes of microseconds.
-pub fn budget(
+fn budget(
     budget: Option<u32>,
     period: Option<u32>,
     convert: impl Fn(u32) -> u64,

@@ -16,7 +16,7 @@ mod watchdog;
 
 use alloc::{boxed::Box, string::String, vec::Vec};
 use platform::{GicVersion, VcpuId, VmId};
-use sched::Share;
+use sched::{Share, Visits};
 use spin::{Mutex, Once};
 use stage2::{GuestRam, Tables};
 use vgic::{VcpuSet, Vgic};
@@ -68,6 +68,8 @@ pub struct Vm {
     on_crash: StopAction,
     /// What each of its vCPUs may have of its core.
     pub share: Share,
+    /// How long it may be in OP-TEE, if that is bounded.
+    pub visits: Option<Mutex<Visits>>,
     rates: Rates,
 }
 

@@ -143,6 +143,11 @@ impl Bounds {
         }
     }
 
+    /// Lets the vCPU wait until then, at least.
+    pub fn hold(&mut self, until: u64) {
+        self.until = self.until.max(until);
+    }
+
     /// Returns until when the vCPU waits, in ticks of CNTPCT; a moment of the past if it does not.
     pub fn until(&self) -> u64 {
         self.until

@@ -297,6 +297,12 @@ impl VcpuContext {
             }
     }
 
+    /// Lets it make the call that it has come with again, once it is that time.
+    pub fn repeat_call_at(&mut self, when: u64) {
+        self.regs.pc = self.regs.pc.wrapping_sub(4);
+        self.bounds.hold(when);
+    }
+
     /// Tells whether its guest is to be ended or started anew, which is done in the time of vCPU 0.
     pub fn has_work(&self) -> bool {
         self.id == VcpuId(0) && self.vm.life.has_work()

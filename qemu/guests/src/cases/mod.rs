@@ -6,6 +6,7 @@ use crate::outcome::{Outcome, Stop};
 use crate::rt::env;
 
 mod boot;
+mod budgets;
 mod crash;
 mod delay;
 mod fault;
@@ -191,6 +192,11 @@ pub const GROUPS: &[Group] = &[
         name: "turns",
         by_default: false,
         tests: traps::TURNS_OF_VCPUS,
+    },
+    Group {
+        name: "budgets",
+        by_default: false,
+        tests: budgets::TESTS,
     },
     Group {
         name: "crash",

@@ -267,6 +267,20 @@ pub const CASES: &[Case] = &[
         ..GUEST
     },
     Case {
+        name: "guest-budgets",
+        boots: Boots::Manifest(manifest!("budgets")),
+        expect: &[
+            Line("limited| guest: 2 passed, 0 failed, 0 skipped"),
+            Line("beside| guest: 1 passed, 0 failed, 0 skipped"),
+            Absent("FAILED"),
+            PANIC,
+            QUIET,
+            Off,
+        ],
+        smp: 1,
+        ..GUEST
+    },
+    Case {
         name: "guest-watchdogs",
         ..WATCHDOGS
     },

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The bounds of the manifest's budgets, which are 2 of 10 ms of the core and 1 of 20 ms of OP-TEE here: for half a second
+//! of the counter the guest takes as much of each as it can get.
+
+use super::{Test, needs_tee};
+use crate::outcome::Outcome;
+use crate::rt::{tee, time};
+use crate::{ensure, println};
+
+pub const TESTS: &[Test] = &[("of_the_core", of_the_core), ("of_optee", of_optee)];
+
+/// What is tried, the core's budget and its period, and the period of OP-TEE's, in milliseconds.
+const SPAN: u64 = 500;
+const BUDGET: u64 = 2;
+const PERIOD: u64 = 10;
+const TEE_PERIOD: u64 = 20;
+/// OPTEE_SMC_CALL_GET_OS_REVISION (OP-TEE optee_smc.h).
+const OS_REVISION: u64 = 0xbf00_0001;
+
+/// Reads the counter again and again. What passes between two reads that are close to each other is its own time.
+fn of_the_core() -> Outcome {
+    let near = time::ticks(1) / 20;
+    let (mut own, mut waits) = (0, 0);
+    steps(|_, took| match took < near {
+        true => own += took,
+        false => waits += u64::from(took > time::ticks(PERIOD - BUDGET) / 2),
+    });
+    let own = own / time::ticks(1);
+    println!("guest: {own} of {SPAN} ms of the core, {waits} waits");
+    let most = (SPAN / PERIOD + 2) * BUDGET;
+    ensure!(own <= most, "{own} ms of the core, and at most {most}");
+    ensure!(waits >= SPAN / PERIOD / 2, "{waits} waits");
+    Ok(())
+}
+
+/// Calls OP-TEE again and again: each period has a call that waits for the next. Long calls end as ever.
+fn of_optee() -> Outcome {
+    needs_tee()?;
+    let (mut calls, mut waits) = (0, 0);
+    steps(|now, _| {
+        tee::raw([OS_REVISION, 0]);
+        calls += 1;
+        waits += u64::from(time::now() - now > time::ticks(TEE_PERIOD) / 2);
+    });
+    println!("guest: {calls} calls, {waits} waits");
+    ensure!(waits >= SPAN / TEE_PERIOD / 2, "{waits} waits");
+    super::optee::use_optee()
+}
+
+/// Does `step` for [`SPAN`], with the time and how long the last one took.
+fn steps(mut step: impl FnMut(u64, u64)) {
+    let start = time::now();
+    let mut last = start;
+    while last - start < time::ticks(SPAN) {
+        let now = time::now();
+        step(now, now - last);
+        last = now;
+    }
+}
