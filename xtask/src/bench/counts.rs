@@ -44,6 +44,18 @@ impl Counts {
             .unwrap_or_default()
     }
 
+    /// Returns by how much calls exceed the median that came out for no other reason than an interrupt: without another
+    /// SMC. It is the tick of the guest's timer, as a rule.
+    fn ticks(&self) -> impl Iterator<Item = u64> {
+        let mut smcs: Vec<u64> = self.calls.iter().map(|call| call.smcs).collect();
+        smcs.sort_unstable();
+        let usual = smcs.get(smcs.len() / 2).copied().unwrap_or_default();
+        let alike = self.calls.iter().filter(move |call| call.smcs == usual);
+        alike
+            .filter_map(|call| call.instructions.checked_sub(self.median()))
+            .filter(|&more| more > 0)
+    }
+
     /// Counts SMCs in a call, on average.
     pub fn smcs(&self) -> f64 {
         self.a_call(self.calls.iter().map(|call| call.smcs).sum())
@@ -71,6 +83,14 @@ impl Counts {
         let found = self.executions.iter().find(|(at, _)| *at == address);
         found.map_or(0, |(_, count)| *count)
     }
+}
+
+/// Returns what a tick of the guest's timer that falls into a call costs, beyond the call: the median of all. None if none
+/// did.
+pub fn tick(cases: &[Counts]) -> Option<u64> {
+    let mut all: Vec<u64> = cases.iter().flat_map(Counts::ticks).collect();
+    all.sort_unstable();
+    all.get(all.len() / 2).copied()
 }
 
 /// Reads the plugin's file: the cases in the order in which they ran.
@@ -143,6 +163,14 @@ mod tests {
         assert_eq!((cases[0].at(0x6000_1000), cases[0].at(0x6000_1004)), (6, 0));
         assert_eq!(cases[0].a_call(6), 2.0);
         assert_eq!(cases[1].median(), 0);
+    }
+
+    #[test]
+    fn a_tick_is_what_a_call_costs_more_with_as_many_smcs() {
+        let text = "case\ncall 0 10 1\ncall 0 10 1\ncall 0 10 1\ncall 0 17 1\ncall 0 40 2\n\
+                    at 60001000 87\ntotal 87\n";
+        assert_eq!(tick(&parse(text).unwrap()), Some(7));
+        assert_eq!(tick(&parse("case\ncall 0 0 0\ntotal 0\n").unwrap()), None);
     }
 
     #[test]

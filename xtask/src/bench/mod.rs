@@ -118,7 +118,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         let index = index.with_context(|| format!("case {name} was not measured"))?;
         profile::print(name, &counts[index], &elf())?;
     }
-    Ok(judge(&table::budgets(&rows)))
+    let tick = counts.as_deref().and_then(counts::tick);
+    Ok(judge(&table::budgets(&rows, tick)))
 }
 
 /// Prints what EL2 may spend and what it spends. Fails if that is more.

@@ -131,8 +131,11 @@ impl Budget {
 /// Instructions that a call without buffers may cost.
 pub const NOP: f64 = 1_200.0;
 
-/// Returns the budgets that the measured cases tell about.
-pub fn budgets(rows: &[Row]) -> Vec<Budget> {
+/// Instructions that a tick of the guest's timer may cost which falls into a call.
+const TICK: f64 = 750.0;
+
+/// Returns the budgets that the measured cases tell about, and what a tick of the timer costs that falls into a call.
+pub fn budgets(rows: &[Row], tick: Option<u64>) -> Vec<Budget> {
     let el2 = |name: &str| {
         let row = rows.iter().find(|row| row.name == name)?;
         Some(row.el2.as_ref()?.instructions as f64)
@@ -147,6 +150,11 @@ pub fn budgets(rows: &[Row]) -> Vec<Budget> {
             3_000.0,
         ),
         ("each further page (reg_unreg_1M)", page(), 40.0),
+        (
+            "a tick that falls into a call, beyond the call",
+            tick.map(|tick| tick as f64),
+            TICK,
+        ),
     ];
     let budget = |(what, spent, limit): (&'static str, Option<f64>, f64)| {
         spent.map(|spent| Budget { what, spent, limit })
@@ -244,15 +252,15 @@ mod tests {
 
     #[test]
     fn budgets_of_what_was_measured() {
-        assert_eq!(budgets(&[row("uta.nop", 1)]), []);
+        assert_eq!(budgets(&[row("uta.nop", 1)], None), []);
         let rows = [
             row("pta.nop", 1_201),
             row("reg_unreg_4K", 3_000),
             row("reg_unreg_1M", 3_000 + 255 * 40),
         ];
-        let budgets = budgets(&rows);
+        let budgets = budgets(&rows, Some(TICK as u64));
         let kept: Vec<bool> = budgets.iter().map(Budget::is_kept).collect();
-        assert_eq!(kept, [false, true, true]);
+        assert_eq!(kept, [false, true, true, true]);
         assert_eq!(budgets[2].spent, 40.0);
     }
 }
