@@ -13,7 +13,7 @@ use log::{debug, info};
 use manifest::Guest as GuestManifest;
 use mediator::{
     Config, Counters, CreateError, Denials, Dialect, Ending, Guest, Limits, Memory, NotRam, Regs,
-    Results, ShadowPages, SmcResults, Step, Stopped, TaPolicy, Usage, Uuid,
+    Results, Run, ShadowPages, SmcResults, Step, Stopped, TaPolicy, Usage, Uuid,
 };
 use platform::{Conduit, VcpuId, VmId};
 use spin::Mutex;
@@ -168,9 +168,12 @@ impl Memory for Ram<'_> {
         }
     }
 
-    #[inline]
-    fn translate(&self, page: Ipa) -> Option<Pa> {
-        self.ram.page(page)
+    fn run(&self, at: Ipa) -> Option<Run> {
+        self.ram.region(at).map(|region| Run {
+            start: region.ipa,
+            pa: region.pa,
+            size: region.size,
+        })
     }
 }
 

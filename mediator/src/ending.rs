@@ -6,13 +6,13 @@
 //! nothing is left, OP-TEE may keep the guest's VM for the guest's next start: VM_DESTROYED gives
 //! back neither the ASIDs of applications nor, in 4.10, translation tables.
 
-use addr::{Ipa, Pa};
+use addr::Ipa;
 
 use crate::abi::{Command, Function, HEADER_WORDS, Header, PARAM_WORDS, attr};
 use crate::buffers::{Kind, Search};
 use crate::call::State;
 use crate::guest::{Guest, Remains};
-use crate::host::{Memory, NotRam, Trace};
+use crate::host::{Memory, NotRam, Run, Trace};
 use crate::{Regs, Usage};
 
 /// A header and one parameter.
@@ -39,7 +39,7 @@ impl Memory for Stopped {
     }
 
     #[cold]
-    fn translate(&self, _: Ipa) -> Option<Pa> {
+    fn run(&self, _: Ipa) -> Option<Run> {
         None
     }
 }

@@ -15,7 +15,7 @@ use crate::call::{Call, State};
 use crate::config::{Config, Limits};
 use crate::host::Trace;
 use crate::list_pages::ListPages;
-use crate::message::Scratch;
+use crate::message::{EMPTY, Scratch};
 use crate::policy::{Asked, Denials, Uuid};
 use crate::probe::Optee;
 use crate::{Regs, Results, SmcArguments, Step, Token, Visit};
@@ -221,7 +221,7 @@ impl<T: Trace> Guest<T> {
             notified: false,
             counters: Counters::default(),
             denials: Denials::default(),
-            scratch: Scratch::default(),
+            scratch: EMPTY,
             trace,
         };
         Self {

@@ -11,6 +11,17 @@ use crate::abi::{Command, Function, ReturnCode, RpcCommand, TeeResult};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NotRam;
 
+/// Pages of a guest's RAM that follow each other both for the guest and where they are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Run {
+    /// The first page, for the guest.
+    pub start: Ipa,
+    /// Where it is.
+    pub pa: Pa,
+    /// Bytes, whole pages.
+    pub size: u64,
+}
+
 /// RAM of one guest. Nothing else is reachable through it: no device, no other guest's page,
 /// no secure memory. The guest may write to it at any moment, on every vCPU.
 pub trait Memory {
@@ -21,9 +32,8 @@ pub trait Memory {
     /// Copies little-endian words to an address that is a multiple of 8.
     fn write(&self, to: Ipa, words: &[u64]) -> Result<(), NotRam>;
 
-    /// Returns where the 4 KiB page at `page` lies. The answer holds until the guest is destroyed:
-    /// guest RAM is a few fixed runs, so this is arithmetic.
-    fn translate(&self, page: Ipa) -> Option<Pa>;
+    /// Returns the run of RAM that `at` lies in. The answer holds until the guest is destroyed.
+    fn run(&self, at: Ipa) -> Option<Run>;
 }
 
 /// The shadow pages of one guest: [`crate::Limits::frames`] pages of 4 KiB in ordinary DRAM,

@@ -52,7 +52,7 @@ use abi::{Function, ReturnCode};
 pub use config::{Config, Dialect, Limits};
 pub use ending::{Ending, Stopped};
 pub use guest::{Counters, CreateError, Guest, Remains, StillInside, Usage};
-pub use host::{Event, EventKind, Memory, NotRam, ShadowPages, Trace};
+pub use host::{Event, EventKind, Memory, NotRam, Run, ShadowPages, Trace};
 pub use policy::{Asked, Denial, Denials, TaPolicy, Uuid};
 pub use probe::{Optee, ProbeError, probe};
 

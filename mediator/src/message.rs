@@ -20,7 +20,9 @@ use crate::host::{Memory, NotRam};
 pub(crate) const MAX_PARAMS: usize = 6;
 /// Words on their way from one side to the other: a header and parameters, or a part of a page
 /// list. Each guest has one, kept between calls so that nobody need clear it.
-pub(crate) type Scratch = [[u64; PARAM_WORDS]; 16];
+pub(crate) type Scratch = [[u64; PARAM_WORDS]; 64];
+/// Nothing on its way yet.
+pub(crate) const EMPTY: Scratch = [[0; PARAM_WORDS]; 64];
 
 /// Number of the word of a parameter that says where its memory is.
 pub(crate) const PLACE_WORD: usize = 1;

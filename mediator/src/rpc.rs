@@ -11,7 +11,7 @@ use crate::abi::{
 };
 use crate::buffers::Kind;
 use crate::call::{Request, RpcPage, State};
-use crate::host::{EventKind, Memory, ShadowPages, Trace};
+use crate::host::{EventKind, Memory, Run, ShadowPages, Trace};
 use crate::message::{PLACE_WORD, Param, ParamType, Window, words};
 use crate::policy::{Asked, TaPolicy, Uuid};
 use crate::transaction::Transaction;
@@ -207,8 +207,9 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         match param.attributes {
             attr::TMEM_OUT => {
                 let fits = place.is_multiple_of(PAGE_SIZE) && (1..=PAGE_SIZE).contains(&size);
-                let pa = self.memory.translate(Ipa(place)).filter(|_| fits);
-                param.place = pa.ok_or(TeeResult::BAD_PARAMETERS)?.0;
+                let run = self.memory.run(Ipa(place)).filter(|_| fits);
+                let Run { start, pa, .. } = run.ok_or(TeeResult::BAD_PARAMETERS)?;
+                param.place = pa.0 + (place - start.0);
                 let buffers = &mut self.guest.buffers;
                 buffers.insert(param.cookie, size, 0, 1, Kind::Payload)?;
             }

@@ -6,21 +6,21 @@
 //! (`OPTEE_MSG_ATTR_NONCONTIG` in `optee_msg.h`). One list page of the guest becomes one shadow
 //! page, so the two chains run in step.
 
-use addr::{Ipa, PAGE_SIZE};
+use addr::{Ipa, PAGE_SIZE, Pa};
 
 use crate::abi::{LIST_ENTRIES, TeeResult};
 use crate::buffers::{BLOCK, BufferId, Buffers, Kind};
-use crate::host::{Memory, ShadowPages};
+use crate::host::{Memory, Run, ShadowPages};
 use crate::list_pages::{Chain, ListPages};
 use crate::message::{MAX_PARAMS, Scratch};
 
-/// Entries that are translated at once: the guest's interrupts wait meanwhile.
-const CHUNK: usize = 256;
-/// Entries that are read at once. A chunk ends where a part does, so that what a part fills ends there, too: blocks of
-/// page numbers, and the last part of a list page, which has the link besides.
-const PART: usize = size_of::<Scratch>() / size_of::<u64>();
-const _: () = assert!(CHUNK.is_multiple_of(PART) && PART.is_multiple_of(BLOCK));
-const _: () = assert!(!LIST_ENTRIES.is_multiple_of(PART));
+/// Entries that are translated at once: the guest's interrupts wait meanwhile. A step ends where a block of page numbers
+/// does, and so that the last part of a list page has the link besides.
+const CHUNK: usize = size_of::<Scratch>() / size_of::<u64>();
+const _: () = assert!(CHUNK == 256 && CHUNK.is_multiple_of(BLOCK));
+const _: () = assert!(!LIST_ENTRIES.is_multiple_of(CHUNK) && BLOCK.is_multiple_of(GROUP));
+/// Entries that are checked together: a branch for each costs more.
+const GROUP: usize = 4;
 
 /// What to do when all lists are translated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -125,7 +125,7 @@ impl Walk {
             if self.now == self.count {
                 break;
             }
-            budget -= spent.next_multiple_of(PART);
+            budget -= spent.next_multiple_of(BLOCK);
         }
         Ok(true)
     }
@@ -169,60 +169,108 @@ fn list_page<M: Memory, F: ShadowPages>(
     }
     let keep = lent.buffers.get(list.buffer).kind == Kind::Registering;
     let count = (list.left as usize).min(LIST_ENTRIES);
-    let more = list.left as usize > count;
     let first = usize::from(list.done);
     let end = count.min(first + most);
-    let mut done = first;
-    while done < end {
-        let words = lent.scratch.as_flattened_mut();
-        let entries = (end - done).min(PART);
-        let linked = more && done + entries == LIST_ENTRIES;
-        let part = &mut words[..entries + usize::from(linked)];
-        let from = Ipa(at.0 + done as u64 * 8);
-        lent.memory
-            .read(from, part)
-            .map_err(|_| TeeResult::BAD_PARAMETERS)?;
-        let (pages, link) = part.split_at_mut(entries);
-        for pages in pages.chunks_mut(BLOCK) {
-            let room = keep.then(|| lent.buffers.next_block(list.buffer)).flatten();
-            translate(pages, room.unwrap_or(&mut [0; BLOCK]), lent.memory)?;
-        }
-        if let [link] = link {
-            list.next = Ipa(*link);
-            *link = lent.frames.pa(next).0;
-        }
-        lent.frames.write(frame, done, part);
-        done += entries;
+    let linked = end == LIST_ENTRIES && list.left as usize > count;
+    let entries = end - first;
+    let words = lent.scratch.as_flattened_mut();
+    let part = words.get_mut(..entries + usize::from(linked));
+    let part = part.ok_or(TeeResult::OUT_OF_MEMORY)?;
+    let from = Ipa(at.0 + first as u64 * 8);
+    let read = lent.memory.read(from, part);
+    read.map_err(|_| TeeResult::BAD_PARAMETERS)?;
+    let (pages, link) = part.split_at_mut(entries);
+    let mut ram = Translation::new(lent.memory);
+    for pages in pages.chunks_mut(BLOCK) {
+        let room = keep.then(|| lent.buffers.next_block(list.buffer)).flatten();
+        let done = ram.translate(pages, room.unwrap_or(&mut [0; BLOCK]));
+        done.ok_or(TeeResult::BAD_PARAMETERS)?;
     }
-    if done == count {
+    if let [link] = link {
+        list.next = Ipa(*link);
+        *link = lent.frames.pa(next).0;
+    }
+    lent.frames.write(frame, first, part);
+    list.done = end as u16;
+    if end == count {
         list.left -= count as u32;
-        done = 0;
+        list.done = 0;
     }
-    list.done = done as u16;
-    Ok(end - first)
+    Ok(entries)
 }
 
-/// Translates entries in place and notes their page numbers in `numbers`.
-#[inline(always)]
-fn translate<M: Memory>(
-    pages: &mut [u64],
-    numbers: &mut [u32; BLOCK],
-    memory: &M,
-) -> Result<(), TeeResult> {
-    let mut all = 0;
-    for (page, number) in pages.iter_mut().zip(numbers) {
-        all |= *page;
+/// Translates entries, with the run of RAM that the last one was in at hand.
+struct Translation<'a, M> {
+    memory: &'a M,
+    run: Run,
+}
+
+impl<'a, M: Memory> Translation<'a, M> {
+    fn new(memory: &'a M) -> Self {
+        let nothing = Run {
+            start: Ipa(0),
+            pa: Pa(0),
+            size: 0,
+        };
+        Self {
+            memory,
+            run: nothing,
+        }
+    }
+
+    /// Translates entries in place and notes their page numbers in `numbers`.
+    #[inline(always)]
+    fn translate(&mut self, pages: &mut [u64], numbers: &mut [u32; BLOCK]) -> Option<()> {
+        let (groups, rest) = pages.as_chunks_mut::<GROUP>();
+        let (mut numbers, _) = numbers.as_chunks_mut::<GROUP>();
+        for group in groups {
+            let (room, others) = numbers.split_first_mut()?;
+            self.translate_group(group, room)?;
+            numbers = others;
+        }
+        let room = numbers.as_flattened_mut();
+        rest.iter_mut()
+            .zip(room)
+            .try_for_each(|(page, number)| self.translate_one(page, number))
+    }
+
+    #[inline(always)]
+    fn translate_group(
+        &mut self,
+        pages: &mut [u64; GROUP],
+        numbers: &mut [u32; GROUP],
+    ) -> Option<()> {
+        let Run { start, pa, size } = self.run;
+        let offsets = pages.map(|page| page.wrapping_sub(start.0));
+        let [a, b, c, d] = offsets;
+        let all = a | b | c | d;
+        if all >= size || !all.is_multiple_of(PAGE_SIZE) {
+            // Each by itself: not all of them are in this run, or they are near its end.
+            let mut one_by_one = pages.iter_mut().zip(numbers);
+            return one_by_one.try_for_each(|(page, number)| self.translate_one(page, number));
+        }
+        *numbers = pages.map(|page| (page / PAGE_SIZE) as u32);
+        *pages = offsets.map(|offset| pa.0.wrapping_add(offset));
+        Some(())
+    }
+
+    #[inline(never)]
+    fn translate_one(&mut self, page: &mut u64, number: &mut u32) -> Option<()> {
+        if page.wrapping_sub(self.run.start.0) >= self.run.size {
+            self.run = self.memory.run(Ipa(*page)).filter(is_numbered)?;
+        }
+        let Run { start, pa, .. } = self.run;
+        if !page.is_multiple_of(PAGE_SIZE) {
+            return None;
+        }
         *number = (*page / PAGE_SIZE) as u32;
-        *page = memory
-            .translate(Ipa(*page))
-            .ok_or(TeeResult::BAD_PARAMETERS)?
-            .0;
+        *page = pa.0.wrapping_add(page.wrapping_sub(start.0));
+        Some(())
     }
-    // Each is aligned, and its number fits in 32 bits.
-    let wrong = (PAGE_SIZE - 1) | (u64::MAX << 44);
-    if all & wrong == 0 {
-        Ok(())
-    } else {
-        Err(TeeResult::BAD_PARAMETERS)
-    }
+}
+
+/// Tells whether the numbers of all pages of a run fit in 32 bits.
+fn is_numbered(run: &Run) -> bool {
+    let end = run.start.checked_add(run.size);
+    end.is_some_and(|end| end.0 <= PAGE_SIZE << 32)
 }

@@ -2,7 +2,7 @@
 
 //! IPA to PA by arithmetic.
 
-use addr::{Ipa, PAGE_SIZE, Pa};
+use addr::{Ipa, Pa};
 
 /// Most regions that one guest's RAM may be split into.
 const MAX_REGIONS: usize = 4;
@@ -98,14 +98,11 @@ impl GuestRam {
         others.iter().find_map(|region| region.locate(ipa))
     }
 
-    /// Returns the PA of the page that starts at `ipa`; `None` if `ipa` is not page-aligned or not
-    /// RAM.
+    /// Returns the region that `ipa` is in; `None` if it is not RAM.
     #[inline]
-    pub fn page(&self, ipa: Ipa) -> Option<Pa> {
-        if !ipa.is_aligned(PAGE_SIZE) {
-            return None;
-        }
-        self.locate(ipa).map(|(pa, _)| pa)
+    pub fn region(&self, ipa: Ipa) -> Option<RamRegion> {
+        let mut regions = self.regions.iter().copied();
+        regions.find(|region| region.locate(ipa).is_some())
     }
 }
 
@@ -145,9 +142,9 @@ mod tests {
         assert_eq!(ram.locate(Ipa(0x4060_0000)), None);
         assert_eq!(ram.locate(Ipa(0x3fff_ffff)), None);
         assert_eq!(ram.locate(Ipa(u64::MAX)), None);
-        assert_eq!(ram.page(Ipa(0x4000_0800)), None);
-        assert_eq!(ram.page(Ipa(0x4000_1000)), Some(Pa(0x8020_1000)));
-        assert_eq!(ram.page(Ipa(0x4060_0000)), None);
+        assert_eq!(ram.region(Ipa(0x4000_0800)), Some(ram.regions()[0]));
+        assert_eq!(ram.region(Ipa(0x405f_f000)), Some(ram.regions()[1]));
+        assert_eq!(ram.region(Ipa(0x4060_0000)), None);
         assert_eq!((ram.start(), ram.size()), (Ipa(0x4000_0000), 0x60_0000));
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use addr::{Ipa, PAGE_SIZE, Pa};
-use mediator::{Memory, NotRam, ShadowPages};
+use mediator::{Memory, NotRam, Run, ShadowPages};
 
 use crate::{RAM_IPA, is_host, pool_pa, ram_pa};
 
@@ -194,11 +194,15 @@ impl Memory for Ram {
         Ok(())
     }
 
-    fn translate(&self, page: Ipa) -> Option<Pa> {
+    fn run(&self, at: Ipa) -> Option<Run> {
         add(&self.work, 1);
-        let n = page.0.checked_sub(RAM_IPA)? / PAGE_SIZE;
-        let here = n < self.pages() && !self.is_gone(page.0, 1);
-        here.then(|| Pa(self.base + (n ^ 1) * PAGE_SIZE))
+        let n = at.0.checked_sub(RAM_IPA)? / PAGE_SIZE;
+        let here = n < self.pages() && !self.is_gone(at.0, 1);
+        here.then(|| Run {
+            start: at.page(),
+            pa: Pa(self.base + (n ^ 1) * PAGE_SIZE),
+            size: PAGE_SIZE,
+        })
     }
 }
 
