@@ -98,9 +98,9 @@ pub fn write_pieces(ram: &GuestRam, ipa: Ipa, words: &[u64]) -> bool {
         })
 }
 
-/// Words of a parameter of OP-TEE's. Nearly all copies are some of these: a turn of a loop for each
-/// word costs more than the word.
-const GROUP: usize = 4;
+/// Words that are copied at once, those of two parameters of OP-TEE's: a turn of a loop for each word costs more than
+/// the word.
+const GROUP: usize = 8;
 
 /// Copies words that others may write at the same time, each once.
 ///
@@ -116,7 +116,7 @@ pub fn read_physical(pa: u64, words: &mut [u64]) {
     };
     let (groups, rest) = words.as_chunks_mut::<GROUP>();
     for group in groups {
-        *group = [read(), read(), read(), read()];
+        *group = [(); GROUP].map(|()| read());
     }
     rest.iter_mut().for_each(|word| *word = read());
 }
@@ -135,8 +135,8 @@ pub fn write_physical(pa: u64, words: &[u64]) {
     let (groups, rest) = words.as_chunks::<GROUP>();
     for group in groups {
         // All at once, two by an instruction: behind a volatile write each would be read by itself.
-        let [a, b, c, d] = *group;
-        [a, b, c, d].into_iter().for_each(&mut write);
+        let words = *group;
+        words.into_iter().for_each(&mut write);
     }
     rest.iter().copied().for_each(write);
 }

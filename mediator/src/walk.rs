@@ -180,11 +180,14 @@ fn list_page<M: Memory, F: ShadowPages>(
     let read = lent.memory.read(from, part);
     read.map_err(|_| TeeResult::BAD_PARAMETERS)?;
     let (pages, link) = part.split_at_mut(entries);
-    let mut ram = Translation::new(lent.memory);
+    let (mut run, mut unkept) = (NOTHING, [0; BLOCK]);
     for pages in pages.chunks_mut(BLOCK) {
-        let room = keep.then(|| lent.buffers.next_block(list.buffer)).flatten();
-        let done = ram.translate(pages, room.unwrap_or(&mut [0; BLOCK]));
-        done.ok_or(TeeResult::BAD_PARAMETERS)?;
+        let room = match keep {
+            true => lent.buffers.next_block(list.buffer),
+            false => None,
+        };
+        run = translate(pages, room.unwrap_or(&mut unkept), run, lent.memory)
+            .ok_or(TeeResult::BAD_PARAMETERS)?;
     }
     if let [link] = link {
         list.next = Ipa(*link);
@@ -199,74 +202,69 @@ fn list_page<M: Memory, F: ShadowPages>(
     Ok(entries)
 }
 
-/// Translates entries, with the run of RAM that the last one was in at hand.
-struct Translation<'a, M> {
-    memory: &'a M,
-    run: Run,
+/// No RAM.
+const NOTHING: Run = Run {
+    start: Ipa(0),
+    pa: Pa(0),
+    size: 0,
+};
+
+/// Translates entries in place and notes their page numbers in `numbers`. `run` is the run of RAM that the entries before
+/// them were in; gives that of the last one.
+#[inline(always)]
+fn translate<M: Memory>(
+    pages: &mut [u64],
+    numbers: &mut [u32; BLOCK],
+    mut run: Run,
+    memory: &M,
+) -> Option<Run> {
+    let (groups, rest) = pages.as_chunks_mut::<GROUP>();
+    let (kept, rest_kept) = numbers.split_at_mut_checked(groups.len() * GROUP)?;
+    let (kept, _) = kept.as_chunks_mut::<GROUP>();
+    for (group, numbers) in groups.iter_mut().zip(kept) {
+        if !translate_group(group, numbers, &run) {
+            run = translate_each(group, numbers, run, memory)?;
+        }
+    }
+    match rest.is_empty() {
+        true => Some(run),
+        false => translate_each(rest, rest_kept, run, memory),
+    }
 }
 
-impl<'a, M: Memory> Translation<'a, M> {
-    fn new(memory: &'a M) -> Self {
-        let nothing = Run {
-            start: Ipa(0),
-            pa: Pa(0),
-            size: 0,
-        };
-        Self {
-            memory,
-            run: nothing,
-        }
+/// Translates entries that lie in this run. False, and nothing is done, if they don't, or are close to its end.
+#[inline(always)]
+fn translate_group(pages: &mut [u64; GROUP], numbers: &mut [u32; GROUP], run: &Run) -> bool {
+    let [a, b, c, d] = *pages;
+    let offset = |page: u64| page.wrapping_sub(run.start.0);
+    let all = offset(a) | offset(b) | offset(c) | offset(d);
+    let inside = all < run.size && all.is_multiple_of(PAGE_SIZE);
+    if inside {
+        *numbers = [a, b, c, d].map(|page| (page / PAGE_SIZE) as u32);
+        *pages = [a, b, c, d].map(|page| run.pa.0.wrapping_add(offset(page)));
     }
+    inside
+}
 
-    /// Translates entries in place and notes their page numbers in `numbers`.
-    #[inline(always)]
-    fn translate(&mut self, pages: &mut [u64], numbers: &mut [u32; BLOCK]) -> Option<()> {
-        let (groups, rest) = pages.as_chunks_mut::<GROUP>();
-        let (mut numbers, _) = numbers.as_chunks_mut::<GROUP>();
-        for group in groups {
-            let (room, others) = numbers.split_first_mut()?;
-            self.translate_group(group, room)?;
-            numbers = others;
+/// Translates entries one by one, wherever they are.
+#[inline(never)]
+fn translate_each<M: Memory>(
+    pages: &mut [u64],
+    numbers: &mut [u32],
+    mut run: Run,
+    memory: &M,
+) -> Option<Run> {
+    for (page, number) in pages.iter_mut().zip(numbers) {
+        if page.wrapping_sub(run.start.0) >= run.size {
+            run = memory.run(Ipa(*page)).filter(is_numbered)?;
         }
-        let room = numbers.as_flattened_mut();
-        rest.iter_mut()
-            .zip(room)
-            .try_for_each(|(page, number)| self.translate_one(page, number))
-    }
-
-    #[inline(always)]
-    fn translate_group(
-        &mut self,
-        pages: &mut [u64; GROUP],
-        numbers: &mut [u32; GROUP],
-    ) -> Option<()> {
-        let Run { start, pa, size } = self.run;
-        let offsets = pages.map(|page| page.wrapping_sub(start.0));
-        let [a, b, c, d] = offsets;
-        let all = a | b | c | d;
-        if all >= size || !all.is_multiple_of(PAGE_SIZE) {
-            // Each by itself: not all of them are in this run, or they are near its end.
-            let mut one_by_one = pages.iter_mut().zip(numbers);
-            return one_by_one.try_for_each(|(page, number)| self.translate_one(page, number));
-        }
-        *numbers = pages.map(|page| (page / PAGE_SIZE) as u32);
-        *pages = offsets.map(|offset| pa.0.wrapping_add(offset));
-        Some(())
-    }
-
-    #[inline(never)]
-    fn translate_one(&mut self, page: &mut u64, number: &mut u32) -> Option<()> {
-        if page.wrapping_sub(self.run.start.0) >= self.run.size {
-            self.run = self.memory.run(Ipa(*page)).filter(is_numbered)?;
-        }
-        let Run { start, pa, .. } = self.run;
         if !page.is_multiple_of(PAGE_SIZE) {
             return None;
         }
         *number = (*page / PAGE_SIZE) as u32;
-        *page = pa.0.wrapping_add(page.wrapping_sub(start.0));
-        Some(())
+        *page = run.pa.0.wrapping_add(page.wrapping_sub(run.start.0));
     }
+    Some(run)
 }
 
 /// Tells whether the numbers of all pages of a run fit in 32 bits.
