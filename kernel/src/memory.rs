@@ -8,13 +8,14 @@ use stage2::GuestRam;
 
 use crate::arch::{cache, timer};
 
-/// Returns where the words at `ipa` are, so many bytes, if they lie in one region of the guest's RAM, as nearly all do.
+/// Returns where the words at `ipa` are, so many bytes, if they lie in the first region of the guest's RAM, as nearly
+/// all do.
 #[inline]
 fn whole(ram: &GuestRam, ipa: Ipa, len: usize) -> Option<u64> {
     if !ipa.is_aligned(8) {
         return None;
     }
-    match ram.locate(ipa) {
+    match ram.locate_first(ipa) {
         Some((pa, left)) if left >= len as u64 => Some(pa.0),
         _ => None,
     }
@@ -59,7 +60,7 @@ pub fn write_stopped(ram: &GuestRam, ipa: Ipa, bytes: &[u8]) -> bool {
     })
 }
 
-/// Reads words at an address that is a multiple of 8 from a running guest's RAM, if they lie in one region. False, and
+/// Reads words at an address that is a multiple of 8 from a running guest's RAM, if they lie in its first region. False, and
 /// `words` unchanged, if not: then [`read_pieces`] may help.
 #[inline]
 pub fn read_whole(ram: &GuestRam, ipa: Ipa, words: &mut [u64]) -> bool {

@@ -128,7 +128,7 @@ struct Ram<'a> {
 }
 
 impl Ram<'_> {
-    /// Reads what does not lie in one region.
+    /// Reads what does not lie in the first region.
     #[cold]
     #[inline(never)]
     fn read_rest(&self, from: Ipa, words: &mut [u64]) -> Result<(), NotRam> {
@@ -139,7 +139,7 @@ impl Ram<'_> {
         }
     }
 
-    /// Writes what does not lie in one region.
+    /// Writes what does not lie in the first region.
     #[cold]
     #[inline(never)]
     fn write_rest(&self, to: Ipa, words: &[u64]) -> Result<(), NotRam> {

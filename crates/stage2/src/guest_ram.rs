@@ -84,18 +84,17 @@ impl GuestRam {
 
     /// Returns the PA of `ipa`, and the bytes from there to the end of its region; `None` if `ipa` is
     /// not RAM.
-    #[inline]
     pub fn locate(&self, ipa: Ipa) -> Option<(Pa, u64)> {
-        // Nearly all guests have one region.
-        let [first, ..] = &self.regions;
-        first.locate(ipa).or_else(|| self.locate_behind(ipa))
+        let mut regions = self.regions.iter();
+        regions.find_map(|region| region.locate(ipa))
     }
 
-    #[cold]
-    #[inline(never)]
-    fn locate_behind(&self, ipa: Ipa) -> Option<(Pa, u64)> {
-        let [_, others @ ..] = &self.regions;
-        others.iter().find_map(|region| region.locate(ipa))
+    /// Returns the same if `ipa` is in the first region, which nearly all guests have alone; `None` says nothing about
+    /// other regions.
+    #[inline]
+    pub fn locate_first(&self, ipa: Ipa) -> Option<(Pa, u64)> {
+        let [first, ..] = &self.regions;
+        first.locate(ipa)
     }
 
     /// Returns the region that `ipa` is in; `None` if it is not RAM.
@@ -140,6 +139,11 @@ mod tests {
             Some((Pa(0x5000_0000), 0x40_0000))
         );
         assert_eq!(ram.locate(Ipa(0x4060_0000)), None);
+        assert_eq!(
+            ram.locate_first(Ipa(0x4000_0010)),
+            ram.locate(Ipa(0x4000_0010))
+        );
+        assert_eq!(ram.locate_first(Ipa(0x4020_0000)), None);
         assert_eq!(ram.locate(Ipa(0x3fff_ffff)), None);
         assert_eq!(ram.locate(Ipa(u64::MAX)), None);
         assert_eq!(ram.region(Ipa(0x4000_0800)), Some(ram.regions()[0]));
