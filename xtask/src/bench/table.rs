@@ -128,9 +128,6 @@ impl Budget {
     }
 }
 
-/// Instructions that a call without buffers may cost.
-pub const NOP: f64 = 1_200.0;
-
 /// Instructions that a tick of the guest's timer may cost which falls into a call.
 const TICK: f64 = 750.0;
 
@@ -143,13 +140,23 @@ pub fn budgets(rows: &[Row], tick: Option<u64>) -> Vec<Budget> {
     // A megabyte's list has 256 pages.
     let page = || Some((el2("reg_unreg_1M")? - el2("reg_unreg_4K")?) / 255.0);
     let all = [
-        ("a call without buffers (pta.nop)", el2("pta.nop"), NOP),
+        ("a call without buffers (pta.nop)", el2("pta.nop"), 705.0),
+        (
+            "a call with a buffer of its own (pta.tmp_inout_4K)",
+            el2("pta.tmp_inout_4K"),
+            2_915.0,
+        ),
+        (
+            "opening and closing a session (open_close_pta)",
+            el2("open_close_pta"),
+            1_695.0,
+        ),
         (
             "registering and unregistering a page (reg_unreg_4K)",
             el2("reg_unreg_4K"),
-            3_000.0,
+            2_005.0,
         ),
-        ("each further page (reg_unreg_1M)", page(), 40.0),
+        ("each further page (reg_unreg_1M)", page(), 14.8),
         (
             "a tick that falls into a call, beyond the call",
             tick.map(|tick| tick as f64),
@@ -254,13 +261,13 @@ mod tests {
     fn budgets_of_what_was_measured() {
         assert_eq!(budgets(&[row("uta.nop", 1)], None), []);
         let rows = [
-            row("pta.nop", 1_201),
-            row("reg_unreg_4K", 3_000),
-            row("reg_unreg_1M", 3_000 + 255 * 40),
+            row("pta.nop", 706),
+            row("reg_unreg_4K", 2_005),
+            row("reg_unreg_1M", 2_005 + 255 * 14),
         ];
         let budgets = budgets(&rows, Some(TICK as u64));
         let kept: Vec<bool> = budgets.iter().map(Budget::is_kept).collect();
         assert_eq!(kept, [false, true, true, true]);
-        assert_eq!(budgets[2].spent, 40.0);
+        assert_eq!(budgets[2].spent, 14.0);
     }
 }
