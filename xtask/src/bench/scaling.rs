@@ -14,7 +14,7 @@ use super::{Setups, judge};
 /// How many threads call, each on a core of its own.
 const CALLERS: [u32; 3] = [1, 2, 4];
 /// Instructions that an undisturbed call without buffers may cost beside another caller, on these cores.
-const NOP: f64 = 800.0;
+const NOP: f64 = 715.0;
 /// What they call.
 const KINDS: [&str; 2] = ["nop", "busy"];
 
@@ -173,10 +173,10 @@ mod tests {
             let all = [alone(), beside(two), alone(), beside(loud)];
             budgets(&all).unwrap().iter().map(Budget::is_kept).collect()
         };
-        assert_eq!(kept(1000, 1000), [true, true]);
-        assert_eq!(kept(1200, 1000), [true, true]);
-        assert_eq!(kept(1201, 1000), [false, true]);
-        assert_eq!(kept(1000, 1001), [true, false]);
+        assert_eq!(kept(700, 1000), [true, true]);
+        assert_eq!(kept(715, 1000), [true, true]);
+        assert_eq!(kept(716, 1000), [false, true]);
+        assert_eq!(kept(700, 1001), [true, false]);
     }
 
     #[test]
