@@ -5,7 +5,7 @@
 
 pub mod build;
 mod counts;
-mod delay;
+pub mod delay;
 mod profile;
 mod scaling;
 pub mod table;

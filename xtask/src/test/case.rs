@@ -46,6 +46,8 @@ pub struct Case {
     pub holes: u32,
     /// The Raspberry Pi's console is a 16550 without an interrupt.
     pub polled_16550: bool,
+    /// One instruction a nanosecond.
+    pub icount: bool,
     /// Whether QEMU 9.0 or newer plays the virt machine, fetched if it is not installed.
     pub newer_qemu: bool,
     /// What is in front of the image.
@@ -150,6 +152,7 @@ impl Case {
             optee_suite: self.optee_suite,
             holes: self.holes,
             polled_16550: self.polled_16550,
+            icount: self.icount,
             newer_qemu: self.newer_qemu,
             ..Machine::default()
         }
@@ -191,6 +194,7 @@ pub const BASE: Case = Case {
     residue: false,
     holes: 0,
     polled_16550: false,
+    icount: false,
     newer_qemu: false,
     front: Front::None,
     stage: None,

@@ -3,6 +3,8 @@
 //! Several guests at once.
 
 use super::{OK, PANIC, QUIET, manifest};
+use crate::bench::delay;
+use crate::firmware::Optee;
 use crate::image::Profile;
 use crate::script::{Script, guest, hypervisor, once};
 use crate::test::case::Expect::{Absent, Between, Line, Off, Statuses, Times};
@@ -117,6 +119,24 @@ pub const FLOOD: Case = Case {
     ..BASE
 };
 
+/// A guest that tries everything to delay a control task on its core, without OP-TEE: the control task judges.
+const DELAY: Case = Case {
+    name: "delay-beside-an-attacker",
+    boots: Boots::Made(delay::short_manifest),
+    optee: Some(Optee::None),
+    smp: 1,
+    icount: true,
+    expect: &[
+        Line("test control::wakes_in_time ... ok"),
+        Line("test attacker::attacks ... ok"),
+        Line("attacker: crashed"),
+        Absent("FAILED"),
+        PANIC,
+        Off,
+    ],
+    ..BASE
+};
+
 /// All that the monitor can tell, while guests are restarted.
 const TELLS: Script = &[once(
     guest("g1", "guest: crashes"),
@@ -125,6 +145,7 @@ const TELLS: Script = &[once(
 
 /// The runs.
 pub const CASES: &[Case] = &[
+    DELAY,
     Case {
         name: "isolation-beside-linux",
         boots: Boots::Manifest(manifest!("isolation-linux")),

@@ -77,6 +77,7 @@ const ATTACKS: &[Attack] = &[
     one("OP-TEE: fast calls", secure::fast_calls),
     one("OP-TEE: unknown functions", secure::unknown_functions),
     one("OP-TEE: bad messages", secure::bad_messages),
+    one("OP-TEE: the VM's first call", secure::sessions),
     one("OP-TEE: sessions", secure::sessions),
     one("OP-TEE: buffers of a page", secure::small_buffers),
     one("OP-TEE: buffers of 32 MiB", secure::large_buffers),

@@ -8,7 +8,7 @@ use crate::cases::{needs_hypervisor, traps::wait_for};
 use crate::outcome::Outcome;
 use crate::rt::random::Random;
 use crate::rt::time::{self, Timer};
-use crate::rt::{cpu, gic};
+use crate::rt::{cpu, env, gic};
 use crate::{ensure, println};
 use platform::VIRTUAL_TIMER_INTID;
 
@@ -42,21 +42,23 @@ impl Samples {
         u64::from(self.ticks[index]) * (1_000_000_000 / time::frequency())
     }
 
-    /// Prints and forgets them.
-    fn report(&mut self, attack: &Attack) {
+    /// Prints and forgets them. Returns the longest.
+    fn report(&mut self, attack: &Attack) -> u64 {
         let Attack { name, vcpus, .. } = attack;
         self.ticks[..self.count].sort_unstable();
         let [median, most, longest] = [(1, 2), (99, 100), (1, 1)].map(|(n, of)| self.rank(n, of));
         let count = self.count;
         println!("delay: {name}: {vcpus} {count} {median} {most} {longest}");
         self.count = 0;
+        longest
     }
 }
 
-/// Measures under each attack.
+/// Measures under each attack. No delay may be longer than bootargs' `delay-most=NANOSECONDS`.
 pub fn wakes_in_time() -> Outcome {
     needs_hypervisor()?;
     let plan = Plan::get();
+    let most = env::number("delay-most").unwrap_or(u64::MAX);
     ensure!(now() < plan.from, "the guests started after `delay-from`");
     cpu_time::enable_fp();
     rest(plan.from);
@@ -71,7 +73,8 @@ pub fn wakes_in_time() -> Outcome {
         }
         rest(plan.begin(n + 1));
         ensure!(samples.count > 0, "no period during {}", attack.name);
-        samples.report(attack);
+        let longest = samples.report(attack);
+        ensure!(longest <= most, "{longest} instructions: {}", attack.name);
     }
     Ok(())
 }
