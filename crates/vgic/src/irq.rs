@@ -186,6 +186,7 @@ impl Irq {
     }
 
     /// Takes the tokens back from the list register, as the guest left it.
+    #[inline]
     pub(crate) fn unload(&mut self, lr: Lr, sgi_by_source: bool) {
         let Some(resident) = self.resident.take() else {
             return;

@@ -201,15 +201,16 @@ impl Lrs {
     }
 
     /// What register `n` is to hold.
+    #[inline]
     pub fn register(&self, n: usize) -> Lr {
         self.regs.get(n).copied().unwrap_or(Lr::FREE)
     }
 
     /// The number of the register that an interrupt is in.
+    #[inline]
     pub(crate) fn position(&self, intid: u32) -> Option<usize> {
-        let held = self.regs.iter().take(self.used);
-        held.map(|lr| lr.intid)
-            .position(|held| u32::from(held) == intid)
+        let held = self.regs.get(..self.used)?;
+        held.iter().position(|lr| u32::from(lr.intid) == intid)
     }
 
     /// Whether the hardware holds these registers, and all that the vCPU wants is in them.

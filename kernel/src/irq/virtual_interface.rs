@@ -88,6 +88,7 @@ impl VirtualInterface {
     }
 
     /// Reads list register `n`.
+    #[inline]
     pub fn read(&self, n: usize) -> Lr {
         match self {
             Self::V3 => Lr::from_ich(ich::read_list_register(n)),
@@ -107,6 +108,7 @@ impl VirtualInterface {
     }
 
     /// Writes list register `n`.
+    #[inline]
     pub fn write(&self, n: usize, lr: Lr) {
         match self {
             Self::V3 => ich::write_list_register(n, lr.to_ich()),
