@@ -84,6 +84,8 @@ pub struct Board {
 impl Board {
     /// Reads the tree whose bytes are `blob`, found at `at` (which the tree's own
     /// reservation is made from; bytes behind the tree are ignored).
+    // Not inlined: the stack that it takes is free again when guests are made.
+    #[inline(never)]
     pub fn from_tree(blob: &[u8], at: Pa) -> Result<Self, BoardError> {
         let tree = Tree::open(blob)?;
         let (node, controller) = Controller::find(&tree)?.ok_or_else(|| gic::none(&tree))?;

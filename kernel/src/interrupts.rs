@@ -5,7 +5,11 @@
 
 use crate::console;
 use crate::irq::{self, Taken};
-use crate::vm::{self, devices, vcpu::VcpuContext};
+use crate::vm::{
+    self,
+    devices::{self, Fired},
+    vcpu::VcpuContext,
+};
 
 /// Most interrupts that one visit handles: what is left comes again at once.
 const VISIT: usize = 16;
@@ -43,11 +47,13 @@ pub fn serve(mut vcpu: Option<&mut VcpuContext>) -> bool {
             }
             // So will the guest's own end of a device's interrupt.
             (Taken::Other(intid), _) => {
-                if !devices::fired(intid) {
+                let fired = devices::fired(intid);
+                if fired == Fired::Nobodys {
                     irq::reject(intid);
                     irq::deactivate(intid);
                 }
-                alarm |= is_outranked;
+                // A vCPU that has the core alone might not leave it before the devices may go on.
+                alarm |= is_outranked | (fired == Fired::Last);
             }
         }
     }

@@ -52,6 +52,9 @@ pub unsafe fn tree_at(at: Pa) -> Option<&'static [u8]> {
 
 /// Makes the guests ready; their first vCPUs wait for their cores.
 ///
+/// Functions that this calls are not inlined: what they take of the stack is free again when guests are made, which takes
+/// most of it.
+///
 /// # Safety
 /// A device tree of `tree_size` bytes is mapped at `tree` and stays as it is, if that is not 0.
 pub unsafe fn run(tree: Pa, tree_size: usize, entry_ticks: u64) -> Result<(), SetupError> {
@@ -76,8 +79,7 @@ pub unsafe fn run(tree: Pa, tree_size: usize, entry_ticks: u64) -> Result<(), Se
     }
     reached(Stage::Interrupts);
     let bundle = bundle(&board, tables)?;
-    let manifest = bundle.find(MEMBER).ok_or(SetupError::NoManifest)?;
-    let manifest = &*Box::leak(Box::new(Manifest::parse(manifest)?));
+    let manifest = manifest(&bundle)?;
     add_guests_heap(&mut memory, manifest)?;
     reached(Stage::Manifest);
     let cores = smp::start_all(&board, tables);
@@ -129,6 +131,7 @@ pub unsafe fn run(tree: Pa, tree_size: usize, entry_ticks: u64) -> Result<(), Se
 }
 
 /// Takes from the tree what the firmware does for us, and what it left undone.
+#[inline(never)]
 fn use_firmware(board: &Board) -> Result<(), SetupError> {
     if let Some(psci) = board.psci.filter(|psci| psci.conduit == Conduit::Smc) {
         firmware::set_present(&psci);
@@ -156,6 +159,7 @@ fn heap_needed(guest: &Guest<'_>) -> u64 {
 }
 
 /// Moves onto EL2's own tables, which map the image, the tree and the console.
+#[inline(never)]
 fn own_tables(tree: Pa, blob: &[u8]) -> Result<&'static mut Tables, SetupError> {
     let tables = Box::leak(Box::new(Tables::of_image(&Layout::get())));
     if let Some(range) = PaRange::new(tree, blob.len() as u64) {
@@ -183,6 +187,7 @@ fn own_tables(tree: Pa, blob: &[u8]) -> Result<&'static mut Tables, SetupError> 
 
 /// Maps all free memory and the GIC, and gives the heap what the tables for it take: how much that is depends on the
 /// tree, and the image's own heap does not.
+#[inline(never)]
 fn map_board(board: &Board, tables: &mut Tables) -> Result<FreeMap, SetupError> {
     let layout = Layout::get();
     let mut reserved: ArrayVec<PaRange, { board::MAX_RESERVED + 2 }> =
@@ -214,6 +219,7 @@ fn map_board(board: &Board, tables: &mut Tables) -> Result<FreeMap, SetupError> 
 }
 
 /// Gives the heap what the guests take, all of it: nothing is left to fail later.
+#[inline(never)]
 fn add_guests_heap(memory: &mut FreeMap, manifest: &Manifest<'static>) -> Result<(), SetupError> {
     let free = memory.free_bytes();
     let each = || {
@@ -238,6 +244,7 @@ fn add_guests_heap(memory: &mut FreeMap, manifest: &Manifest<'static>) -> Result
 ///
 /// One block of a power of two in size and alignment: from it a buddy allocator can serve any
 /// sequence of requests that fits, whatever their order.
+#[inline(never)]
 fn add_heap(memory: &mut FreeMap, size: u64) -> Result<(), SetupError> {
     if size > 0 {
         let size = size.next_power_of_two();
@@ -248,6 +255,7 @@ fn add_heap(memory: &mut FreeMap, size: u64) -> Result<(), SetupError> {
     Ok(())
 }
 
+#[inline(never)]
 fn bundle(board: &Board, tables: &mut Tables) -> Result<Archive<'static>, SetupError> {
     let range = board.bundle.ok_or(SetupError::NoBundle)?;
     tables.map(range, Kind::Constant)?;
@@ -257,6 +265,13 @@ fn bundle(board: &Board, tables: &mut Tables) -> Result<Archive<'static>, SetupE
     Ok(Archive::new(bytes)?)
 }
 
+#[inline(never)]
+fn manifest(bundle: &Archive<'static>) -> Result<&'static Manifest<'static>, SetupError> {
+    let manifest = bundle.find(MEMBER).ok_or(SetupError::NoManifest)?;
+    Ok(Box::leak(Box::new(Manifest::parse(manifest)?)))
+}
+
+#[inline(never)]
 fn report_guests() {
     for vm in vm::all() {
         console::add_guest(vm.id.0, &vm.name);
@@ -277,6 +292,7 @@ fn report_guests() {
 
 /// Lets the guests go, each as soon as its first vCPU's core has prepared it; `own` is the bytes of RAM that EL2 keeps
 /// for itself.
+#[inline(never)]
 fn start_guests(entry_ticks: u64, own: u64) {
     vm::all().iter().for_each(lifecycle::start_first);
     let (used, total) = heap::usage();

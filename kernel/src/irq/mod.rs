@@ -166,6 +166,14 @@ pub fn enable_spi(intid: u32) {
     });
 }
 
+/// Lets the SPI `intid` come again that was disabled for a while: if it has become pending meanwhile, at once.
+pub fn resume_spi(intid: u32) {
+    each!(controller(), gic => {
+        let mut distributor = gic.distributor();
+        gicd::write_bit(field!(*distributor, isenabler), intid);
+    });
+}
+
 /// Disables the SPI `intid`, or on a GICv2 a private interrupt of this core.
 pub fn disable_spi(intid: u32) {
     each!(controller(), gic => {

@@ -234,7 +234,10 @@ impl Devices {
     /// Lets interrupts that came too often come again if it is time at `now`. Only the core of vCPU 0 calls it.
     pub fn start_if_due(&self, now: u64) {
         if self.due().is_some_and(|due| due <= now) {
-            self.start();
+            self.interrupts.forget();
+            for route in &self.routes {
+                irq::resume_spi(route.physical);
+            }
         }
     }
 
@@ -294,15 +297,26 @@ fn owner(intid: u32) -> Option<(&'static Vm, u32)> {
     })
 }
 
-/// Hands the physical SPI `intid`, which stays active, to the guest whose it is. False if it is
-/// nobody's.
-pub fn fired(intid: u32) -> bool {
+/// What has become of a device's interrupt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fired {
+    /// It is nobody's.
+    Nobodys,
+    /// The guest has it, and it stays active.
+    Handed,
+    /// The same, and the guest's devices have had their rate: this core lets them go on when it is [`Devices::due`].
+    Last,
+}
+
+/// Hands the physical SPI `intid` to the guest whose it is.
+pub fn fired(intid: u32) -> Fired {
     let Some((vm, virtual_)) = owner(intid) else {
-        return false;
+        return Fired::Nobodys;
     };
     vm.signal(|gic| gic.hw_pending(VcpuId(0), virtual_, intid));
     if vm.devices.interrupts.count() {
         vm.devices.hold();
+        return Fired::Last;
     }
-    true
+    Fired::Handed
 }
