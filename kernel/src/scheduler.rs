@@ -213,7 +213,7 @@ impl Core {
         self.watched().for_each(|vm| {
             vm.check_watchdog(now);
             lifecycle::start_if_due(vm, now);
-            vm.devices.start_if_due(now);
+            vm.resume_devices(now);
         });
     }
 

@@ -281,11 +281,7 @@ fn report_guests() {
             vm.vcpus.len(),
             vm.ram.size() >> 20,
             vm.ram.regions()[0].pa,
-            if vm.tee.is_ok() {
-                "OP-TEE"
-            } else {
-                "no OP-TEE"
-            }
+            if vm.has_tee() { "OP-TEE" } else { "no OP-TEE" }
         );
     }
 }

@@ -253,8 +253,8 @@ fn policy(tee: &manifest::Tee<'_>) -> TaPolicy {
 }
 
 impl Tee {
-    /// Returns OP-TEE for guest `id`, as the manifest wants it. `allocate` gives RAM for the shadow pages. OP-TEE learns
-    /// of the guest by [`Self::create`].
+    /// Returns OP-TEE for guest `id`, as the manifest wants it, and announces the guest to it: where OP-TEE has no room for
+    /// all, those that the manifest names first have it. `allocate` gives RAM for the shadow pages.
     pub fn new(
         id: VmId,
         guest: &GuestManifest<'_>,
@@ -297,7 +297,7 @@ impl Tee {
             start: room.start,
             frames: frames as u16,
         };
-        Ok(Self {
+        let tee = Self {
             state: Mutex::new(State {
                 guest: Guest::new(optee, client, config, Recorder::new()),
                 pool,
@@ -306,7 +306,9 @@ impl Tee {
             limits,
             shared: optee.is_shared(),
             follow: AtomicBool::new(false),
-        })
+        };
+        tee.create(guest.name);
+        Ok(tee)
     }
 
     /// Announces the guest to OP-TEE. It may be refused: then it runs without OP-TEE, the reason is on the console, and

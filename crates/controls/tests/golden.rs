@@ -485,6 +485,8 @@ fn ich_hcr_el2() {
     expect("NPIE", Lrs::HCR_NPIE.into(), &[("NPIE", 3, 1, 1)]);
     expect("TDIR", Lrs::HCR_TDIR.into(), &[("TDIR", 14, 1, 1)]);
     let mut lrs = Lrs::new();
+    let mut gic = vgic::Vgic::new(platform::GicVersion::V3, 1, platform::INTIDS, 4);
+    gic.flush(platform::VcpuId(0), &mut lrs);
     expect("ICH_HCR_EL2", lrs.hcr().into(), &[("En", 0, 1, 1)]);
     lrs.vacate();
     expect("ICH_HCR_EL2 without a vCPU", lrs.hcr().into(), &[]);

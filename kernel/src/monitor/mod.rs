@@ -17,7 +17,7 @@ use vuart::Received;
 use crate::console::{self, Typist};
 use crate::vm::{
     self, Vm,
-    lifecycle::{self, State},
+    lifecycle::{self, State, StopAction},
 };
 use crate::{arch::timer, tee::Tee};
 use answers::Answer;
@@ -209,7 +209,7 @@ fn state(vm: &Vm) -> &'static str {
     match vm.life.state() {
         State::Off => "off",
         State::Delayed => "delayed",
-        State::Preparing(_) => "starting",
+        State::Preparing(_) | State::Scrubbing(StopAction::Restart, _) => "starting",
         State::Running if vm.life.is_paused() => "paused",
         State::Running => "running",
         State::Stopping(..) | State::Leaving(..) | State::Parting(_) | State::Scrubbing(..) => {

@@ -231,13 +231,11 @@ impl Devices {
         self.interrupts.due()
     }
 
-    /// Lets interrupts that came too often come again if it is time at `now`. Only the core of vCPU 0 calls it.
-    pub fn start_if_due(&self, now: u64) {
-        if self.due().is_some_and(|due| due <= now) {
-            self.interrupts.forget();
-            for route in &self.routes {
-                irq::resume_spi(route.physical);
-            }
+    /// Ends the wait of interrupts that came too often. They come again if the guest runs.
+    pub fn resume(&self, runs: bool) {
+        self.interrupts.forget();
+        for route in self.routes.iter().filter(|_| runs) {
+            irq::resume_spi(route.physical);
         }
     }
 

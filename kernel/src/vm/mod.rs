@@ -210,6 +210,16 @@ impl Vm {
         }
     }
 
+    /// Lets the guest's devices interrupt again if it is time for that at `now`. Only the core of vCPU 0 calls it.
+    pub fn resume_devices(&self, now: u64) {
+        let is_due = self.devices.due().is_some_and(|due| due <= now);
+        if is_due {
+            // The last one before a stop may have come behind it.
+            self.devices
+                .resume(self.life.state() == lifecycle::State::Running);
+        }
+    }
+
     /// Resets every virtual device to its state at power-on, and stops the board's. No core runs the guest.
     fn reset_devices(&self) {
         self.devices.stop();

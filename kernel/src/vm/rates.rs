@@ -138,7 +138,7 @@ impl Bounds {
             .kick_limit
             .store(self.kicks.limit(), Ordering::Relaxed);
         if let Some(until) = until {
-            self.until = until;
+            self.hold(until);
             costs.waits.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -146,6 +146,11 @@ impl Bounds {
     /// Lets the vCPU wait until then, at least.
     pub fn hold(&mut self, until: u64) {
         self.until = self.until.max(until);
+    }
+
+    /// Lets the vCPU wait no longer.
+    pub fn release(&mut self) {
+        self.until = 0;
     }
 
     /// Returns until when the vCPU waits, in ticks of CNTPCT; a moment of the past if it does not.

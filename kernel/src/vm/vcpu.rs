@@ -277,7 +277,12 @@ impl VcpuContext {
         }
         self.vcpu().take(request::SERVICE);
         let epoch = self.vm.life.epoch();
-        core::mem::replace(&mut self.epoch, epoch) != epoch
+        let is_left = core::mem::replace(&mut self.epoch, epoch) != epoch;
+        if is_left {
+            // The guest's next life waits for nothing that this one did.
+            self.bounds.release();
+        }
+        is_left
     }
 
     /// Tells whether it can run at `now`, or has work to do for its guest.
@@ -346,7 +351,7 @@ impl VcpuContext {
                 return false;
             }
             vcpu.take(request::INTERRUPTS);
-            self.change(|_, id| VcpuSet::one(id));
+            self.fill_as_asked();
         }
         true
     }
@@ -525,6 +530,17 @@ impl VcpuContext {
         drop(gic);
         vm.kick(moved);
         result
+    }
+
+    /// Puts into the list registers what was asked for, whatever is asked for by now: the guest is entered with what they
+    /// hold then. What came meanwhile has kicked this core.
+    #[inline(never)]
+    fn fill_as_asked(&mut self) {
+        let (vm, id) = (self.vm, self.id);
+        let mut gic = vm.gic.lock();
+        let moved = self.update(&mut gic).without(id);
+        drop(gic);
+        vm.kick(moved);
     }
 
     /// Fills the list registers anew with what the model chooses.

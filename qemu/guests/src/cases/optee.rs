@@ -107,7 +107,8 @@ fn registers_preserved() -> Outcome {
     Ok(())
 }
 
-fn session(function: u64) -> Outcome {
+/// Opens and closes a session by calls of `function`.
+pub fn session(function: u64) -> Outcome {
     if function == tee::WITH_RPC_ARG {
         needs_rpc_arg()?
     } else {

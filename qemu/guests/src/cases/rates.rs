@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The bounds of the manifest's `rates`, which are 5000 traps, 1000 kicks and 1000 device interrupts a second here: for half
+//! The bounds of the manifest's `rates`, which are 5000 traps, 500 kicks and 1000 device interrupts a second here: for half
 //! a second of the counter the guest does as much of each as it can.
 
 use super::{Test, needs_second_vcpu};
@@ -37,7 +37,8 @@ fn kicks() -> Outcome {
     needs_second_vcpu()?;
     ensure!(cpu::start_all(), "not all vCPUs are on");
     let count = count_for_a_while(|| cpu::run_on(1, |x| x, 0).map_or(0, |_| 1));
-    is_about("SGIs to the other core", count, 1000)
+    // Some find a vCPU that waits for its turn: that needs no kick.
+    is_about("SGIs to the other core", count / 2, 500)
 }
 
 /// An interrupt that nobody clears comes again as soon as its handler has ended it.

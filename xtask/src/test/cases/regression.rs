@@ -114,8 +114,8 @@ const fn owner_restarts(times: usize) -> [Step; 4] {
             delay: 100,
             ..once(WORKS, "reset victim\r")
         },
-        once(WORKS, "stop victim\r"),
-        once(hypervisor("victim: off"), "tee victim\r"),
+        once(WORKS, "tee victim\r"),
+        once(hypervisor(" of 16 calls"), "stop victim\r"),
     ]
 }
 
