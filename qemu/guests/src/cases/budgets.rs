@@ -18,33 +18,39 @@ const TEE_PERIOD: u64 = 20;
 /// OPTEE_SMC_CALL_GET_OS_REVISION (OP-TEE optee_smc.h).
 const OS_REVISION: u64 = 0xbf00_0001;
 
-/// Reads the counter again and again. What passes between two reads that are close to each other is its own time.
+/// Reads the counter again and again. What passes between two reads that are close to each other is its own time. Where
+/// the host makes a turn late, the next ones are fewer: there is no telling how many.
 fn of_the_core() -> Outcome {
     let near = time::ticks(1) / 20;
-    let (mut own, mut waits) = (0, 0);
-    steps(|_, took| match took < near {
-        true => own += took,
-        false => waits += u64::from(took > time::ticks(PERIOD - BUDGET) / 2),
-    });
+    let mut own = 0;
+    steps(|_, took| own += if took < near { took } else { 0 });
     let own = own / time::ticks(1);
-    println!("guest: {own} of {SPAN} ms of the core, {waits} waits");
+    println!("guest: {own} of {SPAN} ms of the core");
     let most = (SPAN / PERIOD + 2) * BUDGET;
     ensure!(own <= most, "{own} ms of the core, and at most {most}");
-    ensure!(waits >= SPAN / PERIOD / 2, "{waits} waits");
     Ok(())
 }
 
-/// Calls OP-TEE again and again: each period has a call that waits for the next. A session, of long calls, goes on as ever.
+/// Calls OP-TEE again and again: most of the time passes in calls that wait for a next period. Messages end as ever, if later.
 fn of_optee() -> Outcome {
     needs_tee()?;
-    let (mut calls, mut waits) = (0, 0);
+    let (mut calls, mut waited) = (0, 0);
     steps(|now, _| {
         tee::raw([OS_REVISION, 0]);
         calls += 1;
-        waits += u64::from(time::now() - now > time::ticks(TEE_PERIOD) / 2);
+        let took = time::now() - now;
+        waited += if took > time::ticks(TEE_PERIOD) / 2 {
+            took
+        } else {
+            0
+        };
     });
-    println!("guest: {calls} calls, {waits} waits");
-    ensure!(waits >= SPAN / TEE_PERIOD / 2, "{waits} waits");
+    let waited = waited / time::ticks(1);
+    println!("guest: {calls} calls, {waited} ms in those that waited");
+    ensure!(
+        waited >= SPAN / 2,
+        "{waited} of {SPAN} ms in calls that waited"
+    );
     super::optee::session(tee::WITH_ARG)
 }
 
