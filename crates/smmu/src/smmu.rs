@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The state of an SMMU and what is done with it.
+
+mod init;
+mod observe;
+
+pub use init::{Setup, close};
+
+use addr::{PAGE_SIZE, Pa};
+
+use crate::command::{self, Command};
+use crate::error::CommandError;
+use crate::hardware::poll;
+use crate::queue::Ring;
+use crate::registers::{CMDQ_CONS, CMDQ_PROD, GERROR, GERROR_CMDQ, GERRORN};
+use crate::ste::{self, Geometry};
+use crate::{Error, Features, Hardware, Streams};
+
+/// An SMMU that is on.
+///
+/// An operation that fails may be tried again. Until [`revoke`](Self::revoke) has returned without an error the streams
+/// may reach the guest's memory, which must not become anybody else's; [`close`] stops all of them.
+pub struct Smmu<H> {
+    hardware: H,
+    features: Features,
+    setup: Setup,
+    geometry: Geometry,
+    commands: Ring,
+    /// CMDQ_PROD.
+    produced: u32,
+    events: Ring,
+    /// EVENTQ_CONS.
+    consumed: u32,
+}
+
+impl<H: Hardware> Smmu<H> {
+    /// Gives `streams`, which nobody has, to the guest of `vmid` whose tables begin at `root` (3.21.3.1). If that fails
+    /// they may be its in part: revoke them.
+    pub fn assign(&mut self, streams: Streams, vmid: u16, root: Pa) -> Result<(), Error> {
+        self.check(streams)?;
+        self.check_guest(vmid, root)?;
+        let taken = streams.ids().find(|&id| self.is_taken(id));
+        taken.map_or(Ok(()), |stream| Err(Error::Taken(stream)))?;
+        let words = ste::stage_2(self.geometry, vmid, root);
+        for stream in streams.ids() {
+            for (index, word) in words.into_iter().enumerate() {
+                self.write(stream, index, word);
+            }
+        }
+        // It may have read some words before they were written: it must forget these before the entry is valid.
+        self.reread(streams)?;
+        self.enter(streams, ste::STAGE_2)
+    }
+
+    /// Takes `streams` from the guest of `vmid`. When this has returned none of their accesses reaches anything, and none
+    /// is under way; each further one is recorded.
+    pub fn revoke(&mut self, streams: Streams, vmid: u16) -> Result<(), Error> {
+        self.check(streams)?;
+        self.enter(streams, ste::INVALID)?;
+        // Only now: an access that was under way until here may have left a translation.
+        self.invalidate(vmid)
+    }
+
+    /// Ends the records of a stream that nobody has: it aborts without one, until it is given or revoked.
+    pub fn silence(&mut self, stream: u32) -> Result<(), Error> {
+        self.check(Streams::one(stream))?;
+        match self.is_taken(stream) {
+            true => Err(Error::Taken(stream)),
+            false => self.enter(Streams::one(stream), ste::ABORT),
+        }
+    }
+
+    /// Makes the SMMU follow a change of the tables of the guest of `vmid`.
+    pub fn invalidate(&mut self, vmid: u16) -> Result<(), Error> {
+        self.hardware.barrier();
+        self.push(Command::tlbi(vmid))?;
+        self.sync()
+    }
+
+    /// Returns what drives the SMMU.
+    pub const fn hardware(&mut self) -> &mut H {
+        &mut self.hardware
+    }
+
+    /// Returns what the SMMU can do.
+    pub const fn features(&self) -> &Features {
+        &self.features
+    }
+
+    fn check(&self, streams: Streams) -> Result<(), Error> {
+        match streams.fit(self.setup.stream_bits) {
+            true => Ok(()),
+            false => Err(Error::Beyond(streams)),
+        }
+    }
+
+    fn check_guest(&self, vmid: u16, root: Pa) -> Result<(), Error> {
+        if vmid > 0xff && !self.features.wide_vmids {
+            return Err(Error::Vmid(vmid));
+        }
+        match root.is_aligned(PAGE_SIZE) && root.0 >> self.features.output_bits() == 0 {
+            true => Ok(()),
+            false => Err(Error::Address(root)),
+        }
+    }
+
+    /// Returns where a word of an entry is.
+    const fn at(&self, stream: u32, index: usize) -> Pa {
+        Pa(self.setup.table.0 + stream as u64 * ste::SIZE + index as u64 * 8)
+    }
+
+    fn write(&mut self, stream: u32, index: usize, word: u64) {
+        self.hardware.store(self.at(stream, index), word);
+    }
+
+    fn is_taken(&mut self, stream: u32) -> bool {
+        self.hardware.load(self.at(stream, 0)) == ste::STAGE_2
+    }
+
+    /// Writes word 0 of entries, which says what the others are for, and waits until it counts.
+    fn enter(&mut self, streams: Streams, word: u64) -> Result<(), Error> {
+        streams.ids().for_each(|id| self.write(id, 0, word));
+        self.reread(streams)
+    }
+
+    /// Makes the SMMU read entries again, and ends what goes by the old ones.
+    fn reread(&mut self, streams: Streams) -> Result<(), Error> {
+        self.hardware.barrier();
+        for (first, log2) in streams.blocks() {
+            self.push(Command::cfgi(first, log2))?;
+        }
+        self.sync()
+    }
+
+    /// Waits until all commands are complete (4.7.3).
+    fn sync(&mut self) -> Result<(), Error> {
+        self.push(Command::SYNC)?;
+        self.until(|ring, prod, cons| ring.pointer(cons) == prod)
+    }
+
+    /// Hands a command to the SMMU (4.1.2).
+    fn push(&mut self, command: Command) -> Result<(), Error> {
+        self.until(|ring, prod, cons| !ring.full(prod, cons))?;
+        self.place(self.produced, command);
+        self.produced = self.commands.next(self.produced);
+        self.hardware.write32(CMDQ_PROD, self.produced);
+        Ok(())
+    }
+
+    /// Puts a command into the queue's memory.
+    fn place(&mut self, pointer: u32, command: Command) {
+        let at = self.command_at(pointer);
+        for (index, word) in command.0.into_iter().enumerate() {
+            self.hardware.store(Pa(at.0 + index as u64 * 8), word);
+        }
+        self.hardware.barrier();
+    }
+
+    const fn command_at(&self, pointer: u32) -> Pa {
+        Pa(self.setup.commands.0 + self.commands.index(pointer) * command::SIZE)
+    }
+
+    /// Waits for what CMDQ_CONS has to say.
+    fn until(&mut self, done: impl Fn(Ring, u32, u32) -> bool) -> Result<(), Error> {
+        let (ring, prod) = (self.commands, self.produced);
+        let mut failed = false;
+        poll(&mut self.hardware, self.setup.polls, "CMDQ_CONS", |hw| {
+            failed = (hw.read32(GERROR) ^ hw.read32(GERRORN)) & GERROR_CMDQ != 0;
+            failed || done(ring, prod, hw.read32(CMDQ_CONS))
+        })?;
+        if failed { Err(self.skip()) } else { Ok(()) }
+    }
+
+    /// Replaces the command that the SMMU refused, so that it goes on with the next one (7.1).
+    fn skip(&mut self) -> Error {
+        let register = self.hardware.read32(CMDQ_CONS);
+        let at = self.command_at(register);
+        let opcode = self.hardware.load(at) as u8;
+        self.place(register, Command::SYNC);
+        let acknowledged = self.hardware.read32(GERRORN) ^ GERROR_CMDQ;
+        self.hardware.write32(GERRORN, acknowledged);
+        let error = CommandError::from((register >> 24) as u8 & 0x7f);
+        Error::Command { opcode, error }
+    }
+}
