@@ -73,7 +73,6 @@ impl<H: Hardware> Smmu<H> {
 
     /// Makes the SMMU follow a change of the tables of the guest of `vmid`.
     pub fn invalidate(&mut self, vmid: u16) -> Result<(), Error> {
-        self.hardware.barrier();
         self.push(Command::tlbi(vmid))?;
         self.sync()
     }
@@ -126,7 +125,6 @@ impl<H: Hardware> Smmu<H> {
 
     /// Makes the SMMU read entries again, and ends what goes by the old ones.
     fn reread(&mut self, streams: Streams) -> Result<(), Error> {
-        self.hardware.barrier();
         for (first, log2) in streams.blocks() {
             self.push(Command::cfgi(first, log2))?;
         }
@@ -139,7 +137,7 @@ impl<H: Hardware> Smmu<H> {
         self.until(|ring, prod, cons| ring.pointer(cons) == prod)
     }
 
-    /// Hands a command to the SMMU (4.1.2).
+    /// Hands a command to the SMMU (4.1.2), which sees all that was stored before when it sees the command.
     fn push(&mut self, command: Command) -> Result<(), Error> {
         self.until(|ring, prod, cons| !ring.full(prod, cons))?;
         self.place(self.produced, command);

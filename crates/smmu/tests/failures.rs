@@ -260,6 +260,22 @@ fn a_whole_bus_is_few_commands() {
     assert_eq!(model.0.borrow().consumed, [0x04, 0x46, 0x04, 0x46]);
 }
 
+/// More commands than the queue has room for wait.
+#[test]
+fn a_small_queue_does() {
+    let model = Shared::new(2);
+    model.0.borrow_mut().set(4, 2 << 21 | 2 << 16 | 8);
+    let mut smmu = init(&model, setup()).unwrap();
+    let streams = Streams {
+        first: 1,
+        count: 62,
+    };
+    for _ in 0..10 {
+        smmu.assign(streams, 1, Pa(0x30_0000)).unwrap();
+        smmu.revoke(streams, 1).unwrap();
+    }
+}
+
 #[test]
 fn each_cause_is_told_once() {
     let event = |stream, kind| Event {

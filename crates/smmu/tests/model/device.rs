@@ -79,7 +79,7 @@ impl Model {
     fn entry(&mut self, stream: u32) -> Result<[u64; 4], Fault> {
         const BYPASS: [u64; 4] = [0b1001, 0, 0, 0];
         if !self.on(SMMUEN) {
-            let open = self.get(GBPA) & ABORT == 0;
+            let open = self.get(GBPA_IN_FORCE) & ABORT == 0;
             return if open { Ok(BYPASS) } else { Err(Fault(None)) };
         }
         if stream >> self.table().1 != 0 {

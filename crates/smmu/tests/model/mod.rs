@@ -36,6 +36,8 @@ const EVENTQ_CONS: u64 = 0x1_00ac;
 const SMMUEN: u32 = 1;
 const EVENTQEN: u32 = 1 << 2;
 const CMDQEN: u32 = 1 << 3;
+/// Not a register: what GBPA has in force.
+const GBPA_IN_FORCE: u64 = 0x45;
 const ABORT: u32 = 1 << 20;
 const UPDATE: u32 = 1 << 31;
 
@@ -56,8 +58,11 @@ pub struct Model {
     pub consumed: Vec<u8>,
     /// A register that is never acknowledged any more; CMDQ_CONS: no command is consumed.
     pub stuck: Option<u64>,
-    /// The opcode that is refused once, and how.
+    /// The opcode that is refused once, and how; then where, as long as it stays there.
     pub refuse: Option<(u8, u8)>,
+    refused: Option<u32>,
+    /// Streams below it try something now and then.
+    pub busy: u64,
     /// Accesses that a device tries at each tick.
     pub restless: Option<(u32, u64)>,
     random: u64,
@@ -92,6 +97,8 @@ impl Shared {
             consumed: Vec::new(),
             stuck: None,
             refuse: None,
+            refused: None,
+            busy: 0,
             restless: None,
             random: seed | 1,
         })))
@@ -184,6 +191,11 @@ impl Model {
         if self.random(8) == 0 {
             self.land_one();
         }
+        if self.busy > 0 && self.random(3) == 0 {
+            let stream = self.random(self.busy) as u32;
+            let address = 0x4000_0000 + self.random(4) * 0x1000;
+            self.begin(stream, address, true);
+        }
         if let Some((stream, address)) = self.restless {
             self.begin(stream, address, true);
             self.land_one();
@@ -198,7 +210,11 @@ impl Model {
         let delay = self.random(4) as u32;
         match offset {
             CR0 | IRQ_CTRL => self.late.push((offset + 4, value, delay)),
-            GBPA => self.late.push((GBPA, value & !u64::from(UPDATE), delay)),
+            GBPA => {
+                let value = value & !u64::from(UPDATE);
+                self.late
+                    .extend([(GBPA, value, delay), (GBPA_IN_FORCE, value, delay)]);
+            }
             _ => {}
         }
         self.registers.insert(offset, value);
@@ -216,6 +232,10 @@ impl Model {
             STRTAB_BASE | STRTAB_BASE_CFG => !enabled(SMMUEN),
             CMDQ_BASE | CMDQ_CONS => !enabled(CMDQEN),
             EVENTQ_BASE | EVENTQ_PROD => !enabled(EVENTQEN),
+            CMDQ_PROD if enabled(CMDQEN) => {
+                let size = 1 << (self.get64(CMDQ_BASE) & 0x1f);
+                value.wrapping_sub(self.get(CMDQ_CONS)) & (2 * size - 1) <= size
+            }
             GERRORN => (value ^ self.get(GERRORN)) & !(self.get(GERROR) ^ self.get(GERRORN)) == 0,
             _ => true,
         };
@@ -234,10 +254,10 @@ impl Model {
             + u64::from(cons & ((1 << bits) - 1)) * 16;
         let command = [self.word(at), self.word(at + 8)];
         let opcode = command[0] as u8;
-        let refused = self.refuse.take_if(|refuse| refuse.0 == opcode);
-        let error = refused
-            .map(|refuse| refuse.1)
-            .or(self.execute(command).err());
+        let refuse = self.refuse.filter(|refuse| refuse.0 == opcode);
+        let refuse = refuse.filter(|_| self.is_refused(cons, opcode));
+        let error = refuse.map(|refuse| refuse.1);
+        let error = error.or_else(|| self.execute(command).err());
         match error {
             Some(code) => {
                 self.set(CMDQ_CONS, cons | u32::from(code) << 24);
@@ -248,6 +268,12 @@ impl Model {
                 self.set(CMDQ_CONS, (cons + 1) & ((2 << bits) - 1));
             }
         }
+    }
+
+    /// Tells whether it is the first one of its kind, or that one again; a CMD_SYNC may be the one that replaced it.
+    fn is_refused(&mut self, cons: u32, opcode: u8) -> bool {
+        let again = self.refused.replace(self.refused.unwrap_or(cons));
+        again.is_none_or(|at| at == cons && opcode != 0x46)
     }
 
     fn execute(&mut self, [low, high]: [u64; 2]) -> Result<(), u8> {
@@ -276,7 +302,7 @@ impl Model {
 
     /// Lets the time go by that a driver that doesn't wait hasn't.
     pub fn settle(&mut self) {
-        self.restless = None;
+        (self.restless, self.busy) = (None, 0);
         (0..200).for_each(|_| self.tick());
     }
 
