@@ -327,6 +327,29 @@ fn closing_leaves_no_gap() {
     }
 }
 
+/// What the SMMU may have read of an entry before it was another guest's isn't used with what is new of it.
+#[test]
+fn an_entry_is_never_half_old() {
+    for seed in 0..100 {
+        let mut board = Board::new(seed);
+        board.assign(0, 5, 1);
+        board.revoke(5, 1);
+        {
+            let mut model = board.model.0.borrow_mut();
+            model.keep_all_but_the_first(5);
+            model.restless = Some((5, IPA));
+            model.reached.clear();
+        }
+        board.assign(1, 5, 1);
+        let reached = std::mem::take(&mut board.model.0.borrow_mut().reached);
+        assert!(
+            reached.iter().all(|&(_, pa)| board.may_reach(5, pa)),
+            "seed {seed}"
+        );
+        board.access(5, 0, true);
+    }
+}
+
 #[test]
 fn a_silenced_stream_is_not_recorded_until_it_is_given() {
     let mut board = Board::new(3);

@@ -63,17 +63,23 @@ impl Model {
         (base, self.get(STRTAB_BASE_CFG) & 0x3f)
     }
 
-    /// Reads a word of any entry, for no reason.
+    /// Reads some words of any entries, for no reason.
     pub fn prefetch(&mut self) {
         let streams = 1 << self.table().1;
-        let (stream, index) = (self.random(streams) as u32, self.random(4) as usize);
-        self.entry_word(stream, index);
+        for _ in 0..4 {
+            let (stream, index) = (self.random(streams) as u32, self.random(4) as usize);
+            self.entry_word(stream, index);
+        }
     }
 
     fn entry_word(&mut self, stream: u32, index: usize) -> u64 {
         let at = self.table().0 + u64::from(stream) * 64 + index as u64 * 8;
         let fresh = self.word(at);
-        *self.entries.entry((stream, index)).or_insert(fresh)
+        let cached = self.entries.get(&(stream, index)).copied();
+        if cached.is_none() && self.random(2) == 0 {
+            self.entries.insert((stream, index), fresh);
+        }
+        cached.unwrap_or(fresh)
     }
 
     fn entry(&mut self, stream: u32) -> Result<[u64; 4], Fault> {

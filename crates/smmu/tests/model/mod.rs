@@ -318,4 +318,13 @@ impl Model {
         };
         self.translations.insert((vmid, page), leaf);
     }
+
+    /// Reads all words of an entry but the one that says whether they count.
+    pub fn keep_all_but_the_first(&mut self, stream: u32) {
+        for index in 1..4 {
+            let at = self.get64(STRTAB_BASE) & 0xffff_ffff_ffc0;
+            let word = self.word(at + u64::from(stream) * 64 + index as u64 * 8);
+            self.entries.insert((stream, index), word);
+        }
+    }
 }
