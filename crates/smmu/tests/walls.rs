@@ -350,6 +350,25 @@ fn an_entry_is_never_half_old() {
     }
 }
 
+/// An access that ends as late as it can leaves no translation behind.
+#[test]
+fn a_late_access_leaves_no_translation() {
+    for seed in 0..100 {
+        let mut board = Board::new(seed);
+        board.assign(0, 5, 1);
+        let begin = |page| {
+            board
+                .model
+                .0
+                .borrow_mut()
+                .begin(5, IPA + page * 0x1000, true)
+        };
+        (0..PAGES).for_each(begin);
+        board.restart(0);
+        (0..PAGES).for_each(|page| board.access(5, page, true));
+    }
+}
+
 #[test]
 fn a_silenced_stream_is_not_recorded_until_it_is_given() {
     let mut board = Board::new(3);
