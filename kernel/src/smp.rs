@@ -148,7 +148,7 @@ fn has_answered(index: usize) -> bool {
 fn admit(mpidr: u64, index: usize) -> bool {
     let pa_range = SAID[index].pa_range.load(Ordering::Relaxed);
     if SAID[index].refuses.load(Ordering::Relaxed) {
-        let bits = stage2::pa_bits(pa_range);
+        let bits = addr::pa_bits(pa_range);
         warn!(
             "core {mpidr:#x} addresses {bits} bits of memory, and the board has more: it stays unused"
         );

@@ -13,6 +13,19 @@ use core::fmt;
 /// Size in bytes of a page: stage 1 at EL2, stage 2 and OP-TEE's page lists all use the 4 KiB granule.
 pub const PAGE_SIZE: u64 = 4096;
 
+/// Returns the bits of a physical address that `pa_range` stands for: ID_AA64MMFR0_EL1.PARange, or an
+/// SMMU's IDR5.OAS. At most the 48 that descriptors without FEAT_LPA2 hold.
+pub const fn pa_bits(pa_range: u64) -> u32 {
+    match pa_range {
+        0 => 32,
+        1 => 36,
+        2 => 40,
+        3 => 42,
+        4 => 44,
+        _ => 48,
+    }
+}
+
 macro_rules! address {
     ($(#[$doc:meta])* $name:ident, $tag:literal) => {
         $(#[$doc])*

@@ -121,14 +121,7 @@ impl Features {
 
     /// Returns the bits of an address that the SMMU can make.
     pub const fn output_bits(&self) -> u32 {
-        match self.output_size {
-            0 => 32,
-            1 => 36,
-            2 => 40,
-            3 => 42,
-            4 => 44,
-            _ => 48,
-        }
+        addr::pa_bits(self.output_size as u64)
     }
 
     /// Checks that stream ids of `bits` bits exist here, and that all RAM is below what the SMMU can reach.

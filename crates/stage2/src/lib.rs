@@ -14,4 +14,4 @@ mod guest_ram;
 mod tables;
 
 pub use guest_ram::{GuestRam, RamRegion, TooManyRegions};
-pub use tables::{MapError, Tables, ipa_bits, pa_bits, vtcr};
+pub use tables::{MapError, Tables, ipa_bits, vtcr};

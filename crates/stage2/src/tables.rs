@@ -8,7 +8,7 @@ use aarch64_paging::{
     idmap::IdTranslation,
     paging::{Constraints, MemoryRegion, Stage2},
 };
-use addr::{Ipa, Pa};
+use addr::{Ipa, Pa, pa_bits};
 
 pub use aarch64_paging::MapError;
 
@@ -31,19 +31,6 @@ const DEVICE: Attr = Attr::VALID
     .union(Attr::S2AP_ACCESS_RW)
     .union(Attr::ACCESS_FLAG)
     .union(Attr::XN);
-
-/// Returns the bits of a physical address that `pa_range` (ID_AA64MMFR0_EL1.PARange) stands for, at most the 48
-/// that descriptors without FEAT_LPA2 hold.
-pub const fn pa_bits(pa_range: u64) -> u32 {
-    match pa_range {
-        0 => 32,
-        1 => 36,
-        2 => 40,
-        3 => 42,
-        4 => 44,
-        _ => 48,
-    }
-}
 
 /// Returns the bits of a guest's addresses: what walks from level 1 span, but no more than a physical address has
 /// (DDI 0487 D8.2, "Supported IPA size").

@@ -83,7 +83,7 @@ impl Tables {
 
     /// Returns the end of what this core and the tables can address.
     pub fn end() -> u64 {
-        1 << stage2::pa_bits(own_pa_range())
+        1 << addr::pa_bits(own_pa_range())
     }
 
     fn map_raw(&mut self, start: u64, end: u64, attributes: Attr) {
