@@ -22,8 +22,13 @@ const OS_REVISION: u64 = 0xbf00_0001;
 /// the host makes a turn late, the next ones are fewer: there is no telling how many.
 fn of_the_core() -> Outcome {
     let near = time::ticks(1) / 20;
-    let mut own = 0;
-    steps(|_, took| own += if took < near { took } else { 0 });
+    let (mut own, mut last) = (0, time::now());
+    time::repeat(SPAN, || {
+        let now = time::now();
+        let took = now - last;
+        own += if took < near { took } else { 0 };
+        last = now;
+    });
     let own = own / time::ticks(1);
     println!("guest: {own} of {SPAN} ms of the core");
     let most = (SPAN / PERIOD + 2) * BUDGET;
@@ -35,7 +40,8 @@ fn of_the_core() -> Outcome {
 fn of_optee() -> Outcome {
     needs_tee()?;
     let (mut calls, mut waited) = (0, 0);
-    steps(|now, _| {
+    time::repeat(SPAN, || {
+        let now = time::now();
         tee::raw([OS_REVISION, 0]);
         calls += 1;
         let took = time::now() - now;
@@ -52,15 +58,4 @@ fn of_optee() -> Outcome {
         "{waited} of {SPAN} ms in calls that waited"
     );
     super::optee::session(tee::WITH_ARG)
-}
-
-/// Does `step` for [`SPAN`], with the time and how long the last one took.
-fn steps(mut step: impl FnMut(u64, u64)) {
-    let start = time::now();
-    let mut last = start;
-    while last - start < time::ticks(SPAN) {
-        let now = time::now();
-        step(now, now - last);
-        last = now;
-    }
 }

@@ -37,9 +37,14 @@ pub fn eventually(mut done: impl FnMut() -> bool) -> bool {
 
 /// Lets so many milliseconds pass.
 pub fn pause(milliseconds: u64) {
+    repeat(milliseconds, cpu::relax);
+}
+
+/// Does `step` again and again for so many milliseconds.
+pub fn repeat(milliseconds: u64, mut step: impl FnMut()) {
     let end = now() + ticks(milliseconds);
     while now() < end {
-        cpu::relax();
+        step();
     }
 }
 
