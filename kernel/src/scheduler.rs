@@ -103,13 +103,14 @@ impl Core {
         let vcpus = &self.vcpus;
         let chosen = self.turns.choose(now, |index| vcpus[index].can_run(now));
         if chosen != before {
-            let total = |index| (&vcpus[index], self.turns.total(index));
-            before
-                .map(total)
-                .inspect(|(it, time)| it.vcpu().stop_clock(*time));
-            chosen
-                .map(total)
-                .inspect(|(it, time)| it.vcpu().start_clock(now - time));
+            if let Some(index) = before {
+                let time = self.turns.total(index);
+                vcpus[index].vcpu().stop_clock(time);
+            }
+            if let Some(index) = chosen {
+                let time = self.turns.total(index);
+                vcpus[index].vcpu().start_clock(now - time);
+            }
         }
         chosen
     }

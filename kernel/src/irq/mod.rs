@@ -162,8 +162,8 @@ pub fn enable_spi(intid: u32) {
         let mut distributor = gic.distributor();
         gicd::write_bit(field!(*distributor, icpendr), intid);
         gicd::write_bit(field!(*distributor, icactiver), intid);
-        gicd::write_bit(field!(*distributor, isenabler), intid);
     });
+    resume_spi(intid);
 }
 
 /// Lets the SPI `intid` come again that was disabled for a while: if it has become pending meanwhile, at once.

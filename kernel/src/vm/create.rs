@@ -227,12 +227,14 @@ fn one(
         false => allocate(guest.memory, resources.memory)?,
     };
     let mut tables = tables(&ram, &board.gic)?;
+    let rates = Rates::of(guest.rates);
     let owner = Owner {
         number: usize::from(id.0),
         guest,
         ram: &ram,
         tables: &mut tables,
         core: vcpus[0].core,
+        interrupt_rate: rates.device_interrupts,
     };
     let devices = Devices::give(&mut resources.devices, owner)
         .map_err(|(name, error)| CreateError::Device(name, error))?;
@@ -289,7 +291,7 @@ fn one(
         on_crash: after(guest.on_crash),
         share: share(guest),
         visits: visits(guest).map(Mutex::new),
-        rates: Rates::of(guest.rates),
+        rates,
     })
 }
 

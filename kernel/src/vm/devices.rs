@@ -13,12 +13,10 @@ use board::{AssignedDevices, Board, Device, DeviceError, Interrupt};
 use log::info;
 use manifest::Guest;
 use platform::VcpuId;
+use rate::Rate;
 use stage2::{GuestRam, Tables};
 
-use super::{
-    Vm,
-    rates::{DeviceInterrupts, Rates},
-};
+use super::{Vm, rates::DeviceInterrupts};
 use crate::arch::mmu;
 use crate::iommu::{DmaError, Masters};
 use crate::irq;
@@ -124,6 +122,8 @@ pub struct Owner<'a> {
     pub tables: &'a mut Tables,
     /// The number of its first vCPU's core, to which interrupts go.
     pub core: usize,
+    /// How often they may come, if that is bounded.
+    pub interrupt_rate: Option<Rate>,
 }
 
 impl Devices {
@@ -141,7 +141,7 @@ impl Devices {
             passed: Vec::new(),
             routes: Vec::new(),
             masters: Masters::default(),
-            interrupts: DeviceInterrupts::new(&Rates::of(owner.guest.rates)),
+            interrupts: DeviceInterrupts::new(owner.interrupt_rate),
         };
         for name in owner.guest.devices.iter() {
             devices

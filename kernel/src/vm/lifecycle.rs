@@ -15,7 +15,7 @@ use platform::VcpuId;
 use restarts::{Limits, Restarts, STEADY, TooMany};
 use spin::{Mutex, MutexGuard};
 
-use super::{Vm, images, vcpu::Start};
+use super::{Vm, images, moment::Moment, vcpu::Start};
 use crate::arch::{firmware, timer};
 use crate::{console, heap, tee::Tee};
 
@@ -28,9 +28,6 @@ const SCRUB_STEP: u64 = 32 << 10;
 /// Most visits to OP-TEE, one after another, without ending anything of what a stopped guest has begun
 /// there. Each lasts for a slice at most; a call that needs more will never end.
 const PATIENCE: u32 = 1000;
-
-/// No moment.
-const NEVER: u64 = u64::MAX;
 
 /// What becomes of a guest once it has stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,8 +89,8 @@ pub struct Lifecycle {
     restarts: Mutex<Restarts>,
     /// How long the restart under way waits, in milliseconds.
     wait: AtomicU64,
-    /// When a delayed guest starts, in ticks of CNTPCT, or [`NEVER`]. Written under the state's lock alone.
-    due: AtomicU64,
+    /// When a delayed guest starts. Written under the state's lock alone.
+    due: Moment,
     /// Calls that were in the secure world when the last stop was asked for.
     inside: AtomicU32,
     /// When EL2 was entered, in ticks of CNTPCT.
@@ -111,7 +108,7 @@ impl Lifecycle {
             starts: AtomicU32::new(0),
             restarts: Mutex::new(Restarts::new(limits)),
             wait: AtomicU64::new(0),
-            due: AtomicU64::new(NEVER),
+            due: Moment::never(),
             inside: AtomicU32::new(0),
             entered,
         }
@@ -145,8 +142,7 @@ impl Lifecycle {
 
     /// Returns when [`start_if_due`] has something to do, in ticks of CNTPCT.
     pub fn due(&self) -> Option<u64> {
-        let due = self.due.load(Ordering::Acquire);
-        (due != NEVER).then_some(due)
+        self.due.get()
     }
 
     /// Returns how often the guest was started anew.
@@ -299,7 +295,7 @@ pub fn vcpu_turned_off(vm: &Vm) {
 
 fn begin_work(vm: &Vm, mut state: MutexGuard<'_, State>, work: State) {
     *state = work;
-    vm.life.due.store(NEVER, Ordering::Release);
+    vm.life.due.set(None);
     vm.life.has_work.store(true, Ordering::Release);
     drop(state);
     vm.vcpus[0].request_service();
@@ -335,7 +331,7 @@ pub fn advance(vm: &Vm) -> bool {
     if next == State::Delayed {
         // Under the lock: who ends the wait takes it back.
         let due = timer::now() + wait * timer::frequency() / 1000;
-        vm.life.due.store(due, Ordering::Release);
+        vm.life.due.set(Some(due));
     }
     let epoch = vm.life.epoch();
     drop(state);

@@ -10,6 +10,7 @@ pub mod create;
 pub mod devices;
 mod images;
 pub mod lifecycle;
+mod moment;
 mod rates;
 pub mod vcpu;
 mod watchdog;

@@ -7,10 +7,8 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use rate::{Allowance, Rate};
 use spin::Mutex;
 
+use super::moment::Moment;
 use crate::arch::timer;
-
-/// No moment.
-const NEVER: u64 = u64::MAX;
 
 /// The manifest's bounds.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,7 +46,7 @@ pub struct Costs {
     waits: AtomicU32,
 }
 
-/// [`Costs`] or those of a guest's devices, to be shown.
+/// [`Costs`], to be shown.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Shown {
     /// How often the vCPU came to EL2 by itself.
@@ -162,10 +160,8 @@ impl Bounds {
 /// Interrupts of the board's devices that are a guest's. The core of its vCPU 0 takes all of them.
 pub struct DeviceInterrupts {
     state: Mutex<Interrupts>,
-    /// When they come again, in ticks of CNTPCT, or [`NEVER`].
-    ///
-    /// Protocol: written and read by the core of vCPU 0 alone.
-    due: AtomicU64,
+    /// When they come again, if they are held back. Written and read by the core of vCPU 0 alone.
+    due: Moment,
 }
 
 struct Interrupts {
@@ -176,14 +172,14 @@ struct Interrupts {
 
 impl DeviceInterrupts {
     /// None so far.
-    pub fn new(rates: &Rates) -> Self {
+    pub fn new(rate: Option<Rate>) -> Self {
         Self {
             state: Mutex::new(Interrupts {
                 count: 0,
                 waits: 0,
-                allowance: Allowance::new(rates.device_interrupts, timer::now()),
+                allowance: Allowance::new(rate, timer::now()),
             }),
-            due: AtomicU64::new(NEVER),
+            due: Moment::never(),
         }
     }
 
@@ -197,20 +193,19 @@ impl DeviceInterrupts {
         let until = state.allowance.reached(state.count, timer::now());
         if let Some(until) = until {
             state.waits = state.waits.saturating_add(1);
-            self.due.store(until, Ordering::Relaxed);
+            self.due.set(Some(until));
         }
         until.is_some()
     }
 
-    /// Returns when they may come again, if they are held back.
+    /// Returns when they may come again, in ticks of CNTPCT, if they are held back.
     pub fn due(&self) -> Option<u64> {
-        let due = self.due.load(Ordering::Relaxed);
-        (due != NEVER).then_some(due)
+        self.due.get()
     }
 
     /// Notes that they are held back no longer.
     pub fn forget(&self) {
-        self.due.store(NEVER, Ordering::Relaxed);
+        self.due.set(None);
     }
 
     /// Returns how many there were, and how often they had to wait.

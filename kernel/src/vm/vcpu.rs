@@ -488,11 +488,7 @@ impl VcpuContext {
         self.interface.leave(&mut self.cpu_interface);
         self.state.save();
         // With its timers stopped: one that has fired would interrupt who comes next.
-        let mut gic = self.vm.gic.lock();
-        while let Some(intid) = gic.take_deactivation(self.id) {
-            irq::deactivate(intid);
-        }
-        drop(gic);
+        deactivate_due(&mut self.vm.gic.lock(), self.id);
         irq::deactivate_private(active);
         let owed = irq::guest_timers().map(|intid| active & 1 << intid != 0);
         self.deadline = self.state.timer_deadline(self.vm.counter_offset, owed);
@@ -514,9 +510,7 @@ impl VcpuContext {
     fn fill(&mut self, gic: &mut Vgic) {
         gic.flush(self.id, &mut self.lrs);
         self.interface.load(&self.lrs);
-        while let Some(intid) = gic.take_deactivation(self.id) {
-            irq::deactivate(intid);
-        }
+        deactivate_due(gic, self.id);
     }
 
     /// Lets `act` look at the model while it holds all that the guest has done; the list registers are filled before the
@@ -677,6 +671,13 @@ impl VcpuContext {
     /// Returns its debug registers.
     pub fn debug(&mut self) -> &mut Debug {
         self.state.debug()
+    }
+}
+
+/// Deactivates the physical interrupts of this core that the guest is done with.
+fn deactivate_due(gic: &mut Vgic, id: VcpuId) {
+    while let Some(intid) = gic.take_deactivation(id) {
+        irq::deactivate(intid);
     }
 }
 

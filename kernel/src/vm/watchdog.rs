@@ -3,7 +3,7 @@
 //! A guest's watchdog: its place in time and among the guest's devices, and what it does to the
 //! guest. How it counts is `vwatchdog`'s.
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use platform::VcpuId;
 use spin::Mutex;
@@ -12,23 +12,21 @@ use vwatchdog::{Frame, Watchdog};
 use super::{
     Vm,
     lifecycle::{self, StopAction},
+    moment::Moment,
     vcpu::Vcpu,
 };
 use crate::arch::timer;
-
-/// No deadline.
-const NEVER: u64 = u64::MAX;
 
 /// A watchdog, and who has to know of it.
 pub struct GuestWatchdog {
     watchdog: Mutex<Watchdog>,
     /// What becomes of the guest when it has expired.
     action: StopAction,
-    /// The watchdog's deadline in ticks of CNTPCT, or [`NEVER`], to be read without the lock.
+    /// The watchdog's deadline, to be read without the lock.
     ///
     /// Protocol (litmus/service.litmus): stored under the lock; if it is sooner, the core of vCPU 0 is asked for service,
     /// kicked, and loads it after that. Forbidden: the request is taken, and the alarm set by the later deadline.
-    deadline: AtomicU64,
+    deadline: Moment,
     /// It has ended the guest's last run.
     ///
     /// Protocol: set before the stop is asked for, and read when the guest starts anew; between them the lock of the guest's
@@ -43,7 +41,7 @@ impl GuestWatchdog {
         Self {
             watchdog: Mutex::new(Watchdog::new(timeout)),
             action,
-            deadline: AtomicU64::new(NEVER),
+            deadline: Moment::never(),
             has_expired: AtomicBool::new(false),
         }
     }
@@ -52,8 +50,7 @@ impl GuestWatchdog {
 impl Vm {
     /// Returns when [`Self::check_watchdog`] is due, in ticks of CNTPCT. The core of vCPU 0 sees to it.
     pub fn watchdog_deadline(&self) -> Option<u64> {
-        let deadline = self.watchdog.as_ref()?.deadline.load(Ordering::Acquire);
-        (deadline != NEVER).then_some(deadline)
+        self.watchdog.as_ref()?.deadline.get()
     }
 
     /// Does what is due by the watchdog at the time `now` of CNTPCT.
@@ -148,7 +145,7 @@ impl Vm {
     /// Lets the deadline, in ticks of the guest's own counter, be seen. Whether it is sooner than
     /// it was.
     fn set_deadline(&self, guard: &GuestWatchdog, deadline: Option<u64>) -> bool {
-        let deadline = deadline.map_or(NEVER, |at| at.saturating_add(self.counter_offset));
-        guard.deadline.swap(deadline, Ordering::AcqRel) > deadline
+        let deadline = deadline.map(|at| at.saturating_add(self.counter_offset));
+        guard.deadline.set(deadline)
     }
 }
