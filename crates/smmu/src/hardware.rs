@@ -21,6 +21,8 @@ pub trait Hardware {
     fn load(&mut self, at: Pa) -> u64;
     /// Stores the word at `at`.
     fn store(&mut self, at: Pa, word: u64);
+    /// Stores zeros in `size` bytes at `at`, whole pages or entries of 64 bytes.
+    fn zero(&mut self, at: Pa, size: u64);
     /// Lets the SMMU see all stores before anything that follows, and makes loads that follow happen after the register
     /// reads before: `dsb sy`.
     fn barrier(&mut self);

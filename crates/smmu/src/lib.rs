@@ -10,8 +10,8 @@
 //! [`Smmu`] does all this by a [`Hardware`], which is registers and memory: the board's, or the tests' model. A caller
 //! - calls [`close`] for each SMMU before anything else, so that what the firmware left running reaches nothing;
 //! - asks [`Features::read`] how large the tables have to be, lays them out, and calls [`Smmu::init`];
-//! - gives and takes streams by [`Smmu::assign`] and [`Smmu::revoke`], and after a change of a guest's tables calls
-//!   [`Smmu::invalidate`];
+//! - lays out a guest's streams once by [`Smmu::prepare`]; calls [`Smmu::open`] at its start, [`Smmu::shut`] and then
+//!   [`Smmu::invalidate`] at its end;
 //! - at an interrupt, and now and then, takes what [`Smmu::next_event`], [`Smmu::overflowed`] and [`Smmu::errors`] have, and
 //!   lets a [`Causes`] decide what is told.
 #![no_std]
@@ -34,6 +34,5 @@ pub use error::{CommandError, Error, GlobalErrors};
 pub use event::{Event, Kind};
 pub use features::{Features, Lack};
 pub use hardware::Hardware;
-pub use smmu::{Setup, Smmu, close};
-pub use ste::SIZE as STE_SIZE;
+pub use smmu::{Setup, Smmu, close, table_size};
 pub use streams::Streams;

@@ -5,7 +5,7 @@
 mod init;
 mod observe;
 
-pub use init::{Setup, close};
+pub use init::{Setup, close, table_size};
 
 use addr::{PAGE_SIZE, Pa};
 
@@ -19,8 +19,9 @@ use crate::{Error, Features, Hardware, Streams};
 
 /// An SMMU that is on.
 ///
-/// An operation that fails may be tried again. Until [`revoke`](Self::revoke) has returned without an error the streams
-/// may reach the guest's memory, which must not become anybody else's; [`close`] stops all of them.
+/// An operation that fails may be tried again. Until [`shut`](Self::shut) and then [`invalidate`](Self::invalidate) have
+/// returned without an error the streams may reach the guest's memory, which must not become anybody else's; [`close`]
+/// stops all of them.
 pub struct Smmu<H> {
     hardware: H,
     features: Features,
@@ -35,13 +36,13 @@ pub struct Smmu<H> {
 }
 
 impl<H: Hardware> Smmu<H> {
-    /// Gives `streams`, which nobody has, to the guest of `vmid` whose tables begin at `root` (3.21.3.1). If that fails
-    /// they may be its in part: revoke them.
-    pub fn assign(&mut self, streams: Streams, vmid: u16, root: Pa) -> Result<(), Error> {
+    /// Lays out the entries of `streams`, which stay shut, for the guest of `vmid` whose tables begin at `root` (3.21.3.1).
+    /// As often as that guest starts and ends they are opened and shut after that.
+    pub fn prepare(&mut self, streams: Streams, vmid: u16, root: Pa) -> Result<(), Error> {
         self.check(streams)?;
         self.check_guest(vmid, root)?;
-        let taken = streams.ids().find(|&id| self.is_taken(id));
-        taken.map_or(Ok(()), |stream| Err(Error::Taken(stream)))?;
+        let open = streams.ids().find(|&id| self.is_open(id));
+        open.map_or(Ok(()), |stream| Err(Error::Taken(stream)))?;
         let words = ste::stage_2(self.geometry, vmid, root);
         for stream in streams.ids() {
             for (index, word) in words.into_iter().enumerate() {
@@ -49,29 +50,36 @@ impl<H: Hardware> Smmu<H> {
             }
         }
         // It may have read some words before they were written: it must forget these before the entry is valid.
-        self.reread(streams)?;
+        self.reread(streams)
+    }
+
+    /// Lets `streams`, which are prepared, reach their guest's memory. If that fails some of them may: shut them.
+    ///
+    /// This and [`shut`](Self::shut) take a few instructions for each stream: where time is short, open or shut some of
+    /// them, then the others.
+    pub fn open(&mut self, streams: Streams) -> Result<(), Error> {
+        self.check(streams)?;
         self.enter(streams, ste::STAGE_2)
     }
 
-    /// Takes `streams` from the guest of `vmid`. When this has returned none of their accesses reaches anything, and none
-    /// is under way; each further one is recorded.
-    pub fn revoke(&mut self, streams: Streams, vmid: u16) -> Result<(), Error> {
+    /// Keeps further accesses of `streams` from memory, and records each. When this has returned none is under way; its
+    /// translation may be cached until [`invalidate`](Self::invalidate), which makes the guest's end complete.
+    pub fn shut(&mut self, streams: Streams) -> Result<(), Error> {
         self.check(streams)?;
-        self.enter(streams, ste::INVALID)?;
-        // Only now: an access that was under way until here may have left a translation.
-        self.invalidate(vmid)
+        self.enter(streams, ste::INVALID)
     }
 
-    /// Ends the records of a stream that nobody has: it aborts without one, until it is given or revoked.
+    /// Ends the records of a stream that nobody has: it aborts without one, until it is opened or shut.
     pub fn silence(&mut self, stream: u32) -> Result<(), Error> {
         self.check(Streams::one(stream))?;
-        match self.is_taken(stream) {
+        match self.is_open(stream) {
             true => Err(Error::Taken(stream)),
             false => self.enter(Streams::one(stream), ste::ABORT),
         }
     }
 
-    /// Makes the SMMU follow a change of the tables of the guest of `vmid`.
+    /// Drops what the SMMU holds of the tables of the guest of `vmid`: after a change of them, and when all the guest's
+    /// streams are shut. Not before: an access that is under way until then leaves a translation.
     pub fn invalidate(&mut self, vmid: u16) -> Result<(), Error> {
         self.push(Command::tlbi(vmid))?;
         self.sync()
@@ -113,7 +121,7 @@ impl<H: Hardware> Smmu<H> {
         self.hardware.store(self.at(stream, index), word);
     }
 
-    fn is_taken(&mut self, stream: u32) -> bool {
+    fn is_open(&mut self, stream: u32) -> bool {
         self.hardware.load(self.at(stream, 0)) == ste::STAGE_2
     }
 

@@ -5,7 +5,7 @@
 mod model;
 
 use addr::Pa;
-use model::Shared;
+use model::{Shared, assign, revoke};
 use smmu::{Causes, CommandError, Error, Event, Features, Kind, Setup, Smmu, Streams, Told};
 
 fn setup() -> Setup {
@@ -121,7 +121,7 @@ fn arguments_are_checked() {
     model.0.borrow_mut().set(0, value & !(1 << 18));
     let mut smmu = init(&model, setup()).unwrap();
     let mut assign =
-        |first, count, vmid, root| smmu.assign(Streams { first, count }, vmid, Pa(root)).err();
+        |first, count, vmid, root| assign(&mut smmu, Streams { first, count }, vmid, root).err();
     assert_eq!(assign(0, 1, 0x100, 0x1000), Some(Error::Vmid(0x100)));
     assert_eq!(assign(0, 1, 1, 0x800), Some(Error::Address(Pa(0x800))));
     assert_eq!(assign(0, 1, 1, 1 << 44), Some(Error::Address(Pa(1 << 44))));
@@ -140,7 +140,7 @@ fn arguments_are_checked() {
 
 fn smmu_silence(model: &Shared, first: u32, count: u32) -> Option<Error> {
     let mut smmu = init(model, setup()).unwrap();
-    smmu.revoke(Streams { first, count }, 1).err()
+    revoke(&mut smmu, Streams { first, count }, 1).err()
 }
 
 #[test]
@@ -175,14 +175,14 @@ fn a_dead_smmu_is_an_error_and_not_a_hang() {
 fn one_that_dies_later_is_an_error_too() {
     let model = Shared::new(2);
     let mut smmu = init(&model, setup()).unwrap();
-    smmu.assign(Streams::one(1), 1, Pa(0x30_0000)).unwrap();
+    assign(&mut smmu, Streams::one(1), 1, 0x30_0000).unwrap();
     model.0.borrow_mut().stuck = Some(model::CMDQ_CONS);
     for _ in 0..20 {
-        let end = smmu.revoke(Streams::one(1), 1);
+        let end = revoke(&mut smmu, Streams::one(1), 1);
         assert_eq!(end, Err(Error::Timeout("CMDQ_CONS")));
     }
     model.0.borrow_mut().stuck = None;
-    smmu.revoke(Streams::one(1), 1).unwrap();
+    revoke(&mut smmu, Streams::one(1), 1).unwrap();
 }
 
 /// The operation says so, and the same one again succeeds: the queue goes on.
@@ -197,11 +197,11 @@ fn a_refused_command_is_told_and_stops_nothing() {
         for opcode in [0x03, 0x28, 0x46] {
             let model = Shared::new(opcode.into());
             let mut smmu = init(&model, setup()).unwrap();
-            smmu.assign(Streams::one(1), 1, Pa(0x30_0000)).unwrap();
+            assign(&mut smmu, Streams::one(1), 1, 0x30_0000).unwrap();
             model.0.borrow_mut().refuse = Some((opcode, code));
-            let end = smmu.revoke(Streams::one(1), 1);
+            let end = revoke(&mut smmu, Streams::one(1), 1);
             assert_eq!(end, Err(Error::Command { opcode, error }));
-            smmu.revoke(Streams::one(1), 1).unwrap();
+            revoke(&mut smmu, Streams::one(1), 1).unwrap();
             assert!(smmu.errors().is_none());
         }
     }
@@ -256,7 +256,7 @@ fn a_whole_bus_is_few_commands() {
         first: 0,
         count: 64,
     };
-    smmu.assign(bus, 1, Pa(0x30_0000)).unwrap();
+    assign(&mut smmu, bus, 1, 0x30_0000).unwrap();
     assert_eq!(model.0.borrow().consumed, [0x04, 0x46, 0x04, 0x46]);
 }
 
@@ -271,8 +271,8 @@ fn a_small_queue_does() {
         count: 62,
     };
     for _ in 0..10 {
-        smmu.assign(streams, 1, Pa(0x30_0000)).unwrap();
-        smmu.revoke(streams, 1).unwrap();
+        assign(&mut smmu, streams, 1, 0x30_0000).unwrap();
+        revoke(&mut smmu, streams, 1).unwrap();
     }
 }
 

@@ -5,9 +5,9 @@
 mod model;
 
 use addr::Pa;
-use model::Shared;
 use model::device::Fault;
 use model::walk::{READ, READ_WRITE};
+use model::{Shared, assign, revoke};
 use proptest::prelude::*;
 use smmu::{Event, Kind, Setup, Smmu, Streams};
 
@@ -87,14 +87,14 @@ impl Board {
     fn restart(&mut self, guest: usize) {
         let streams = self.streams(guest);
         for &stream in &streams {
-            self.smmu.revoke(Streams::one(stream), vmid(guest)).unwrap();
+            revoke(&mut self.smmu, Streams::one(stream), vmid(guest)).unwrap();
             self.owner[stream as usize] = None;
             self.nothing_else_is_reached();
         }
         self.lay_out(guest);
         for &stream in &streams {
-            let one = Streams::one(stream);
-            self.smmu.assign(one, vmid(guest), Pa(root(guest))).unwrap();
+            // As it was prepared when the guest got it.
+            self.smmu.open(Streams::one(stream)).unwrap();
             self.owner[stream as usize] = Some(guest);
         }
     }
@@ -183,7 +183,7 @@ impl Board {
 
     fn assign(&mut self, guest: usize, first: u32, count: u32) {
         let streams = Streams { first, count };
-        let given = self.smmu.assign(streams, vmid(guest), Pa(root(guest)));
+        let given = assign(&mut self.smmu, streams, vmid(guest), root(guest));
         let mut range = first as usize..(first + count) as usize;
         if range.end > STREAMS as usize {
             assert_eq!(given, Err(smmu::Error::Beyond(streams)));
@@ -203,7 +203,7 @@ impl Board {
         let owned = |at: &u32| self.owner.get(*at as usize) == Some(&Some(guest));
         let count = (first..first + count).take_while(owned).count() as u32;
         let streams = Streams { first, count };
-        self.smmu.revoke(streams, vmid(guest)).unwrap();
+        revoke(&mut self.smmu, streams, vmid(guest)).unwrap();
         (first..first + count).for_each(|at| self.owner[at as usize] = None);
     }
 }
@@ -304,13 +304,29 @@ fn what_the_firmware_left_running_is_stopped_first() {
         smmu::close(&mut hardware, 1_000).unwrap();
         model.0.borrow_mut().reached.clear();
         let mut smmu = Smmu::init(hardware, setup()).unwrap();
-        smmu.assign(Streams::one(4), 1, Pa(0x30_0000)).unwrap();
+        assign(&mut smmu, Streams::one(4), 1, 0x30_0000).unwrap();
         let mut model = model.0.borrow_mut();
         assert_eq!(model.reached, []);
         assert!(model.dma(3, 0x5000_0000, true).is_err());
         assert!(model.dma(4, IPA, true).is_err());
         assert!(model.dma(5, IPA, true).is_err());
     }
+}
+
+/// Before its guest starts a stream is laid out, and reaches nothing.
+#[test]
+fn a_prepared_stream_reaches_nothing_until_it_is_opened() {
+    let mut board = Board::new(3);
+    let streams = Streams { first: 4, count: 2 };
+    board.smmu.prepare(streams, vmid(0), Pa(root(0))).unwrap();
+    let dma = |board: &Board, stream| board.model.0.borrow_mut().dma(stream, IPA, true);
+    assert_eq!(dma(&board, 4), Err(Fault(Some(0x04))));
+    assert_eq!(board.drain().len(), 1);
+    board.smmu.open(Streams::one(4)).unwrap();
+    assert!(dma(&board, 4).is_ok());
+    assert_eq!(dma(&board, 5), Err(Fault(Some(0x04))));
+    board.smmu.shut(streams).unwrap();
+    assert_eq!(dma(&board, 4), Err(Fault(Some(0x04))));
 }
 
 /// With translation already off, there is no bypass between two states either.

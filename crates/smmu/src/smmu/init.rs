@@ -15,7 +15,7 @@ use crate::{Error, Features, Hardware};
 /// Where the SMMU's own memory is, and what it is to work with.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
-    /// The stream table: [`STE_SIZE`](crate::STE_SIZE) bytes for each stream, aligned to its size and to a page.
+    /// The stream table: [`table_size`] bytes, aligned to that.
     pub table: Pa,
     /// Bits of the largest stream id that a device has: there are `1 << stream_bits` entries.
     pub stream_bits: u32,
@@ -29,6 +29,12 @@ pub struct Setup {
     pub ram_end: u64,
     /// How often a register is looked at before the SMMU counts as dead.
     pub polls: u32,
+}
+
+/// Returns the bytes of a table for stream ids of so many bits.
+pub const fn table_size(stream_bits: u32) -> u64 {
+    let size = ste::SIZE << stream_bits;
+    if size > PAGE_SIZE { size } else { PAGE_SIZE }
 }
 
 /// Makes an SMMU that is in any state abort all accesses, without a moment in which one goes past it.
@@ -87,11 +93,9 @@ impl<H: Hardware> Smmu<H> {
 
     /// Writes the tables and says where they are. Nothing is enabled.
     fn lay_out(&mut self) {
-        for word in 0..ste::WORDS as u64 * (1 << self.setup.stream_bits) {
-            self.hardware.store(Pa(self.setup.table.0 + word * 8), 0);
-        }
-        self.hardware.barrier();
         let setup = self.setup;
+        self.hardware.zero(setup.table, setup.table_size());
+        self.hardware.barrier();
         let hw = &mut self.hardware;
         hw.write32(CR1, CR1_WRITE_BACK);
         hw.write32(CR2, CR2_RECINVSID | CR2_PTM);
@@ -141,11 +145,14 @@ impl<H: Hardware> Smmu<H> {
 }
 
 impl Setup {
+    const fn table_size(&self) -> u64 {
+        table_size(self.stream_bits)
+    }
+
     /// Checks where tables are: the SMMU takes the low bits of their addresses for zero (6.3.24, 6.3.26).
     fn check(&self) -> Result<(), Error> {
-        let table = (ste::SIZE << self.stream_bits).max(PAGE_SIZE);
         let places = [
-            (self.table, table),
+            (self.table, self.table_size()),
             (self.commands, PAGE_SIZE),
             (self.events, PAGE_SIZE),
         ];

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use addr::Pa;
-use smmu::Hardware;
+use smmu::{Error, Hardware, Smmu, Streams};
 
 use device::{Flight, Leaf};
 
@@ -105,6 +105,23 @@ impl Shared {
     }
 }
 
+/// Gives streams to a guest that starts for the first time.
+pub fn assign(
+    smmu: &mut Smmu<Shared>,
+    streams: Streams,
+    vmid: u16,
+    root: u64,
+) -> Result<(), Error> {
+    smmu.prepare(streams, vmid, Pa(root))?;
+    smmu.open(streams)
+}
+
+/// Takes streams from a guest that ends.
+pub fn revoke(smmu: &mut Smmu<Shared>, streams: Streams, vmid: u16) -> Result<(), Error> {
+    smmu.shut(streams)?;
+    smmu.invalidate(vmid)
+}
+
 impl Hardware for Shared {
     fn read32(&mut self, offset: u64) -> u32 {
         let mut model = self.0.borrow_mut();
@@ -128,6 +145,10 @@ impl Hardware for Shared {
 
     fn store(&mut self, at: Pa, word: u64) {
         self.0.borrow_mut().buffered.push((at.0, word));
+    }
+
+    fn zero(&mut self, at: Pa, size: u64) {
+        (0..size / 8).for_each(|word| self.store(Pa(at.0 + word * 8), 0));
     }
 
     fn barrier(&mut self) {
