@@ -4,10 +4,11 @@
 
 use crate::devices::{Device, DeviceError};
 use crate::interrupt::Interrupt;
+use crate::smmu::Streams;
 use addr::PaRange;
 use arrayvec::ArrayVec;
 
-/// Most runs of pages, and most interrupts, that all guests can be given together.
+/// Most runs of pages, most interrupts and most runs of streams that all guests can be given together.
 const MAX_GIVEN: usize = 64;
 
 /// What all guests have been given so far.
@@ -15,11 +16,12 @@ const MAX_GIVEN: usize = 64;
 pub struct AssignedDevices {
     pages: ArrayVec<(usize, PaRange), MAX_GIVEN>,
     interrupts: ArrayVec<(usize, u32), MAX_GIVEN>,
+    streams: ArrayVec<(usize, Streams), MAX_GIVEN>,
 }
 
 impl AssignedDevices {
     /// Gives `device` to the guest of number `guest`, which may have other devices in the same
-    /// pages or with the same interrupt. Returns those runs of its pages that the guest has not
+    /// pages, with the same interrupt or behind the same stream of an SMMU. Returns those runs of its pages that the guest has not
     /// had before.
     pub fn give(
         &mut self,
@@ -28,6 +30,9 @@ impl AssignedDevices {
     ) -> Result<ArrayVec<PaRange, MAX_GIVEN>, DeviceError> {
         for Interrupt { intid, .. } in &device.interrupts {
             self.give_interrupt(guest, *intid)?;
+        }
+        for streams in &device.streams {
+            self.give_streams(guest, *streams)?;
         }
         let before = self.pages.len();
         for run in device.pages() {
@@ -42,6 +47,19 @@ impl AssignedDevices {
             Some((owner, _)) if *owner == guest => Ok(()),
             Some((owner, _)) => Err(DeviceError::GivenInterrupt(*owner, intid)),
             None => push(&mut self.interrupts, (guest, intid), "interrupts"),
+        }
+    }
+
+    fn give_streams(&mut self, guest: usize, run: Streams) -> Result<(), DeviceError> {
+        let mut shared = self
+            .streams
+            .iter()
+            .filter(|(_, given)| given.overlaps(&run));
+        match shared.find(|(owner, _)| *owner != guest) {
+            Some((owner, given)) => {
+                Err(DeviceError::GivenStream(*owner, given.first.max(run.first)))
+            }
+            None => push(&mut self.streams, (guest, run), "runs of stream ids"),
         }
     }
 

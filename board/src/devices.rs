@@ -8,6 +8,7 @@
 use crate::dma::{Dma, VIRTIO};
 use crate::error::{NodeName, cut};
 use crate::interrupt::{Controller, Interrupt};
+use crate::smmu::{self, MAX_STREAMS, Smmu, Streams};
 use crate::tree::{Cells, NodeContext, Tree};
 use crate::{Board, gic};
 use addr::{PAGE_SIZE, Pa, PaRange};
@@ -38,6 +39,9 @@ pub struct Device<'a> {
     pub virtio: ArrayVec<Pa, MAX_VIRTIO>,
     /// Whether it masters the bus, or another device in its pages does.
     pub dma: Dma,
+    /// The streams that it and the others in its pages name, whatever `dma` says, those of a PCI host bridge with all
+    /// that its `iommu-map` has; runs that touch are one.
+    pub streams: ArrayVec<Streams, MAX_STREAMS>,
     /// How many other devices have registers in its pages.
     pub neighbours: usize,
 }
@@ -73,6 +77,8 @@ pub enum DeviceError {
     Given(usize),
     /// The guest of this number has a device with the same interrupt.
     GivenInterrupt(usize, u32),
+    /// The guest of this number has a device that masters the bus by the same stream.
+    GivenStream(usize, u32),
     /// There are more of something than there is room for.
     TooMany(&'static str, usize),
 }
@@ -120,6 +126,12 @@ impl fmt::Display for DeviceError {
                     "guest number {guest} has a device with the same interrupt, INTID {intid}"
                 );
             }
+            Self::GivenStream(guest, stream) => {
+                return write!(
+                    f,
+                    "guest number {guest} has a device with the same stream id, {stream:#x}, in its SMMU"
+                );
+            }
             Self::TooMany(what, most) => {
                 return write!(f, "there are more than {most} {what}: name fewer devices");
             }
@@ -148,11 +160,12 @@ impl Board {
             interrupts: self.interrupts(&tree, &place)?,
             clocks: fixed_clocks(&tree, &place).unwrap_or_default(),
             virtio: ArrayVec::new(),
-            dma: Dma::of(&place),
+            dma: Dma::No,
+            streams: ArrayVec::new(),
             neighbours: 0,
             place,
         };
-        device.look_around(&tree)?;
+        device.look_around(&tree, &self.smmus)?;
         Ok(device)
     }
 
@@ -168,11 +181,20 @@ impl Board {
             self.console.and_then(|console| console.interrupt),
             self.optee.and_then(|optee| optee.interrupt),
         ];
+        let smmus = self
+            .smmus
+            .iter()
+            .flat_map(|smmu| [smmu.events, smmu.errors]);
         for Interrupt { intid, .. } in &all {
             if *intid < 32 {
                 return Err(DeviceError::Interrupts);
             }
-            if own.iter().flatten().any(|own| own.intid == *intid) {
+            if own
+                .into_iter()
+                .chain(smmus.clone())
+                .flatten()
+                .any(|own| own.intid == *intid)
+            {
                 return Err(DeviceError::OwnInterrupt(*intid));
             }
         }
@@ -186,6 +208,8 @@ impl Board {
             Err(DeviceError::Hypervisor("interrupt controller"))
         } else if console.is_some_and(|console| pages_of(&console).overlaps(pages)) {
             Err(DeviceError::Hypervisor("console"))
+        } else if self.smmus.iter().any(|smmu| smmu.registers.overlaps(pages)) {
+            Err(DeviceError::Hypervisor("IOMMU"))
         } else if self
             .memory
             .iter()
@@ -286,7 +310,7 @@ impl<'a> Device<'a> {
     }
 
     /// Looks at every node that has registers in this device's pages.
-    fn look_around(&mut self, tree: &Tree) -> Result<(), DeviceError> {
+    fn look_around(&mut self, tree: &Tree, smmus: &[Smmu]) -> Result<(), DeviceError> {
         let pages = self.pages();
         let mut found = 0_usize;
         let mut outcome = Ok(());
@@ -296,7 +320,7 @@ impl<'a> Device<'a> {
                 return ControlFlow::Continue(());
             };
             found += 1;
-            outcome = self.tolerate(place, range);
+            outcome = self.tolerate(place, range, smmus);
             match outcome {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(_) => ControlFlow::Break(()),
@@ -310,9 +334,20 @@ impl<'a> Device<'a> {
 
     /// Lets a node with registers at `range` be in this device's pages if it is the device or a
     /// part of it.
-    fn tolerate(&mut self, place: &NodeContext, range: PaRange) -> Result<(), DeviceError> {
+    fn tolerate(
+        &mut self,
+        place: &NodeContext,
+        range: PaRange,
+        smmus: &[Smmu],
+    ) -> Result<(), DeviceError> {
         let has = |name| place.property(name).is_some();
-        self.dma = self.dma.or(Dma::of(place));
+        let mut joined = Some(());
+        let behind = smmu::named(place, smmus, &mut |run| {
+            joined = joined.and_then(|()| smmu::join(&mut self.streams, run));
+        });
+        let many = DeviceError::TooMany("runs of stream ids in its pages", MAX_STREAMS);
+        joined.ok_or(many)?;
+        self.dma = self.dma.or(Dma::of(place, behind));
         if place.is_secure() {
             Err(DeviceError::SecureNeighbour(cut(place.name())))
         } else if place.string("device_type") == Some("memory") {

@@ -6,6 +6,7 @@
 //! DMA unless it is of a kind that is known not to.
 
 use crate::error::{NodeName, cut};
+use crate::smmu::is_pci;
 use crate::tree::NodeContext;
 
 /// Whether a device does DMA: itself, not by an engine that it asks, which is a device of its own.
@@ -13,6 +14,9 @@ use crate::tree::NodeContext;
 pub enum Dma {
     /// It is of a kind that does none.
     No,
+    /// This one, which is the device or is in its pages, does, through SMMUs of [`crate::Board::smmus`] alone, as those
+    /// do of which nothing worse is known.
+    Behind(NodeName),
     /// Nothing is known of this one, which is the device or is in its pages.
     Unknown(NodeName),
     /// The tree says so of this one, which is the device or is in its pages.
@@ -143,11 +147,17 @@ const SLAVES: &[&str] = &[
 ];
 
 impl Dma {
-    /// Returns what is known of the device of this node.
-    pub(crate) fn of(place: &NodeContext) -> Self {
-        let says = ["dma-coherent", "dma-noncoherent", "iommus"];
+    /// Returns what is known of the device of this node, whose DMA is `behind` listed SMMUs or not.
+    pub(crate) fn of(place: &NodeContext, behind: bool) -> Self {
+        let says = ["dma-coherent", "dma-noncoherent", "iommus", "iommu-map"];
+        let says = || is_pci(place) || says.iter().any(|says| place.property(says).is_some());
         let name = || cut(place.name());
-        if place.is(VIRTIO) || says.iter().any(|says| place.property(says).is_some()) {
+        // A virtio device goes past an IOMMU unless its driver agrees to use it (Virtio 1.2, section 6).
+        if place.is(VIRTIO) {
+            Self::Yes(name())
+        } else if behind {
+            Self::Behind(name())
+        } else if says() {
             Self::Yes(name())
         } else if place.is(SLAVES) {
             Self::No
@@ -158,9 +168,19 @@ impl Dma {
 
     /// Returns the worse of two.
     pub(crate) fn or(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Yes(_), _) | (Self::Unknown(_), Self::No | Self::Unknown(_)) => self,
-            _ => other,
+        if self.rank() >= other.rank() {
+            self
+        } else {
+            other
+        }
+    }
+
+    fn rank(self) -> u8 {
+        match self {
+            Self::No => 0,
+            Self::Behind(_) => 1,
+            Self::Unknown(_) => 2,
+            Self::Yes(_) => 3,
         }
     }
 }

@@ -24,6 +24,7 @@ mod gicv2;
 mod interrupt;
 mod memory;
 mod ppi;
+mod smmu;
 mod timer;
 mod tree;
 
@@ -40,6 +41,7 @@ pub use interrupt::Interrupt;
 pub use memory::{MAX_MEMORY, MAX_RESERVED};
 pub use platform::ConsoleKind;
 pub use ppi::Ppis;
+pub use smmu::{MAX_SMMUS, MAX_STREAMS, Smmu, Streams};
 pub use timer::Timer;
 
 use addr::{Pa, PaRange};
@@ -73,6 +75,8 @@ pub struct Board {
     pub ppis: Ppis,
     /// OP-TEE, if the firmware brought it.
     pub optee: Option<Optee>,
+    /// The SMMUv3s that the normal world has to itself, in the tree's order.
+    pub smmus: ArrayVec<Smmu, MAX_SMMUS>,
     /// The tree itself.
     pub tree: PaRange,
     /// /chosen's initrd: the bundle.
@@ -114,9 +118,30 @@ impl Board {
             gic,
             timer,
             optee: found.optee,
+            smmus: found.smmus,
             tree: own,
             bundle,
         })
+    }
+
+    /// Calls `each` with the streams that each node of the tree `blob` names, disabled ones too; the tree is the one that
+    /// this board was read from.
+    pub fn streams(&self, blob: &[u8], each: &mut dyn FnMut(NodeName, Streams)) {
+        let Ok(tree) = Tree::open(blob) else {
+            return;
+        };
+        let _: Result<(), BoardError> = tree.each_of_all(&mut |place| {
+            smmu::named(place, &self.smmus, &mut |run| {
+                each(error::cut(place.name()), run)
+            });
+            ControlFlow::Continue(())
+        });
+    }
+
+    /// Returns the registers of what EL2 drives or guests' tables map: interrupt controller and SMMUs.
+    pub fn frames(&self) -> impl Iterator<Item = PaRange> {
+        let smmus = self.smmus.iter().map(|smmu| smmu.registers);
+        self.gic.frames().chain(smmus)
     }
 }
 
@@ -126,6 +151,7 @@ struct Found {
     psci: Option<Psci>,
     timer: Option<Timer>,
     optee: Option<Optee>,
+    smmus: ArrayVec<Smmu, MAX_SMMUS>,
 }
 
 impl Found {
@@ -148,6 +174,9 @@ impl Found {
             self.timer = Some(Timer::read(place, gic)?);
         } else if place.is(firmware::OPTEE) && self.optee.is_none() {
             self.optee = Some(Optee::read(place, gic)?);
+        } else if let Some(smmu) = Smmu::read(place, gic) {
+            // What is behind those for which there is no room is behind none that is listed.
+            let _ = self.smmus.try_push(smmu);
         } else if self.psci.is_none() {
             self.psci = Psci::read(place)?;
         }

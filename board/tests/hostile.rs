@@ -5,11 +5,14 @@ mod fixtures;
 
 use addr::Pa;
 use board::{Board, BoardError, console};
-use fixtures::{node, qemu_virt, raspberry_pi_4};
+use fixtures::{node, qemu_virt, qemu_virt_smmu, raspberry_pi_4};
 use proptest::prelude::*;
 
 fn read_all(blob: &[u8]) {
-    let _ = Board::from_tree(blob, Pa(0x4000_0000));
+    if let Ok(board) = Board::from_tree(blob, Pa(0x4000_0000)) {
+        let _ = board.device(blob, "/pcie@10000000");
+        board.streams(blob, &mut |_, _| ());
+    }
     let _ = console(blob);
 }
 
@@ -121,6 +124,7 @@ fn blobs() -> impl Strategy<Value = Vec<u8>> {
     prop::sample::select(vec![
         qemu_virt().blob_with(reserved),
         raspberry_pi_4().blob(),
+        qemu_virt_smmu().blob(),
     ])
 }
 

@@ -32,7 +32,7 @@ impl Masters {
             Dma::No => Ok(()),
             Dma::Unknown(_) if vouched => Ok(()),
             Dma::Unknown(name) => Err(DmaError::Unknown(name)),
-            Dma::Yes(name) => Err(DmaError::Elsewhere(name)),
+            Dma::Behind(name) | Dma::Yes(name) => Err(DmaError::Elsewhere(name)),
         }
     }
 
