@@ -50,7 +50,7 @@ impl Emulator {
         found.then_some(fetched).with_context(|| {
             format!(
                 "QEMU here has no machine {wanted}, and the one of {SUITE} does not run here: \
-                 install QEMU 9.0 or newer"
+                 install QEMU 10.0 or newer"
             )
         })
     }

@@ -80,6 +80,18 @@ pub struct Machine {
     /// A raw image: what is behind the board's /virtio_mmio@a003e00
     #[arg(long, value_name = "FILE")]
     pub disk: Option<PathBuf>,
+    /// An SMMUv3 before the PCI bus, on the virt machine [QEMU 10 or newer is fetched if it is not installed]
+    #[arg(long)]
+    pub smmu: bool,
+    /// A raw image: an NVMe disk on the PCI bus
+    #[arg(long, value_name = "FILE")]
+    pub nvme: Option<PathBuf>,
+    /// An e1000e network card on the PCI bus, in QEMU's user network
+    #[arg(long)]
+    pub e1000e: bool,
+    /// Another device on the PCI bus, as QEMU's -device has it: edu, for one
+    #[arg(long, value_name = "DEVICE")]
+    pub pci: Vec<String>,
     /// Wait for a debugger on port 1234 of this machine
     #[arg(long)]
     pub gdb: bool,
@@ -139,6 +151,10 @@ impl Default for Machine {
             optee_suite: None,
             icount: false,
             disk: None,
+            smmu: false,
+            nvme: None,
+            e1000e: false,
+            pci: Vec::new(),
             gdb: false,
             el2: true,
             plugin: None,

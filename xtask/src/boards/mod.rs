@@ -21,7 +21,7 @@ mod zcu102;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::ValueEnum;
 
 use crate::cache::Cache;
@@ -62,8 +62,23 @@ pub fn optee_suite(machine: &Machine) -> Suite {
 /// Fetches and builds what a machine is started from.
 pub fn firmware(cache: &Cache, packages: &Packages, machine: &Machine) -> Result<Firmware> {
     let recipe = recipe(machine.board);
+    check_pci(machine)?;
     recipe.check(machine)?;
     recipe.firmware(cache, packages, machine)
+}
+
+/// Refuses what needs a PCI bus on a board without one, or an SMMU where QEMU has none.
+fn check_pci(machine: &Machine) -> Result<()> {
+    let on_bus = machine.nvme.is_some() || machine.e1000e || !machine.pci.is_empty();
+    ensure!(
+        !machine.smmu || machine.board == Board::Virt,
+        "only the virt machine has an SMMU that can be chosen: leave out --smmu or --board"
+    );
+    ensure!(
+        !on_bus || matches!(machine.board, Board::Virt | Board::Sbsa),
+        "the board has no PCI bus: leave out --nvme, --e1000e and --pci"
+    );
+    Ok(())
 }
 
 /// Fetches and builds what the boards other than virt need.
@@ -114,6 +129,17 @@ fn add_options(qemu: &mut Command, machine: &Machine) {
         let drive = format!("if=none,id=disk,format=raw,file={}", escape(disk));
         qemu.args(["-drive", &drive, "-device", "virtio-blk-device,drive=disk"]);
     }
+    if let Some(disk) = &machine.nvme {
+        let drive = format!("if=none,id=nvme,format=raw,file={}", escape(disk));
+        qemu.args(["-drive", &drive, "-device", "nvme,drive=nvme,serial=1"]);
+    }
+    if machine.e1000e {
+        qemu.args(["-netdev", "user,id=net"]);
+        qemu.args(["-device", "e1000e,netdev=net,romfile="]);
+    }
+    for device in &machine.pci {
+        qemu.args(["-device", device]);
+    }
     if let Some(residue) = &machine.residue {
         qemu.args(["-device", &loader(residue, RESIDUE)]);
     }
@@ -137,7 +163,25 @@ mod tests {
     use super::*;
     use platform::GicVersion;
 
+    #[test]
+    fn what_needs_a_pci_bus_is_refused_without_one() {
+        let refused = |change: fn(&mut Machine)| {
+            let mut machine = machine(Board::Rpi4, Loader::Direct);
+            assert!(check(&machine).is_ok());
+            change(&mut machine);
+            check(&machine).unwrap_err().to_string()
+        };
+        assert!(refused(|machine| machine.smmu = true).contains("--smmu"));
+        assert!(refused(|machine| machine.e1000e = true).contains("--e1000e"));
+        assert!(refused(|machine| machine.nvme = Some("disk".into())).contains("--nvme"));
+        assert!(refused(|machine| machine.pci.push("edu".into())).contains("--pci"));
+        let mut machine = machine(Board::Virt, Loader::TfA);
+        (machine.smmu, machine.e1000e) = (true, true);
+        assert!(check(&machine).is_ok());
+    }
+
     fn check(machine: &Machine) -> Result<()> {
+        check_pci(machine)?;
         recipe(machine.board).check(machine)
     }
 

@@ -27,6 +27,9 @@ use platform::GicVersion;
 /// Where the bundle, or a kernel's initial file system, is loaded.
 const INITRD: u64 = 0x6800_0000;
 
+/// The oldest machine whose SMMU has stage 2 unless it is told otherwise: QEMU 10.0's.
+const STAGE_2: &str = "virt-10.0";
+
 /// Where the first reserved page of a board with holes lies, not at the start of a block.
 const HOLES: u32 = 0x7000_1000;
 /// From one to the next: each is in another block, with free ones between.
@@ -65,9 +68,12 @@ impl Recipe for Virt {
                 Some(u_boot(cache)?)
             }
         };
-        let emulator = match machine.newer_qemu {
-            true => Emulator::newer(cache)?,
-            false => Emulator::default(),
+        let emulator = match machine {
+            Machine { smmu: true, .. } => Emulator::with(cache, STAGE_2)?,
+            Machine {
+                newer_qemu: true, ..
+            } => Emulator::newer(cache)?,
+            _ => Emulator::default(),
         };
         Ok(Firmware { emulator, image })
     }
@@ -159,8 +165,10 @@ fn arguments(machine: &Machine, option: &str, flash: Option<&Path>) -> Vec<Strin
     };
     let el2 = if machine.el2 { "on" } else { "off" };
     let backend = machine.ram.as_ref().map_or("", |_| ",memory-backend=ram");
-    let name =
-        format!("virt,secure={secure},virtualization={el2},gic-version={gic}{backend}{option}");
+    let smmu = if machine.smmu { ",iommu=smmuv3" } else { "" };
+    let name = format!(
+        "virt,secure={secure},virtualization={el2},gic-version={gic}{smmu}{backend}{option}"
+    );
     let object = machine.ram.as_ref().map(|file| {
         let (size, file) = (&machine.mem, escape(file));
         format!("memory-backend-file,id=ram,size={size},mem-path={file},share=on")

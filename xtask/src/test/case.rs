@@ -40,6 +40,14 @@ pub struct Case {
     pub conduit: Option<Conduit>,
     /// Whether it has a disk.
     pub disk: bool,
+    /// Whether an SMMUv3 is before the PCI bus.
+    pub smmu: bool,
+    /// Whether the PCI bus has an NVMe disk, of the same content.
+    pub nvme: bool,
+    /// Whether the PCI bus has a network card.
+    pub e1000e: bool,
+    /// What else is on the PCI bus.
+    pub pci: &'static [&'static str],
     /// Whether there are bytes in free RAM that something before the hypervisor left.
     pub residue: bool,
     /// How many pages, far apart, the board reserves.
@@ -154,6 +162,9 @@ impl Case {
             polled_16550: self.polled_16550,
             icount: self.icount,
             newer_qemu: self.newer_qemu,
+            smmu: self.smmu,
+            e1000e: self.e1000e,
+            pci: self.pci.iter().map(ToString::to_string).collect(),
             ..Machine::default()
         }
     }
@@ -191,6 +202,10 @@ pub const BASE: Case = Case {
     vcpus: None,
     conduit: None,
     disk: false,
+    smmu: false,
+    nvme: false,
+    e1000e: false,
+    pci: &[],
     residue: false,
     holes: 0,
     polled_16550: false,

@@ -233,6 +233,9 @@ impl Bench {
         if case.disk {
             machine.disk = Some(passthrough::make(&dir)?);
         }
+        if case.nvme {
+            machine.nvme = Some(passthrough::make(&dir)?);
+        }
         if case.residue {
             let path = dir.file("residue");
             fs::write(&path, [0xa5; 1 << 20])?;
@@ -255,7 +258,8 @@ impl Bench {
         };
         let outcome = session::run(&machine, &files, &dir, &until, Mode::Captured)?;
         let mut verdict = judge::verdict(case, &outcome);
-        if let (Ok(_), Some(disk)) = (&verdict, &machine.disk) {
+        let disk = machine.disk.as_ref().or(machine.nvme.as_ref());
+        if let (Ok(_), Some(disk)) = (&verdict, disk) {
             verdict = passthrough::check(disk).map(|()| String::new());
         }
         if let (Ok(_), Some(ram)) = (&verdict, &machine.ram) {
