@@ -20,7 +20,7 @@ use crate::vm::{
     self, Vm, lifecycle,
     vcpu::{ExitAction, VcpuContext},
 };
-use crate::{console, heap, interrupts, vcpu_loop};
+use crate::{console, heap, interrupts, iommu, vcpu_loop};
 
 /// One core and its vCPUs.
 struct Core {
@@ -200,12 +200,13 @@ impl Core {
         first.map(|vcpu| vcpu.vm)
     }
 
-    /// Returns when this core has something to do whoever's turn it is: for a watchdog, a restart or the console.
+    /// Returns when this core has something to do whoever's turn it is: for a watchdog, a restart, the console or an SMMU.
     fn deadlines(&self) -> impl Iterator<Item = u64> {
         let guests = self
             .watched()
             .flat_map(|vm| [vm.watchdog_deadline(), vm.life.due(), vm.devices.due()]);
-        guests.flatten().chain(console::look_at())
+        let smmus = iommu::look_at().filter(|_| console::is_housekeeping());
+        guests.flatten().chain(console::look_at()).chain(smmus)
     }
 
     /// Does what is due for them.
@@ -216,6 +217,9 @@ impl Core {
             lifecycle::start_if_due(vm, now);
             vm.resume_devices(now);
         });
+        if iommu::look_at().is_some() && console::is_housekeeping() {
+            vm::dma::report(now);
+        }
     }
 
     /// Brings vCPU number `index` to the core, and whoever was there off it.

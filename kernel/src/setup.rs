@@ -28,7 +28,7 @@ use crate::vm::{
     devices::Source,
     lifecycle,
 };
-use crate::{console, heap, irq, monitor, scheduler, smp, tee};
+use crate::{console, heap, iommu, irq, monitor, scheduler, smp, tee};
 
 pub use error::SetupError;
 
@@ -69,6 +69,7 @@ pub unsafe fn run(tree: Pa, tree_size: usize, entry_ticks: u64) -> Result<(), Se
     use_firmware(&board)?;
     reached(Stage::Board);
     let mut memory = map_board(&board, tables)?;
+    let smmus = iommu::close(&board, tables)?;
     let free_at_first = memory.free_bytes();
     add_heap(&mut memory, HEAP)?;
     reached(Stage::Memory);
@@ -95,6 +96,8 @@ pub unsafe fn run(tree: Pa, tree_size: usize, entry_ticks: u64) -> Result<(), Se
             3
         }
     );
+    let streams = stream_bits(&board, blob, manifest);
+    iommu::init(&board, &smmus, &streams, &mut memory);
     let optee = tee::probe(&board);
     reached(Stage::Tee);
     let resources = Resources {
@@ -269,6 +272,33 @@ fn bundle(board: &Board, tables: &mut Tables) -> Result<Archive<'static>, SetupE
 fn manifest(bundle: &Archive<'static>) -> Result<&'static Manifest<'static>, SetupError> {
     let manifest = bundle.find(MEMBER).ok_or(SetupError::NoManifest)?;
     Ok(Box::leak(Box::new(Manifest::parse(manifest)?)))
+}
+
+/// Returns for each SMMU the bits of the largest stream id of a device that some guest is to have, if there is one.
+#[inline(never)]
+fn stream_bits(
+    board: &Board,
+    blob: &[u8],
+    manifest: &Manifest<'_>,
+) -> [Option<u32>; board::MAX_SMMUS] {
+    let mut most = [None; board::MAX_SMMUS];
+    if board.smmus.is_empty() {
+        return most;
+    }
+    let names = manifest
+        .guests()
+        .iter()
+        .flat_map(|guest| guest.devices.iter());
+    // What is wrong with a device is told when a guest gets it.
+    for device in names.filter_map(|name| board.device(blob, name).ok()) {
+        for streams in &device.streams {
+            let last = u64::from(streams.first) + u64::from(streams.count);
+            let bits = last.next_power_of_two().ilog2();
+            let most = &mut most[streams.smmu];
+            *most = (*most).max(Some(bits));
+        }
+    }
+    most
 }
 
 #[inline(never)]

@@ -19,7 +19,7 @@ const IMAGE: u64 = 384 * 1024;
 /// Lines of code of the mediator, without its tests.
 const MEDIATOR: usize = 2_700;
 /// Lines of code of everything that runs at EL2, without tests.
-const EL2: usize = 23_500;
+const EL2: usize = 25_000;
 /// Lines of the file that dispatches traps.
 const DISPATCH: usize = 250;
 const DISPATCH_FILE: &str = "kernel/src/trap/mod.rs";

@@ -12,4 +12,4 @@ pub mod stage1;
 mod traps;
 
 pub use cptr::Cptr;
-pub use traps::{CNTHCTL, CPTR, Features, HCR_NO_GUEST, MPAM2, Vcpu, hcr, mdcr, vttbr};
+pub use traps::{CNTHCTL, CPTR, Features, HCR_NO_GUEST, MPAM2, Vcpu, hcr, mdcr, vmid, vttbr};

@@ -108,5 +108,10 @@ pub const MPAM2: u64 = 0b11 << 48;
 /// Returns VTTBR_EL2 for a guest with its root table at `root`. Its VMID is one more than its number, so that
 /// 0 stays unused.
 pub const fn vttbr(vm: VmId, root: Pa) -> u64 {
-    (vm.0 as u64 + 1) << 48 | root.0
+    (vmid(vm) as u64) << 48 | root.0
+}
+
+/// Returns the VMID of a guest: one more than its number, so that 0 stays unused.
+pub const fn vmid(vm: VmId) -> u16 {
+    vm.0 + 1
 }

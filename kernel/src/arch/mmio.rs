@@ -60,14 +60,14 @@ impl Mmio {
     }
 
     /// Reads the register at `offset` bytes, which is as wide as `T`.
-    pub fn read<T: Into<u32>>(&self, offset: u64) -> T {
+    pub fn read<T: Into<u64>>(&self, offset: u64) -> T {
         debug_assert!(offset + size_of::<T>() as u64 <= self.size);
         // SAFETY: inside the frame that `new`'s caller vouched for.
         unsafe { ((self.base + offset) as *const T).read_volatile() }
     }
 
     /// Writes the register at `offset` bytes, which is as wide as `T`.
-    pub fn write<T: Into<u32>>(&self, offset: u64, value: T) {
+    pub fn write<T: Into<u64>>(&self, offset: u64, value: T) {
         debug_assert!(offset + size_of::<T>() as u64 <= self.size);
         // SAFETY: inside the frame that `new`'s caller vouched for.
         unsafe { ((self.base + offset) as *mut T).write_volatile(value) }

@@ -2,17 +2,20 @@
 
 //! What stands between devices that master the bus and the board's memory.
 //!
-//! Passing devices through (`vm/devices.rs`) asks here whether a guest may have such a device, and
-//! says when the guest has ended: the devices must be still before its RAM is somebody else's. So far
-//! there is one answer, that of a board without an IOMMU that EL2 can drive. A driver is a module
-//! beside `absent` with a `Masters` of its own, chosen here by what the board has.
+//! A device behind an SMMU that EL2 drives ([`smmus`]) reaches its guest's RAM, by the guest's own tables, while the guest
+//! runs, and nothing otherwise. A device without one reaches all memory: a guest may have it only if the manifest trusts it
+//! (`direct-map`), and only the device itself can be stopped. Passing devices through (`vm/devices.rs`) asks here whether a
+//! guest may have a device, and says when the guest starts and ends ([`Masters`]).
 
-mod absent;
+mod masters;
+mod smmus;
 
-pub use absent::Masters;
+pub use masters::Masters;
+pub use smmus::{Report, close, init, look_at, reports};
 
 use core::fmt;
 
+use addr::Pa;
 use board::NodeName;
 
 /// Why a device can't be a guest's.
@@ -24,18 +27,31 @@ pub enum DmaError {
     Unknown(NodeName),
     /// EL2's tables can't hold the registers by which it stops the device.
     Map,
+    /// The SMMU with registers here, which the device is behind, let it reach nothing when EL2 began, and nothing more can be
+    /// had of it.
+    Closed(Pa),
+    /// That SMMU failed to do as it was asked.
+    Smmu(Pa, smmu::Error),
 }
 
 impl fmt::Display for DmaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Elsewhere(name) => write!(f, "{name} does DMA: set `direct-map = true`"),
+            Self::Elsewhere(name) => write!(
+                f,
+                "{name} does DMA, and no SMMU that EL2 can use holds it: set `direct-map = true`"
+            ),
             Self::Unknown(name) => write!(
                 f,
                 "{name} may do DMA: set `direct-map = true`, or name the device in `no-dma` if you \
                  know that it does none"
             ),
             Self::Map => f.write_str("EL2's tables can't hold its registers"),
+            Self::Closed(at) => write!(
+                f,
+                "the SMMU at {at} is of no use (see the warning): leave the device out"
+            ),
+            Self::Smmu(at, error) => write!(f, "the SMMU at {at} {error}"),
         }
     }
 }

@@ -209,12 +209,16 @@ fn state(vm: &Vm) -> &'static str {
     match vm.life.state() {
         State::Off => "off",
         State::Delayed => "delayed",
-        State::Preparing(_) | State::Scrubbing(StopAction::Restart, _) => "starting",
+        State::Preparing(_) | State::Opening(_) | State::Scrubbing(StopAction::Restart, _) => {
+            "starting"
+        }
         State::Running if vm.life.is_paused() => "paused",
         State::Running => "running",
-        State::Stopping(..) | State::Leaving(..) | State::Parting(_) | State::Scrubbing(..) => {
-            "stopping"
-        }
+        State::Stopping(..)
+        | State::Leaving(..)
+        | State::Parting(_)
+        | State::Shutting(..)
+        | State::Scrubbing(..) => "stopping",
     }
 }
 

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use board::{AssignedDevices, Board, Device, DeviceError, Interrupt};
 use log::info;
 use manifest::Guest;
-use platform::VcpuId;
+use platform::{VcpuId, VmId};
 use rate::Rate;
 use stage2::{GuestRam, Tables};
 
@@ -25,7 +25,8 @@ use crate::irq;
 pub struct Devices {
     passed: Vec<PassthroughDevice>,
     routes: Vec<IrqRoute>,
-    masters: Masters,
+    /// Those that master the bus.
+    pub masters: Masters,
     interrupts: DeviceInterrupts,
 }
 
@@ -140,7 +141,7 @@ impl Devices {
         let mut devices = Self {
             passed: Vec::new(),
             routes: Vec::new(),
-            masters: Masters::default(),
+            masters: Masters::new(controls::vmid(VmId(owner.number as u16))),
             interrupts: DeviceInterrupts::new(owner.interrupt_rate),
         };
         for name in owner.guest.devices.iter() {
@@ -148,9 +149,7 @@ impl Devices {
                 .add(source, &mut owner, name)
                 .map_err(|error| (name, error))?;
         }
-        if owner.guest.direct_map && !devices.passed.is_empty() {
-            Masters::warn(owner.guest.name);
-        }
+        devices.masters.warn(owner.guest.name);
         Ok(devices)
     }
 
@@ -158,11 +157,13 @@ impl Devices {
         &mut self,
         source: &mut Source<'_>,
         owner: &mut Owner<'_>,
-        name: &str,
+        name: &'static str,
     ) -> Result<(), PassError> {
         let device = source.board.device(source.tree, name)?;
         let vouched = owner.guest.no_dma.iter().any(|other| other == name);
-        Masters::admit(&device, owner.guest.direct_map, vouched)?;
+        let trust = (owner.guest.direct_map, vouched);
+        self.masters
+            .admit(name, &device, owner.tables.root(), trust)?;
         for pages in source.given.give(owner.number, &device)? {
             map_for_guest(owner, pages)?;
             self.masters.add(source.tables, &device, pages)?;

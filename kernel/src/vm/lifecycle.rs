@@ -50,12 +50,14 @@ impl fmt::Display for StopAction {
 /// What a guest does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Its RAM is scrubbed, and OP-TEE does not know it.
+    /// Its RAM is scrubbed (unless its devices' SMMU has failed), and OP-TEE does not know it.
     Off,
     /// Its RAM is scrubbed, OP-TEE may know it, and it starts at [`due`].
     Delayed,
     /// Its images are laid, as far as this many bytes.
     Preparing(u64),
+    /// Its images are laid, and so many of its devices' streams may reach them.
+    Opening(u32),
     /// It runs, or is paused.
     Running,
     /// So many of its vCPUs have still to leave it.
@@ -65,6 +67,8 @@ pub enum State {
     Leaving(StopAction, u32, u32),
     /// OP-TEE forgets it, or keeps its VM.
     Parting(StopAction),
+    /// So many of its devices' streams don't reach its RAM any more.
+    Shutting(StopAction, u32),
     /// Nothing is left of it but its RAM, which is scrubbed as far as this many bytes. At boot it begins here: its RAM
     /// holds what firmware, boot loader or an earlier run of the board left there.
     Scrubbing(StopAction, u64),
@@ -309,8 +313,10 @@ pub fn advance(vm: &Vm) -> bool {
     let next = match before {
         State::Leaving(after, left, idle) => leave_tee(vm, after, left, idle),
         State::Parting(after) => part(vm, after),
+        State::Shutting(after, done) => shut(vm, after, done),
         State::Scrubbing(after, done) => scrub(vm, after, done),
         State::Preparing(done) => prepare(vm, done),
+        State::Opening(done) => open(vm, done),
         State::Off | State::Delayed | State::Running | State::Stopping(..) => before,
     };
     let mut state = vm.life.state.lock();
@@ -322,7 +328,11 @@ pub fn advance(vm: &Vm) -> bool {
     }
     if !matches!(
         next,
-        State::Preparing(1..) | State::Scrubbing(_, 1..) | State::Leaving(..)
+        State::Preparing(1..)
+            | State::Opening(_)
+            | State::Shutting(_, 1..)
+            | State::Scrubbing(_, 1..)
+            | State::Leaving(..)
     ) {
         debug!("{}: {before:?}, then {next:?}", vm.name);
     }
@@ -374,7 +384,23 @@ fn part(vm: &Vm, after: StopAction) -> State {
     {
         tee.destroy(&vm.name);
     }
-    State::Scrubbing(after, 0)
+    State::Shutting(after, 0)
+}
+
+/// Keeps the guest's devices from its RAM, before that is zeroed: what they wrote later would be there in its next life.
+#[inline(never)]
+fn shut(vm: &Vm, after: StopAction, done: u32) -> State {
+    match vm.devices.masters.shut(done) {
+        Ok(0) => State::Scrubbing(after, 0),
+        Ok(more) => State::Shutting(after, done + more),
+        Err(error) => {
+            error!(
+                "{}: {error}: its devices may write to its RAM, so it stays off",
+                vm.name
+            );
+            State::Off
+        }
+    }
 }
 
 fn scrub(vm: &Vm, after: StopAction, done: u64) -> State {
@@ -413,11 +439,24 @@ fn prepare(vm: &Vm, done: u64) -> State {
         tee.create(&vm.name);
     }
     match images::lay_out(vm, done, COPY_STEP) {
-        Ok(0) => State::Running,
+        Ok(0) => open(vm, 0),
         Ok(more) => State::Preparing(done + more),
         Err(error) => {
             error!("{}: {error}", vm.name);
             State::Off
+        }
+    }
+}
+
+/// Lets the guest's devices reach its RAM.
+#[inline(never)]
+fn open(vm: &Vm, done: u32) -> State {
+    match vm.devices.masters.open(done) {
+        Ok(0) => State::Running,
+        Ok(more) => State::Opening(done + more),
+        Err(error) => {
+            error!("{}: {error}", vm.name);
+            State::Shutting(StopAction::Off, 0)
         }
     }
 }

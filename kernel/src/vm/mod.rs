@@ -8,6 +8,7 @@
 
 pub mod create;
 pub mod devices;
+pub mod dma;
 mod images;
 pub mod lifecycle;
 mod moment;

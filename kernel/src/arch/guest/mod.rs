@@ -252,7 +252,7 @@ fn init_mpam() {
 /// What a core needs to run a certain vCPU, beside the vCPU's own state.
 #[derive(Clone, Copy, Debug)]
 pub struct Identity {
-    /// The guest; its VMID is one more, so that 0 stays unused.
+    /// The guest.
     pub vm: VmId,
     /// MPIDR_EL1 as the guest reads it.
     pub mpidr: u64,

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A guest's devices that master the bus: what lets them reach memory, and stops them.
+
+use addr::{PAGE_SIZE, Pa, PaRange};
+use alloc::vec::Vec;
+use board::{Device, Dma, Streams};
+use log::warn;
+
+use super::{
+    DmaError,
+    smmus::{self, Wall},
+};
+use crate::arch::{
+    mmio::Mmio,
+    mmu::{self, Kind},
+};
+
+/// Offset of a virtio transport's Status register (Virtio 1.2, section 4.2.2).
+const VIRTIO_STATUS: u64 = 0x70;
+
+/// Most streams that one step opens or shuts: the core's interrupts wait meanwhile.
+const STEP: u32 = 512;
+
+/// A guest's devices that master the bus.
+pub struct Masters {
+    /// Names its translations.
+    vmid: u16,
+    virtio: Vec<Mmio>,
+    /// Devices behind SMMUs that are on, by their names in the manifest.
+    streams: Vec<(&'static str, Streams)>,
+    /// Some device reaches all memory.
+    reaches_all: bool,
+}
+
+impl Masters {
+    /// Makes those of the guest whose stage-2 translations have this VMID: none.
+    pub const fn new(vmid: u16) -> Self {
+        Self {
+            vmid,
+            virtio: Vec::new(),
+            streams: Vec::new(),
+            reaches_all: false,
+        }
+    }
+
+    /// Takes in `device`, which is called `name`, or says why the guest may not have it. `direct_map` is whether the guest's
+    /// RAM has the board's addresses, `vouched` whether the manifest says that the device does no DMA; the guest's stage-2
+    /// tables begin at `root`.
+    pub fn admit(
+        &mut self,
+        name: &'static str,
+        device: &Device<'_>,
+        root: Pa,
+        (direct_map, vouched): (bool, bool),
+    ) -> Result<(), DmaError> {
+        let mut is_held = true;
+        for &streams in &device.streams {
+            match smmus::wall(streams.smmu) {
+                Wall::On => {
+                    smmus::prepare(streams, self.vmid, root)?;
+                    self.streams.push((name, streams));
+                }
+                Wall::Closed(at) => return Err(DmaError::Closed(at)),
+                Wall::None => is_held = false,
+            }
+        }
+        match device.dma {
+            Dma::No => {}
+            Dma::Behind(_) if is_held => {}
+            _ if direct_map => self.reaches_all = true,
+            Dma::Unknown(_) if vouched => {}
+            Dma::Unknown(name) => return Err(DmaError::Unknown(name)),
+            Dma::Behind(name) | Dma::Yes(name) => return Err(DmaError::Elsewhere(name)),
+        }
+        Ok(())
+    }
+
+    /// Takes in what EL2 knows how to stop of a device in `pages`, which nobody has had yet: virtio
+    /// transports.
+    pub fn add(
+        &mut self,
+        tables: &mut mmu::Tables,
+        device: &Device<'_>,
+        pages: PaRange,
+    ) -> Result<(), DmaError> {
+        let inside = |at: &&Pa| pages.start <= **at && **at < pages.end();
+        let mut transports = device.virtio.iter().filter(inside).peekable();
+        if transports.peek().is_some() {
+            tables.map(pages, Kind::Device).map_err(|_| DmaError::Map)?;
+        }
+        // SAFETY: the tree says that these registers are a virtio transport's; they are mapped
+        // above, and EL2 uses them only while the guest that has the device is stopped.
+        let frame = |at: &Pa| unsafe { Mmio::new(at.0, PAGE_SIZE) };
+        self.virtio.extend(transports.map(frame));
+        Ok(())
+    }
+
+    /// Tells the operator what `guest` can do with its devices, if that is more than with its own RAM.
+    pub fn warn(&self, guest: &str) {
+        if self.reaches_all {
+            warn!(
+                "guest {guest} reaches all of the board's memory by its devices' DMA: trust it as EL2"
+            );
+        }
+    }
+
+    /// Returns the device whose this stream of an SMMU is, if it is one of these.
+    pub fn owner(&self, smmu: usize, stream: u32) -> Option<&'static str> {
+        let has = |own: &Streams| own.smmu == smmu && smmus::run(*own).contains(stream);
+        let found = self.streams.iter().find(|(_, streams)| has(streams));
+        found.map(|(name, _)| *name)
+    }
+
+    /// Lets some more devices reach the guest's RAM, which is laid out: of all their streams, from number `done` on. Returns
+    /// how many those were, 0 if there are no more.
+    pub fn open(&self, done: u32) -> Result<u32, DmaError> {
+        self.step(done).map_or(Ok(0), |part| {
+            smmus::open(part)?;
+            Ok(part.count)
+        })
+    }
+
+    /// Keeps some more devices from all memory, likewise. When it returns 0 none of them reaches any, and no access of
+    /// theirs is under way. No core runs the guest.
+    pub fn shut(&self, done: u32) -> Result<u32, DmaError> {
+        if let Some(part) = self.step(done) {
+            smmus::shut(part)?;
+            return Ok(part.count);
+        }
+        let each = || self.streams.iter().map(|(_, streams)| streams.smmu);
+        each().try_for_each(|smmu| smmus::invalidate(smmu, self.vmid))?;
+        Ok(0)
+    }
+
+    /// Returns the next streams of one device, from number `done` of all on.
+    fn step(&self, done: u32) -> Option<Streams> {
+        let mut before = 0;
+        for &(_, Streams { smmu, first, count }) in &self.streams {
+            if done - before < count {
+                let first = first + (done - before);
+                let count = STEP.min(count - (done - before));
+                return Some(Streams { smmu, first, count });
+            }
+            before += count;
+        }
+        None
+    }
+
+    /// Stops devices that can be told to. No core runs the guest.
+    pub fn stop(&self) {
+        // A device that went on would write to memory that is somebody else's by then.
+        for transport in &self.virtio {
+            transport.write(VIRTIO_STATUS, 0_u32);
+        }
+    }
+}
