@@ -81,7 +81,7 @@ pub unsafe fn run(tree: Pa, tree_size: usize, entry_ticks: u64) -> Result<(), Se
     reached(Stage::Interrupts);
     let bundle = bundle(&board, tables)?;
     let manifest = manifest(&bundle)?;
-    add_guests_heap(&mut memory, manifest)?;
+    add_guests_heap(&mut memory, manifest, !board.smmus.is_empty())?;
     reached(Stage::Manifest);
     let cores = smp::start_all(&board, tables);
     reached(Stage::Cores);
@@ -154,9 +154,9 @@ fn use_firmware(board: &Board) -> Result<(), SetupError> {
 }
 
 /// Returns the bytes of heap for what grows with what a guest may use.
-fn heap_needed(guest: &Guest<'_>) -> u64 {
+fn heap_needed(guest: &Guest<'_>, has_smmus: bool) -> u64 {
     tee::heap_needed(guest)
-        + create::heap_needed(guest)
+        + create::heap_needed(guest, has_smmus)
         + scheduler::heap_needed(guest.vcpus as usize)
         + console::HEAP_PER_GUEST
 }
@@ -223,13 +223,17 @@ fn map_board(board: &Board, tables: &mut Tables) -> Result<FreeMap, SetupError> 
 
 /// Gives the heap what the guests take, all of it: nothing is left to fail later.
 #[inline(never)]
-fn add_guests_heap(memory: &mut FreeMap, manifest: &Manifest<'static>) -> Result<(), SetupError> {
+fn add_guests_heap(
+    memory: &mut FreeMap,
+    manifest: &Manifest<'static>,
+    has_smmus: bool,
+) -> Result<(), SetupError> {
     let free = memory.free_bytes();
     let each = || {
         manifest
             .guests()
             .iter()
-            .map(|guest| (heap_needed(guest), guest.name))
+            .map(|guest| (heap_needed(guest, has_smmus), guest.name))
     };
     let (takes, name) = each().max().unwrap_or_default();
     add_heap(memory, each().map(|(needed, _)| needed).sum()).map_err(|error| match error {

@@ -6,6 +6,7 @@ use addr::{PAGE_SIZE, Pa, PaRange};
 use alloc::vec::Vec;
 use board::{Device, Dma, Streams};
 use log::warn;
+use stage2::{GuestRam, Tables};
 
 use super::{
     DmaError,
@@ -26,6 +27,9 @@ const STEP: u32 = 512;
 pub struct Masters {
     /// Names its translations.
     vmid: u16,
+    /// What devices behind SMMUs reach: the guest's RAM. Not the guest's own tables, by which a device could use other
+    /// devices' registers, and with a GICv2 the virtual CPU interface of whoever runs on some core.
+    tables: Option<Tables>,
     virtio: Vec<Mmio>,
     /// Devices behind SMMUs that are on, by their names in the manifest.
     streams: Vec<(&'static str, Streams)>,
@@ -38,6 +42,7 @@ impl Masters {
     pub const fn new(vmid: u16) -> Self {
         Self {
             vmid,
+            tables: None,
             virtio: Vec::new(),
             streams: Vec::new(),
             reaches_all: false,
@@ -45,19 +50,19 @@ impl Masters {
     }
 
     /// Takes in `device`, which is called `name`, or says why the guest may not have it. `direct_map` is whether the guest's
-    /// RAM has the board's addresses, `vouched` whether the manifest says that the device does no DMA; the guest's stage-2
-    /// tables begin at `root`.
+    /// RAM has the board's addresses, `vouched` whether the manifest says that the device does no DMA.
     pub fn admit(
         &mut self,
         name: &'static str,
         device: &Device<'_>,
-        root: Pa,
+        ram: &GuestRam,
         (direct_map, vouched): (bool, bool),
     ) -> Result<(), DmaError> {
         let mut is_held = true;
         for &streams in &device.streams {
             match smmus::wall(streams.smmu) {
                 Wall::On => {
+                    let root = self.root(ram)?;
                     smmus::prepare(streams, self.vmid, root)?;
                     self.streams.push((name, streams));
                 }
@@ -74,6 +79,16 @@ impl Masters {
             Dma::Behind(name) | Dma::Yes(name) => return Err(DmaError::Elsewhere(name)),
         }
         Ok(())
+    }
+
+    /// Returns the root of the tables for devices, which are made for the first one.
+    fn root(&mut self, ram: &GuestRam) -> Result<Pa, DmaError> {
+        if let Some(tables) = &self.tables {
+            return Ok(tables.root());
+        }
+        let mut tables = Tables::new(mmu::pa_range());
+        tables.map_ram(ram).map_err(|_| DmaError::Map)?;
+        Ok(self.tables.insert(tables).root())
     }
 
     /// Takes in what EL2 knows how to stop of a device in `pages`, which nobody has had yet: virtio

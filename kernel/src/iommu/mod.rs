@@ -25,7 +25,7 @@ pub enum DmaError {
     Elsewhere(NodeName),
     /// This device may do DMA, for all that is known.
     Unknown(NodeName),
-    /// EL2's tables can't hold the registers by which it stops the device.
+    /// Tables can't hold the registers by which EL2 stops the device, or the RAM that the device may reach.
     Map,
     /// The SMMU with registers here, which the device is behind, let it reach nothing when EL2 began, and nothing more can be
     /// had of it.
@@ -46,7 +46,7 @@ impl fmt::Display for DmaError {
                 "{name} may do DMA: set `direct-map = true`, or name the device in `no-dma` if you \
                  know that it does none"
             ),
-            Self::Map => f.write_str("EL2's tables can't hold its registers"),
+            Self::Map => f.write_str("tables can't hold its registers or its guest's RAM"),
             Self::Closed(at) => write!(
                 f,
                 "the SMMU at {at} is of no use (see the warning): leave the device out"

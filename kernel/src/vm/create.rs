@@ -154,14 +154,17 @@ const DEVICE_NODE: u64 = 1 << 10;
 /// Bytes that a guest's UART keeps of what was typed.
 const BACKLOG: u64 = 4096;
 
-/// Returns the bytes of heap that [`all`] takes at most on account of this guest, its TEE aside.
-pub fn heap_needed(guest: &Guest<'_>) -> u64 {
+/// Returns the bytes of heap that [`all`] takes at most on account of this guest, its TEE aside. `has_smmus` is whether the
+/// board has some, for which devices have tables of their own.
+pub fn heap_needed(guest: &Guest<'_>, has_smmus: bool) -> u64 {
     let vcpus = guest.vcpus as usize;
     // The heap rounds their list up to a power of two.
     let vm = 3 * size_of::<Vm>() + (vcpus * size_of::<Vcpu>()).next_power_of_two();
     let gic = Vgic::heap_bytes(vcpus, platform::INTIDS);
     let devices = guest.devices.iter().count() as u64;
-    let tables = TABLES + Tables::most_for_ram(guest.memory) + TABLES_PER_DEVICE * devices;
+    let ram = Tables::most_for_ram(guest.memory);
+    let behind = if has_smmus && devices > 0 { 1 + ram } else { 0 };
+    let tables = TABLES + ram + behind + TABLES_PER_DEVICE * devices;
     let tree = (TREE + DEVICE_NODE * devices).next_power_of_two();
     (vm + gic) as u64 + tables * PAGE_SIZE + tree + BACKLOG
 }

@@ -162,8 +162,7 @@ impl Devices {
         let device = source.board.device(source.tree, name)?;
         let vouched = owner.guest.no_dma.iter().any(|other| other == name);
         let trust = (owner.guest.direct_map, vouched);
-        self.masters
-            .admit(name, &device, owner.tables.root(), trust)?;
+        self.masters.admit(name, &device, owner.ram, trust)?;
         for pages in source.given.give(owner.number, &device)? {
             map_for_guest(owner, pages)?;
             self.masters.add(source.tables, &device, pages)?;
