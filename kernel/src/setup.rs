@@ -198,7 +198,8 @@ fn map_board(board: &Board, tables: &mut Tables) -> Result<FreeMap, SetupError> 
     reserved.extend(PaRange::new(Pa(layout.start), layout.end - layout.start));
     reserved.extend(PaRange::new(Pa(layout.start + POST_CODE), PAGE_SIZE));
     // GICV, too, which guests map: it must not be memory.
-    let devices: ArrayVec<_, { board::MAX_GIC_FRAMES }> = board.gic.frames().collect();
+    let devices: ArrayVec<_, { board::MAX_GIC_FRAMES + board::MAX_SMMUS }> =
+        board.frames().collect();
     let pages = board.cpus.iter().filter_map(Cpu::release_page);
     let others: ArrayVec<_, { board::MAX_CPUS + 1 }> =
         board.bundle.into_iter().chain(pages).collect();
