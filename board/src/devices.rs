@@ -8,7 +8,8 @@
 use crate::dma::{Dma, VIRTIO};
 use crate::error::{NodeName, cut};
 use crate::interrupt::{Controller, Interrupt};
-use crate::smmu::{self, MAX_STREAMS, Smmu, Streams};
+use crate::pci::PciHost;
+use crate::smmu::{self, MAX_STREAMS, Smmu, Streams, is_pci};
 use crate::tree::{Cells, NodeContext, Tree};
 use crate::{Board, gic};
 use addr::{PAGE_SIZE, Pa, PaRange};
@@ -28,9 +29,9 @@ pub const MAX_VIRTIO: usize = 16;
 /// A device that a guest may have.
 pub struct Device<'a> {
     place: NodeContext<'a>,
-    /// Registers, in the order of the node's `reg`.
+    /// Registers, in the order of the node's `reg`; of a PCI host bridge ECAM and then its windows.
     pub registers: ArrayVec<PaRange, MAX_REGISTERS>,
-    /// Interrupts, all of them SPIs.
+    /// Interrupts, all of them SPIs; of a PCI host bridge those of pins.
     pub interrupts: ArrayVec<Interrupt, MAX_INTERRUPTS>,
     /// Frequencies of the device's clocks in Hz, in the order of the node's `clocks`; none unless
     /// all are fixed, so that a guest can be told of them without a way to change them.
@@ -42,6 +43,8 @@ pub struct Device<'a> {
     /// The streams that it and the others in its pages name, whatever `dma` says, those of a PCI host bridge with all
     /// that its `iommu-map` has; runs that touch are one.
     pub streams: ArrayVec<Streams, MAX_STREAMS>,
+    /// What a PCI host bridge is besides.
+    pub pci: Option<PciHost>,
     /// How many other devices have registers in its pages.
     pub neighbours: usize,
 }
@@ -57,6 +60,10 @@ pub enum DeviceError {
     Secure,
     /// The node is a bus: what is on it are the devices.
     Bus,
+    /// The node is a PCI host bridge without ECAM.
+    NotEcam,
+    /// The node is a PCI host bridge of which this is wrong.
+    Bridge(&'static str),
     /// The node has no registers.
     NoRegisters,
     /// The node's `reg` is damaged, has too many entries, or one that the CPUs cannot reach.
@@ -91,6 +98,11 @@ impl fmt::Display for DeviceError {
             }
             Self::Disabled => "its status in the board's device tree is not okay",
             Self::Secure => "it is the secure world's",
+            Self::NotEcam => {
+                "it is a PCI host bridge without plain ECAM (pci-host-ecam-generic), which a guest can't drive without \
+                 what it is made of beside: clocks, resets, a PHY"
+            }
+            Self::Bridge(what) => return write!(f, "it is a PCI host bridge whose {what}"),
             Self::Bus => "it is a bus: name a device on it",
             Self::NoRegisters => "it has no registers",
             Self::Registers => {
@@ -148,20 +160,30 @@ impl Board {
         let tree = Tree::open(blob).map_err(|_| DeviceError::NoNode)?;
         let place = tree.named(name).ok_or(DeviceError::NoNode)?;
         usable(&place, name)?;
-        let registers = registers(&place);
+        let gic = Controller::find(&tree).ok().flatten();
+        let gic = gic.map(|(_, controller)| controller);
+        let pci = match gic.filter(|_| is_pci(&place)) {
+            Some(gic) => Some(PciHost::read(&place, gic)?),
+            None => None,
+        };
+        let registers = match &pci {
+            Some(host) => Ok(host.registers()),
+            None => registers(&place),
+        };
         for range in registers.iter().flatten() {
             self.is_free(&pages_of(range))?;
         }
-        if is_bus(&place) {
+        if pci.is_none() && is_bus(&place) {
             return Err(DeviceError::Bus);
         }
         let mut device = Device {
             registers: registers?,
-            interrupts: self.interrupts(&tree, &place)?,
+            interrupts: self.interrupts(gic, &place, pci.as_ref())?,
             clocks: fixed_clocks(&tree, &place).unwrap_or_default(),
             virtio: ArrayVec::new(),
             dma: Dma::No,
             streams: ArrayVec::new(),
+            pci,
             neighbours: 0,
             place,
         };
@@ -171,11 +193,14 @@ impl Board {
 
     fn interrupts(
         &self,
-        tree: &Tree,
+        gic: Option<Controller>,
         place: &NodeContext,
+        pci: Option<&PciHost>,
     ) -> Result<ArrayVec<Interrupt, MAX_INTERRUPTS>, DeviceError> {
-        let gic = Controller::find(tree).ok().flatten();
-        let all = gic.and_then(|(_, controller)| controller.all(place));
+        let all = match pci {
+            Some(host) => host.interrupts(),
+            None => gic.and_then(|gic| gic.all(place)),
+        };
         let all: ArrayVec<Interrupt, _> = all.ok_or(DeviceError::Interrupts)?;
         let own = [
             self.console.and_then(|console| console.interrupt),
@@ -238,7 +263,7 @@ fn usable(place: &NodeContext, name: &str) -> Result<(), DeviceError> {
 }
 
 fn is_bus(place: &NodeContext) -> bool {
-    place.property("ranges").is_some() || place.string("device_type") == Some("pci")
+    place.property("ranges").is_some() || is_pci(place)
 }
 
 /// Returns the frequencies of a node's clocks, if every one is a `fixed-clock` (Linux's binding).
@@ -288,6 +313,10 @@ fn pages_of(range: &PaRange) -> PaRange {
     PaRange::new(start, size).unwrap_or(*range)
 }
 
+pub(crate) fn is_whole_pages(range: &PaRange) -> bool {
+    pages_of(range) == *range
+}
+
 impl<'a> Device<'a> {
     /// Returns the node's name, without the unit address.
     pub fn name(&self) -> &'a str {
@@ -297,6 +326,16 @@ impl<'a> Device<'a> {
     /// Returns the pages that hold the registers: one run for each range of them.
     pub fn pages(&self) -> ArrayVec<PaRange, MAX_REGISTERS> {
         self.registers.iter().map(pages_of).collect()
+    }
+
+    /// Leaves out what of a PCI host bridge's windows is not below `end`, and returns how many there were of it.
+    pub fn cut(&mut self, end: Pa) -> Result<usize, DeviceError> {
+        let Some(host) = &mut self.pci else {
+            return Ok(0);
+        };
+        let lost = host.cut(end)?;
+        self.registers = host.registers();
+        Ok(lost)
     }
 
     /// Returns the properties that mean the same in another tree: without those about its children

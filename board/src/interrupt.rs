@@ -172,6 +172,18 @@ impl Controller {
         decode(found.get(entry - self.bytes()?..)?)
     }
 
+    /// Takes the parent's part of an entry of an `interrupt-map`, if the parent is this controller.
+    pub fn parent(&self, cells: &mut Cells) -> Option<Interrupt> {
+        cells
+            .next()
+            .map(Some)
+            .filter(|phandle| *phandle == self.phandle)?;
+        let unit = self.address_cells.checked_mul(4)?;
+        let (entry, rest) = cells.0.split_at_checked(unit.checked_add(self.bytes()?)?)?;
+        cells.0 = rest;
+        decode(entry.get(unit..)?)
+    }
+
     /// Tells whether interrupts of the controller `phandle` are this one's.
     fn is_ours(&self, phandle: Option<u32>) -> bool {
         phandle == self.phandle || phandle.is_some() && phandle == self.forwarder

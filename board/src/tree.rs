@@ -324,7 +324,7 @@ impl<'a> NodeContext<'a> {
     }
 
     /// Returns the physical range of a bus address of this node.
-    fn to_pa(&self, address: u64, size: u64) -> Option<PaRange> {
+    pub fn to_pa(&self, address: u64, size: u64) -> Option<PaRange> {
         let mut address = address;
         for pair in self.buses.windows(2).rev() {
             address = pair[1].to_parent(address, size, pair[0].address_cells)?;

@@ -66,6 +66,45 @@ pub struct Device<'a> {
     pub clocks: &'a [u32],
     /// Other properties as (name, value), to be copied as they are.
     pub properties: &'a [(&'a str, &'a [u8])],
+    /// What a PCI host bridge is besides, whose registers are ECAM.
+    pub pci: Option<PciHost<'a>>,
+}
+
+/// A PCI host bridge.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PciHost<'a> {
+    /// The first bus and the last.
+    pub buses: (u8, u8),
+    /// Where it has memory and I/O space.
+    pub windows: &'a [PciWindow],
+    /// Interrupts of functions' pins.
+    pub pins: &'a [PciPin],
+    /// Which bits of a function's address and pin are compared with those of `pins`.
+    pub pin_mask: [u32; 4],
+    /// Whether DMA is coherent with the vCPUs' caches.
+    pub coherent: bool,
+}
+
+/// A window of a PCI host bridge.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PciWindow {
+    /// The first cell of a PCI address: which space.
+    pub space: u32,
+    /// Where it begins in that space.
+    pub bus: u64,
+    /// Where the guest sees it.
+    pub start: Ipa,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// A pin of a PCI function, or of several.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PciPin {
+    /// The function's address, of three cells, and the pin.
+    pub key: [u32; 4],
+    /// The interrupt: the INTID of an SPI, and whether it is edge-triggered.
+    pub interrupt: (u32, bool),
 }
 
 /// Why there is no tree.
@@ -156,5 +195,8 @@ fn check(guest: &GuestTree) -> Result<(), Error> {
 fn interrupts(guest: &GuestTree) -> impl Iterator<Item = u32> {
     let tee = guest.tee.and_then(|tee| tee.interrupt);
     let devices = guest.devices.iter().flat_map(|device| device.interrupts);
-    tee.into_iter().chain(devices.map(|(intid, _)| *intid))
+    let hosts = guest.devices.iter().filter_map(|device| device.pci);
+    let pins = hosts.flat_map(|host| host.pins).map(|pin| &pin.interrupt);
+    tee.into_iter()
+        .chain(devices.chain(pins).map(|(intid, _)| *intid))
 }

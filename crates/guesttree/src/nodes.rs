@@ -2,7 +2,7 @@
 
 //! The tree's nodes.
 
-use crate::{Device, GuestTree, Tee};
+use crate::{Device, GuestTree, PciHost, Tee};
 use addr::Ipa;
 use alloc::format;
 use alloc::vec::Vec;
@@ -228,17 +228,49 @@ impl Nodes {
                 nodes.0.property(name, value)?;
             }
             nodes.reg(device.registers)?;
+            if let Some(host) = &device.pci {
+                nodes.pci(host)?;
+            }
             if !clocks.is_empty() {
                 nodes.cells("clocks", clocks)?;
             }
-            let specifier =
-                |(intid, edge): &(u32, bool)| [SPI, intid - 32, if *edge { EDGE } else { LEVEL }];
-            let specifiers: Vec<_> = device.interrupts.iter().map(specifier).collect();
+            let specifiers: Vec<_> = device.interrupts.iter().copied().map(spi).collect();
             match specifiers.as_flattened() {
                 [] => Ok(()),
                 cells => nodes.cells("interrupts", cells),
             }
         })
+    }
+
+    /// Writes what a PCI host bridge has besides `reg` (Linux binding host-generic-pci), without a way to send MSIs: what
+    /// takes them is no guest's.
+    fn pci(&mut self, host: &PciHost) -> Result {
+        self.text("compatible", "pci-host-ecam-generic")?;
+        self.text("device_type", "pci")?;
+        self.cells("#address-cells", &[3])?;
+        self.cells("#size-cells", &[2])?;
+        let (first, last) = host.buses;
+        self.cells("bus-range", &[first.into(), last.into()])?;
+        let high = |number: u64| [(number >> 32) as u32, number as u32];
+        let windows = host.windows.iter().flat_map(|window| {
+            let numbers = [window.bus, window.start.0, window.size].map(high);
+            core::iter::once(window.space).chain(numbers.concat())
+        });
+        self.cells("ranges", &windows.collect::<Vec<_>>())?;
+        if host.coherent {
+            self.0.property_null("dma-coherent")?;
+        }
+        if host.pins.is_empty() {
+            return Ok(());
+        }
+        // The GIC's unit address has no cells.
+        let pins = host.pins.iter().flat_map(|pin| {
+            let parent = core::iter::once(GIC_PHANDLE).chain(spi(pin.interrupt));
+            pin.key.into_iter().chain(parent)
+        });
+        self.cells("#interrupt-cells", &[1])?;
+        self.cells("interrupt-map", &pins.collect::<Vec<_>>())?;
+        self.cells("interrupt-map-mask", &host.pin_mask)
     }
 
     fn method(&mut self, conduit: Conduit) -> Result {
@@ -265,6 +297,11 @@ impl Nodes {
             .collect();
         self.0.property_array_u64("reg", &cells)
     }
+}
+
+/// Returns the specifier of an interrupt that is checked to be an SPI.
+fn spi((intid, edge): (u32, bool)) -> [u32; 3] {
+    [SPI, intid - 32, if edge { EDGE } else { LEVEL }]
 }
 
 fn uart_name() -> alloc::string::String {

@@ -14,6 +14,44 @@ const DISK: Device = Device {
     interrupts: &[(79, true), (80, false)],
     clocks: &[],
     properties: &[("compatible", b"virtio,mmio\0"), ("dma-coherent", &[])],
+    pci: None,
+};
+/// Parts of QEMU's.
+const BRIDGE: Device = Device {
+    name: "pcie",
+    registers: &[(Ipa(0x40_1000_0000), 0x1000_0000)],
+    interrupts: &[],
+    clocks: &[],
+    properties: &[],
+    pci: Some(PciHost {
+        buses: (0, 255),
+        windows: &[
+            PciWindow {
+                space: 0x0100_0000,
+                bus: 0,
+                start: Ipa(0x3eff_0000),
+                size: 0x1_0000,
+            },
+            PciWindow {
+                space: 0x0200_0000,
+                bus: 0x80_1000_0000,
+                start: Ipa(0x1000_0000),
+                size: 0x1_2eff_0000,
+            },
+        ],
+        pins: &[
+            PciPin {
+                key: [0x800, 0, 0, 1],
+                interrupt: (36, false),
+            },
+            PciPin {
+                key: [0x1000, 0, 0, 2],
+                interrupt: (40, true),
+            },
+        ],
+        pin_mask: [0x1800, 0, 0, 7],
+        coherent: true,
+    }),
 };
 const RAM: (Ipa, u64) = (platform::RAM_BASE, 512 << 20);
 
@@ -244,6 +282,64 @@ fn a_device_of_the_board_is_the_guests() {
     assert_eq!(property(&guest, "/virtio_mmio@a003e00", "interrupts"), None);
 }
 
+#[test]
+fn a_pci_host_bridge_is_the_guests() {
+    let built = |host: PciHost, name: &str| {
+        let bridge = Device {
+            pci: Some(host),
+            ..BRIDGE
+        };
+        let guest = GuestTree {
+            devices: &[bridge],
+            ..guest()
+        };
+        property(&guest, "/pcie@4010000000", name)
+    };
+    let host = BRIDGE.pci.unwrap();
+    let value = |name| built(host, name);
+    assert_eq!(value("compatible"), text("pci-host-ecam-generic"));
+    assert_eq!(value("device_type"), text("pci"));
+    assert_eq!(value("reg"), cells(&[0x40, 0x1000_0000, 0, 0x1000_0000]));
+    assert_eq!(value("bus-range"), cells(&[0, 255]));
+    assert_eq!(value("#address-cells"), cells(&[3]));
+    assert_eq!(value("#size-cells"), cells(&[2]));
+    let windows = [
+        [0x0100_0000, 0, 0, 0, 0x3eff_0000, 0, 0x1_0000],
+        [
+            0x0200_0000,
+            0x80,
+            0x1000_0000,
+            0,
+            0x1000_0000,
+            1,
+            0x2eff_0000,
+        ],
+    ];
+    assert_eq!(value("ranges"), cells(windows.as_flattened()));
+    // The parent has no unit address, and its specifiers have three cells: SPIs 4 and 8.
+    let gic = property(&guest(), "/interrupt-controller@8000000", "phandle").unwrap();
+    let gic = u32::from_be_bytes(gic.try_into().unwrap());
+    let pins = [
+        [0x800, 0, 0, 1, gic, 0, 4, 4],
+        [0x1000, 0, 0, 2, gic, 0, 8, 1],
+    ];
+    assert_eq!(value("interrupt-map"), cells(pins.as_flattened()));
+    assert_eq!(value("interrupt-map-mask"), cells(&[0x1800, 0, 0, 7]));
+    assert_eq!(value("#interrupt-cells"), cells(&[1]));
+    assert_eq!(value("dma-coherent"), Some(vec![]));
+    for absent in ["interrupts", "msi-map", "msi-parent", "iommu-map", "clocks"] {
+        assert_eq!(value(absent), None, "{absent}");
+    }
+    let coherent = false;
+    let other = PciHost { coherent, ..host };
+    assert_eq!(built(other, "dma-coherent"), None);
+    let unwired = PciHost { pins: &[], ..host };
+    for absent in ["interrupt-map", "interrupt-map-mask", "#interrupt-cells"] {
+        assert_eq!(built(unwired, absent), None, "{absent}");
+    }
+    assert_eq!(built(unwired, "dma-coherent"), Some(vec![]));
+}
+
 /// Two devices share a clock; each names its own in its own order.
 #[test]
 fn fixed_clocks_of_devices_come_along() {
@@ -391,6 +487,22 @@ fn what_cannot_be_a_guest_is_refused() {
         (
             GuestTree {
                 devices: &[Device {
+                    pci: Some(PciHost {
+                        pins: &[PciPin {
+                            key: [0; 4],
+                            interrupt: (96, false),
+                        }],
+                        ..BRIDGE.pci.unwrap()
+                    }),
+                    ..BRIDGE
+                }],
+                ..guest()
+            },
+            Error::Interrupt,
+        ),
+        (
+            GuestTree {
+                devices: &[Device {
                     registers: &[],
                     ..DISK
                 }],
@@ -425,10 +537,13 @@ fn dtc_has_nothing_to_warn_of() {
         };
         let tree = GuestTree {
             gic,
-            devices: &[Device {
-                clocks: &[2, 1],
-                ..DISK
-            }],
+            devices: &[
+                Device {
+                    clocks: &[2, 1],
+                    ..DISK
+                },
+                BRIDGE,
+            ],
             timer_frequency: Some(1),
             ..guest()
         };

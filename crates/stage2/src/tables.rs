@@ -78,6 +78,10 @@ impl Tables {
         size.div_ceil(1 << 30) + 1
     }
 
+    /// The most tables, of a page each, that one [`map_device`](Self::map_device) makes: those in which its first and its
+    /// last page are, of levels 2 and 3.
+    pub const MOST_FOR_DEVICE: u64 = 4;
+
     /// Maps all of `ram`, with the largest blocks that fit.
     pub fn map_ram(&mut self, ram: &GuestRam) -> Result<(), MapError> {
         ram.regions()
@@ -183,6 +187,21 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_device_takes_no_more_tables_than_are_counted() {
+        let made = |start: u64, size| {
+            let mut tables = Tables::new(5);
+            tables.map_device(Ipa(start), Pa(start), size).unwrap();
+            tables_below(&tables)
+        };
+        assert_eq!(made(0x0900_0000, 0x1000), 2);
+        assert_eq!(made(0x40_1000_0000, 0x1000_0000), 1);
+        assert_eq!(made(0x1000_0000, 0x2eff_0000), 2);
+        assert_eq!(made(0x3fff_f000, 0x2000), Tables::MOST_FOR_DEVICE);
+        let most = made(0x3fff_f000, (3 << 30) + 0x2000);
+        assert_eq!(most, Tables::MOST_FOR_DEVICE);
     }
 
     #[test]

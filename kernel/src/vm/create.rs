@@ -145,12 +145,13 @@ impl From<ImageError> for CreateError<'_> {
 
 /// Pages of stage-2 tables for a guest's root and its CPU interface, and some to spare.
 const TABLES: u64 = 8;
-/// Pages of tables for a device of the board: two for each of its frames, if all lie far apart.
-const TABLES_PER_DEVICE: u64 = 2 * board::MAX_REGISTERS as u64;
-/// Bytes of a guest's device tree without devices, and of each device's node. One more tree, while it is written, is
+/// Pages of tables for a device of the board, if all its frames lie far apart.
+const TABLES_PER_DEVICE: u64 = Tables::MOST_FOR_DEVICE * board::MAX_REGISTERS as u64;
+/// Bytes of a guest's device tree without devices, and of each device's node: a PCI host bridge's has 32 bytes for each of
+/// its pins. One more tree, while it is written, is
 /// part of what all guests share.
 const TREE: u64 = 8 << 10;
-const DEVICE_NODE: u64 = 1 << 10;
+const DEVICE_NODE: u64 = (1 << 10) + 32 * board::MAX_PINS as u64;
 /// Bytes that a guest's UART keeps of what was typed.
 const BACKLOG: u64 = 4096;
 

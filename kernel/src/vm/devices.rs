@@ -9,12 +9,12 @@ use core::fmt;
 
 use addr::{Ipa, Pa, PaRange};
 use alloc::vec::Vec;
-use board::{AssignedDevices, Board, Device, DeviceError, Interrupt};
+use board::{AssignedDevices, Board, Device, DeviceError, Interrupt, PciHost};
 use log::info;
 use manifest::Guest;
 use platform::{VcpuId, VmId};
 use rate::Rate;
-use stage2::{GuestRam, Tables};
+use stage2::{GuestRam, Tables, ipa_bits};
 
 use super::{Vm, rates::DeviceInterrupts};
 use crate::arch::mmu;
@@ -37,6 +37,28 @@ struct PassthroughDevice {
     interrupts: Vec<(u32, bool)>,
     clocks: Vec<u32>,
     properties: Vec<(&'static str, &'static [u8])>,
+    bridge: Option<Bridge>,
+}
+
+/// What it says of a PCI host bridge besides.
+struct Bridge {
+    buses: (u8, u8),
+    pin_mask: [u32; 4],
+    coherent: bool,
+    windows: Vec<guesttree::PciWindow>,
+    pins: Vec<guesttree::PciPin>,
+}
+
+impl Bridge {
+    fn describe(&self) -> guesttree::PciHost<'_> {
+        guesttree::PciHost {
+            buses: self.buses,
+            windows: &self.windows,
+            pins: &self.pins,
+            pin_mask: self.pin_mask,
+            coherent: self.coherent,
+        }
+    }
 }
 
 impl PassthroughDevice {
@@ -47,6 +69,7 @@ impl PassthroughDevice {
             interrupts: &self.interrupts,
             clocks: &self.clocks,
             properties: &self.properties,
+            pci: self.bridge.as_ref().map(Bridge::describe),
         }
     }
 }
@@ -159,7 +182,8 @@ impl Devices {
         owner: &mut Owner<'_>,
         name: &'static str,
     ) -> Result<(), PassError> {
-        let device = source.board.device(source.tree, name)?;
+        let mut device = source.board.device(source.tree, name)?;
+        let lost = device.cut(Pa(1 << ipa_bits(mmu::pa_range())))?;
         let vouched = owner.guest.no_dma.iter().any(|other| other == name);
         let trust = (owner.guest.direct_map, vouched);
         self.masters.admit(name, &device, owner.ram, trust)?;
@@ -173,19 +197,49 @@ impl Devices {
             .map(|interrupt| self.route(*interrupt, owner.core))
             .collect::<Option<Vec<_>>>()
             .ok_or(PassError::Interrupts)?;
-        report(owner.guest.name, name, &device);
-        self.passed.push(PassthroughDevice {
+        report(owner.guest.name, name, &device, lost);
+        let registers = device.registers.iter();
+        let registers = registers.map(|range| (same(range.start), range.size));
+        let mut passed = PassthroughDevice {
             name: device.name(),
-            registers: device
-                .registers
-                .iter()
-                .map(|range| (same(range.start), range.size))
-                .collect(),
+            registers: registers.collect(),
             interrupts,
             clocks: device.clocks.to_vec(),
             properties: device.properties().collect(),
-        });
+            bridge: None,
+        };
+        if let Some(host) = device.pci {
+            let bridge = self.bridge(&host, owner.core);
+            passed.bridge = Some(bridge.ok_or(PassError::Interrupts)?);
+            // A bridge's node has ECAM alone in `reg`, interrupts in its map, and nothing of the board's besides.
+            passed.registers.truncate(1);
+            passed.interrupts.clear();
+            passed.clocks.clear();
+            passed.properties.clear();
+        }
+        self.passed.push(passed);
         Ok(())
+    }
+
+    /// Returns a PCI host bridge as the guest sees it.
+    fn bridge(&mut self, host: &PciHost, core: usize) -> Option<Bridge> {
+        let windows = host.windows.iter().map(|window| guesttree::PciWindow {
+            space: window.space,
+            bus: window.bus,
+            start: same(window.cpu.start),
+            size: window.cpu.size,
+        });
+        let pins = host.pins.iter().map(|pin| {
+            let (key, interrupt) = (pin.key, self.route(pin.interrupt, core)?);
+            Some(guesttree::PciPin { key, interrupt })
+        });
+        Some(Bridge {
+            windows: windows.collect(),
+            pins: pins.collect::<Option<_>>()?,
+            buses: host.buses,
+            pin_mask: host.pin_mask,
+            coherent: host.coherent,
+        })
     }
 
     /// Returns the guest's INTID for a physical SPI, the same if it can be; and its trigger.
@@ -279,11 +333,16 @@ fn map_for_guest(owner: &mut Owner<'_>, pages: PaRange) -> Result<(), PassError>
         .map_err(|_| PassError::Map)
 }
 
-fn report(guest: &str, name: &str, device: &Device<'_>) {
+fn report(guest: &str, name: &str, device: &Device<'_>, lost: usize) {
     info!(
         "guest {guest} has {name} at {}, and {} more in the same pages",
         device.registers[0].start, device.neighbours
     );
+    if lost > 0 {
+        info!(
+            "guest {guest} does without {lost} of the windows of {name}, or a part of each: beyond its addresses"
+        );
+    }
 }
 
 /// Returns the guest whose the physical SPI `intid` is, and its INTID there.

@@ -88,6 +88,25 @@ pub const CASES: &[Case] = &[
         ..BASE
     },
     Case {
+        name: "passthrough-bridge",
+        boots: Boots::Manifest(manifest!("passthrough-bridge")),
+        nvme: true,
+        expect: &[
+            OK,
+            Line("guest linux has /pcie@10000000 at 0x4010000000, and 0 more in the same pages"),
+            Line("guest linux does without 1 of the windows of /pcie@10000000"),
+            Line("teevisor: warning: guest linux reaches all of the board's memory"),
+            Line("linux: restarted"),
+            Line("linux| interrupts "),
+            Line("linux| 4010000000-401fffffff : PCI ECAM"),
+            Line("other| guest: "),
+            Absent("FAILED"),
+            PANIC,
+            Off,
+        ],
+        ..BASE
+    },
+    Case {
         name: "passthrough-clock",
         ..CLOCK
     },
