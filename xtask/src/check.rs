@@ -186,6 +186,8 @@ fn may_depend(from: &str, from_dir: &Path, on: &str) -> bool {
         // The model of both sides of the mediator, for its tests and the fuzzer.
         "mediator-model" => on == "mediator" || SHARED.contains(&on),
         "mediator" => on == "optee-abi" || SHARED.contains(&on),
+        // Drivers and guests for the tests and the fuzzer.
+        "virtio-model" => on == "virtio" || SHARED.contains(&on),
         "boot" | "board" | "testguests" => SHARED.contains(&on),
         _ if from_dir.starts_with("crates") => SHARED.contains(&on),
         _ => false,
