@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `cargo xtask fuzz`: the mediator's fuzz target under libFuzzer, built by the compiler at hand.
+//! `cargo xtask fuzz`: the fuzz targets under libFuzzer, built by the compiler at hand.
 //!
 //! What cargo-fuzz does with a nightly compiler needs only stable flags when no sanitizer is
 //! asked for; and no sanitizer is needed where no crate has unsafe code.
@@ -28,70 +28,101 @@ const FLAGS: [&str; 8] = [
     "-Coverflow-checks=on",
 ];
 
+/// A program of `fuzz/fuzz_targets`, with its corpus in `fuzz/corpus`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum Target {
+    /// The mediator between hostile guests and a hostile OP-TEE
+    Mediator,
+    /// Network devices and their switch between guests, one of them hostile
+    Vnet,
+}
+
+impl Target {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Mediator, Self::Vnet];
+
+    /// Returns its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mediator => "mediator",
+            Self::Vnet => "vnet",
+        }
+    }
+}
+
 /// Arguments of `fuzz`.
 #[derive(clap::Args)]
 pub struct Options {
-    /// How long to look for new inputs, after the stored corpus was replayed
+    /// Only this target; else all of them, one after the other
+    #[arg(long, value_enum)]
+    pub target: Option<Target>,
+    /// How long to look for new inputs of each target, after its stored corpus was replayed
     #[arg(long, value_name = "N", default_value_t = 60)]
     pub seconds: u32,
     /// Where random choices start; 0: somewhere else each time
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u32,
     /// Play this one input, such as one that was found to fail
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["seconds", "seed"])]
+    #[arg(long, value_name = "FILE", requires = "target", conflicts_with_all = ["seconds", "seed"])]
     pub replay: Option<PathBuf>,
 }
 
 /// Performs the task.
 pub fn run(options: &Options) -> Result<ExitCode> {
     host::ensure_tools(&Cache::open()?)?;
-    match &options.replay {
-        Some(file) => replay(file),
-        None => {
-            println!("{}", search(options.seconds, options.seed)?);
-            Ok(ExitCode::SUCCESS)
-        }
+    if let (Some(file), Some(target)) = (&options.replay, options.target) {
+        return replay(target, file);
     }
+    let targets = Target::ALL.into_iter();
+    for target in targets.filter(|&target| options.target.is_none_or(|only| only == target)) {
+        let found = search(target, options.seconds, options.seed)?;
+        println!("{}: {found}", target.name());
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
-fn replay(file: &Path) -> Result<ExitCode> {
-    let mut target = Command::new(build()?);
-    let status = target.arg(file).status()?;
+fn replay(target: Target, file: &Path) -> Result<ExitCode> {
+    let mut program = Command::new(build(target)?);
+    let status = program.arg(file).status()?;
     match status.success() {
         true => Ok(ExitCode::SUCCESS),
         false => bail!("{} fails", file.display()),
     }
 }
 
-/// Replays the corpus and looks for new inputs; says what was done.
-pub fn search(seconds: u32, seed: u32) -> Result<String> {
-    let program = build()?;
-    let found = folder().join("found");
-    let log = cache::workspace().join("target/log/fuzz.log");
+/// Replays a target's corpus and looks for new inputs; says what was done.
+pub fn search(target: Target, seconds: u32, seed: u32) -> Result<String> {
+    let name = target.name();
+    let program = build(target)?;
+    let found = folder().join("found").join(name);
+    let corpus = cache::workspace().join("fuzz/corpus").join(name);
+    let log = cache::workspace().join(format!("target/log/fuzz-{name}.log"));
     cache::remove(&log)?;
     fs::create_dir_all(&found)?;
-    let mut target = Command::new(program);
-    target
+    let mut fuzzer = Command::new(program);
+    fuzzer
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-seed={seed}"))
         // An input that takes this many seconds has met a loop without a bound.
         .arg("-timeout=60")
         .arg("-print_final_stats=1")
-        .arg(format!("-artifact_prefix={}/", folder().display()))
-        .args([found, cache::workspace().join("fuzz/corpus/mediator")]);
+        .arg(format!("-artifact_prefix={}/{name}-", folder().display()))
+        .args([found, corpus]);
     ui::step("fuzz", |bar| {
-        command::logged(&mut target, "fuzz", &log, bar)
+        command::logged(&mut fuzzer, "fuzz", &log, bar)
     })
-    .context("an input that fails is played again by `cargo xtask fuzz --replay FILE`")?;
+    .with_context(|| {
+        format!("an input that fails is played again by `cargo xtask fuzz --target {name} --replay FILE`")
+    })?;
     summary(&fs::read_to_string(&log)?)
 }
 
-/// Tells where the target is built and what it finds is kept.
+/// Tells where the targets are built and what they find is kept.
 fn folder() -> PathBuf {
     cache::workspace().join("target/fuzz")
 }
 
-fn build() -> Result<PathBuf> {
+fn build(target: Target) -> Result<PathBuf> {
     let triple = triple()?;
     let mut cargo = Command::new(toolchain::host_cargo());
     // With a target named, the flags are not for build scripts.
@@ -102,10 +133,10 @@ fn build() -> Result<PathBuf> {
         .env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\x1f"));
     let log = cache::workspace().join("target/log/fuzz-build.log");
     cache::remove(&log)?;
-    ui::step("fuzz target", |bar| {
-        command::logged(&mut cargo, "fuzz target", &log, bar)
+    ui::step("fuzz targets", |bar| {
+        command::logged(&mut cargo, "fuzz targets", &log, bar)
     })?;
-    Ok(folder().join(triple).join("release/mediator"))
+    Ok(folder().join(triple).join("release").join(target.name()))
 }
 
 fn triple() -> Result<String> {

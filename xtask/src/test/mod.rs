@@ -31,7 +31,7 @@ use crate::toolchain::Toolchain;
 use crate::{check, command, emulator, fuzz, sections, trees};
 use case::{Boots, Case};
 
-/// How long to fuzz, always from the same seed.
+/// How long to fuzz, all targets together, always from the same seed.
 const FUZZ_SECONDS: u32 = 60;
 
 /// Arguments of `test`.
@@ -99,7 +99,11 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         }
         host::run(&mut tally)?;
         tally.run("device trees", trees::sample::check)?;
-        tally.run("fuzz", || fuzz::search(FUZZ_SECONDS, 1))?;
+        for target in fuzz::Target::ALL {
+            let seconds = FUZZ_SECONDS / fuzz::Target::ALL.len() as u32;
+            let name = format!("fuzz {}", target.name());
+            tally.run(&name, || fuzz::search(target, seconds, 1))?;
+        }
     }
     let filter = options.only.as_deref().unwrap_or("");
     run_litmus(filter, &mut tally)?;
