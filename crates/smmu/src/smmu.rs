@@ -45,8 +45,9 @@ impl<H: Hardware> Smmu<H> {
         open.map_or(Ok(()), |stream| Err(Error::Taken(stream)))?;
         let words = ste::stage_2(self.geometry, vmid, root);
         for stream in streams.ids() {
-            for (index, word) in words.into_iter().enumerate() {
-                self.write(stream, index, word);
+            let at = self.at(stream, 0).0;
+            for (index, word) in (1..).zip(words) {
+                self.hardware.store(Pa(at + index * 8), word);
             }
         }
         // It may have read some words before they were written: it must forget these before the entry is valid.

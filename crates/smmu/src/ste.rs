@@ -8,8 +8,6 @@ use crate::{Error, Features};
 
 /// Bytes of an entry in the stream table.
 pub const SIZE: u64 = 64;
-/// Words of an entry.
-pub const WORDS: usize = 8;
 
 /// V, without which an access aborts and is recorded as [`Kind::BadSte`](crate::Kind::BadSte).
 pub const VALID: u64 = 1;
@@ -56,10 +54,10 @@ impl Geometry {
     }
 }
 
-/// Returns the words of an entry by which a stream is translated by the tables at `root`, as long as it isn't valid: word
+/// Returns words 1 to 3 of an entry by which a stream is translated by the tables at `root`; all further ones are 0. Word
 /// 0 is to be [`STAGE_2`] once the SMMU has seen the others.
-pub const fn stage_2(geometry: Geometry, vmid: u16, root: Pa) -> [u64; WORDS] {
+pub const fn stage_2(geometry: Geometry, vmid: u16, root: Pa) -> [u64; 3] {
     let walk = vmid as u64 | geometry.0 << 32 | S2AA64 | S2R;
     let base = root.0 & !(PAGE_SIZE - 1);
-    [INVALID, SHCFG_INCOMING, walk, base, 0, 0, 0, 0]
+    [SHCFG_INCOMING, walk, base]
 }
