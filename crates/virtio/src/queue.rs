@@ -91,6 +91,8 @@ pub enum Fault {
     Indirect,
     /// A buffer to write where the device reads, or the other way round.
     Direction,
+    /// A buffer too small for what comes in any case.
+    Short,
 }
 
 impl From<NotRam> for Fault {
@@ -155,7 +157,8 @@ impl Queue {
         self.layout.is_some()
     }
 
-    /// Reads the next available buffer into `chain`; false if there is none. Who has `enough` bytes needs no more of it.
+    /// Reads the next available buffer into `chain`; false if there is none. Who has `enough` bytes needs no more of
+    /// it.
     ///
     /// The buffer stays the driver's next one until [`Self::take`]: it may wait, and is read anew then.
     ///
@@ -247,8 +250,8 @@ impl Queue {
         Ok(since_event < self.used.wrapping_sub(before))
     }
 
-    /// Asks for a kick when the next buffer is available. True if one has been made available already, which nobody may
-    /// kick for.
+    /// Asks for a kick when the next buffer is available. True if one has been made available already, which nobody
+    /// may kick for.
     ///
     /// # Errors
     /// What is wrong with the driver's index.
@@ -274,8 +277,8 @@ impl Queue {
         self.look_again(memory, &layout)
     }
 
-    /// Asks for no kicks, as somebody will look anyway. (With EVENT_IDX there are none until they are asked for, but for
-    /// one each 65,536 buffers.)
+    /// Asks for no kicks, as somebody will look anyway. (With EVENT_IDX there are none until they are asked for, but
+    /// for one each 65,536 buffers.)
     ///
     /// # Errors
     /// [`Fault::NotRam`].

@@ -34,7 +34,8 @@ impl Queues {
 pub enum Effect {
     /// Nothing.
     None,
-    /// These queues start, stop or start anew: each gets what [`Transport::queue`] has for it, before the guest goes on.
+    /// These queues start, stop or start anew: each gets what [`Transport::queue`] has for it, before the guest goes
+    /// on.
     Queues(Queues),
     /// The driver has made buffers of this queue available.
     Notify(usize),
@@ -143,8 +144,8 @@ impl<const QUEUES: usize> Transport<QUEUES> {
         })
     }
 
-    /// Notes that the device has used buffers that the driver wants to be interrupted for. True if the interrupt's level
-    /// has risen by that. A device that was reset in the meantime does not interrupt.
+    /// Notes that the device has used buffers that the driver wants to be interrupted for. True if the interrupt's
+    /// level has risen by that. A device that was reset in the meantime does not interrupt.
     pub fn interrupt(&mut self) -> bool {
         self.raise(USED_BUFFER)
     }
@@ -155,8 +156,8 @@ impl<const QUEUES: usize> Transport<QUEUES> {
         self.raise(CONFIG_CHANGE)
     }
 
-    /// Gives up until the driver resets the device, which is told of it if it is listening. All queues are to be stopped.
-    /// True if the interrupt's level has risen.
+    /// Gives up until the driver resets the device, which is told of it if it is listening. All queues are to be
+    /// stopped. True if the interrupt's level has risen.
     pub fn fail(&mut self) -> bool {
         let rises = self.raise(CONFIG_CHANGE);
         self.status |= NEEDS_RESET;
@@ -187,8 +188,8 @@ impl<const QUEUES: usize> Transport<QUEUES> {
         }
     }
 
-    /// Writes the low `size` bytes of `value` at `offset` in the frame. Writes that are not of an aligned word do nothing,
-    /// and neither do writes of the configuration, which is the device's alone.
+    /// Writes the low `size` bytes of `value` at `offset` in the frame. Writes that are not of an aligned word do
+    /// nothing, and neither do writes of the configuration, which is the device's alone.
     pub fn write(&mut self, offset: u64, size: u8, value: u64) -> Effect {
         let value = value as u32;
         match offset {
@@ -290,8 +291,8 @@ impl<const QUEUES: usize> Transport<QUEUES> {
         }
     }
 
-    /// Takes the driver's progress (2.1, 3.1.1). A driver sets one bit after the other and clears none but by a reset: a
-    /// bit whose predecessors are missing is ignored, and so is FEATURES_OK with features that can't be.
+    /// Takes the driver's progress (2.1, 3.1.1). A driver sets one bit after the other and clears none but by a
+    /// reset: a bit whose predecessors are missing is ignored, and so is FEATURES_OK with features that can't be.
     fn set_status(&mut self, value: u32) -> Effect {
         if value == 0 {
             self.reset();

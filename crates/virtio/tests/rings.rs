@@ -462,8 +462,8 @@ impl Memory for Ordered<'_> {
     }
 }
 
-/// The index before entry and descriptor, data and entry before the index, a fence between what is stored for the other
-/// side to see and what is loaded of it.
+/// The index before entry and descriptor, data and entry before the index, a fence between what is stored for the
+/// other side to see and what is loaded of it.
 #[test]
 fn accesses_come_in_the_order_that_the_protocol_needs() {
     let mut pair = Pair::new(8, true);
@@ -499,8 +499,8 @@ fn accesses_come_in_the_order_that_the_protocol_needs() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(6))]
 
-    /// Over more buffers than the rings' indexes count, in any rhythm: each comes back once and in order, none is waited for
-    /// in vain on either side.
+    /// Over more buffers than the rings' indexes count, in any rhythm: each comes back once and in order, none is
+    /// waited for in vain on either side.
     #[test]
     fn nothing_is_lost_and_nobody_waits_in_vain(
         event_idx in any::<bool>(),

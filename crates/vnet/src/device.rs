@@ -32,7 +32,8 @@ pub struct Device {
 }
 
 impl Device {
-    /// Makes a device with this address, for frames of up to `mtu` bytes behind their Ethernet header. The link is up.
+    /// Makes a device with this address, for frames of up to `mtu` bytes behind their Ethernet header. The link is
+    /// up.
     pub fn new(mac: Mac, mtu: u16) -> Self {
         let mut config = [0; CONFIG];
         config[..STATUS].copy_from_slice(&mac.0);

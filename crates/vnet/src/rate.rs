@@ -2,8 +2,8 @@
 
 //! How much a port may send.
 //!
-//! Not by `crates/rate`, which counts events: a frame of 9,000 bytes may be more than a period's share, and what it has
-//! taken beyond it must not be forgotten.
+//! Not by `crates/rate`, which counts events: a frame of 9,000 bytes may be more than a period's share, and what it
+//! has taken beyond it must not be forgotten.
 
 /// So much a second, by a clock of so many ticks a second.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -2,7 +2,7 @@
 
 //! A port's transmit side, which does the switch's work.
 
-use virtio::{Chain, Fault, Layout, Memory, Queue};
+use virtio::{Budget, Chain, Fault, Layout, Memory, Queue};
 
 use crate::rate::{Line, Rate};
 use crate::receive::{Frame, Receive};
@@ -14,40 +14,9 @@ pub trait Receivers {
     /// RAM of any guest.
     type Memory: Memory;
 
-    /// Lets `act` have the receive side of a port, which nobody else has meanwhile, and its guest's RAM. It is the only
-    /// one that a visit has at a time.
+    /// Lets `act` have the receive side of a port, which nobody else has meanwhile, and its guest's RAM. It is the
+    /// only one that a visit has at a time.
     fn with<T>(&mut self, port: Port, act: impl FnOnce(&mut Receive, &Self::Memory) -> T) -> T;
-}
-
-/// How much a visit may do. It ends with what exceeds either, so add the longest frame.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Budget {
-    /// Frames taken, and frames delivered: one to three receivers counts as three.
-    pub frames: u32,
-    /// Bytes copied.
-    pub bytes: u32,
-}
-
-impl Default for Budget {
-    /// By 1,500 instructions a frame and 0.3 a byte that stays below 20,000 instructions with interrupts masked, the
-    /// frame of 9,018 bytes included that exceeds it.
-    fn default() -> Self {
-        Self {
-            frames: 8,
-            bytes: 8 * 1024,
-        }
-    }
-}
-
-impl Budget {
-    fn is_spent(self) -> bool {
-        self.frames == 0 || self.bytes == 0
-    }
-
-    fn spend(&mut self, bytes: u32) {
-        self.frames = self.frames.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(bytes);
-    }
 }
 
 /// When the next visit is due.
@@ -212,7 +181,8 @@ impl Transmit {
         }
     }
 
-    /// Delivers the frame at hand and gives it back. False, and something of that is left to do, if the budget is spent.
+    /// Delivers the frame at hand and gives it back. False, and something of that is left to do, if the budget is
+    /// spent.
     fn finish<R: Receivers>(&mut self, work: &mut Work<'_, R>) -> Result<bool, Fault> {
         while let Some(port) = self.left.first() {
             if work.budget.is_spent() {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What goes wrong between guests on a switch: docs/threat-model.md says what each number stands for. Those of rings and
-//! registers alone are in `crates/virtio/tests`.
+//! What goes wrong between guests on a switch: docs/threat-model.md says what each number stands for. Those of rings
+//! and registers alone are in `crates/virtio/tests`.
 
 use std::rc::Rc;
 
+use virtio::Budget;
 use virtio_model::{BASE, LONGEST, Lan, MTU, Ram, Station, mac, register};
-use vnet::{Budget, Mac, Next, Rate};
+use vnet::{Mac, Next, Rate};
 
 const NOBODY: Mac = Mac([0x52, 0x54, 0, 0, 0, 99]);
 
@@ -404,8 +405,8 @@ fn n13_whoever_breaks_a_ring_breaks_its_own_device_alone() {
 fn n14_a_receiver_sees_the_frame_and_no_more() {
     let (mut lan, mut stations) = lan(2, None);
     stations[1].start(&mut lan, 16, false);
-    // What is in the buffer before, and what virtio's header of the sender says, is neither written nor read: `reap` checks the
-    // header, and the device says how long the frame is.
+    // What is in the buffer before, and what virtio's header of the sender says, is neither written nor read: `reap`
+    // checks the header, and the device says how long the frame is.
     stations[1].refill(1, 12 + LONGEST, 1);
     let slot = BASE + 0x8000;
     stations[1].ram.put(slot, &[0xaa; 12 + LONGEST]);

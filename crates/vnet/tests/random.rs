@@ -2,8 +2,9 @@
 
 //! Random play against the model, with shrinking: two guests that keep the rules beside one that keeps none.
 //!
-//! The model panics when a device touches what its guest has not given it, when a frame arrives changed, forged, twice or
-//! out of order, when one is lost and not counted, when a visit does more than it may, or when something is stuck at the end.
+//! The model panics when a device touches what its guest has not given it, when a frame arrives changed, forged,
+//! twice or out of order, when one is lost and not counted, when a visit does more than it may, or when something is
+//! stuck at the end.
 
 use proptest::prelude::*;
 use virtio_model::{Op, play, play_bytes};

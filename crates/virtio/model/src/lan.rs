@@ -5,10 +5,10 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use virtio::{Effect, Fault};
+use virtio::{Budget, Effect, Fault};
 use vnet::{
-    Budget, Device, Mac, Next, Port, RECEIVE, Rate, Receive, ReceiveCounters, Receivers, Switch,
-    TRANSMIT, Transmit, TransmitCounters, Visit,
+    Device, Mac, Next, Port, RECEIVE, Rate, Receive, ReceiveCounters, Receivers, Switch, TRANSMIT,
+    Transmit, TransmitCounters, Visit,
 };
 
 use crate::mmio::{Registers, register};

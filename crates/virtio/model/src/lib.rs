@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The other side of virtio devices, as instances, for host tests and the fuzzer: guest RAM that its guest rewrites while
-//! it is read ([`Ram`]), a driver that keeps the rules ([`bring_up`], [`Ring`]), network ports as the kernel connects them
-//! ([`Lan`]), and [`play`], in which guests that keep the rules talk beside one that keeps none.
+//! The other side of virtio devices, as instances, for host tests and the fuzzer: guest RAM that its guest rewrites
+//! while it is read ([`Ram`]), a driver that keeps the rules ([`bring_up`], [`Ring`]), network ports as the kernel
+//! connects them ([`Lan`]), and [`play`], in which guests that keep the rules talk beside one that keeps none.
 #![forbid(unsafe_code)]
 
 mod lan;

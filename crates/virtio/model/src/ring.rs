@@ -74,8 +74,8 @@ impl Ring {
         self.pending.len()
     }
 
-    /// Makes a buffer available: pieces that the device reads, then pieces that it writes. Returns its number, if there is
-    /// room.
+    /// Makes a buffer available: pieces that the device reads, then pieces that it writes. Returns its number, if
+    /// there is room.
     pub fn add(&mut self, ram: &Ram, read: &[Piece], write: &[Piece]) -> Option<u16> {
         let pieces: Vec<Piece> = read.iter().chain(write).copied().collect();
         if pieces.is_empty() || pieces.len() > self.free.len() {
