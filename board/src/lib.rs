@@ -126,20 +126,6 @@ impl Board {
         })
     }
 
-    /// Calls `each` with the streams that each node of the tree `blob` names, disabled ones too; the tree is the one that
-    /// this board was read from.
-    pub fn streams(&self, blob: &[u8], each: &mut dyn FnMut(NodeName, Streams)) {
-        let Ok(tree) = Tree::open(blob) else {
-            return;
-        };
-        let _: Result<(), BoardError> = tree.each_of_all(&mut |place| {
-            smmu::named(place, &self.smmus, &mut |run| {
-                each(error::cut(place.name()), run)
-            });
-            ControlFlow::Continue(())
-        });
-    }
-
     /// Returns the registers of what EL2 drives or guests' tables map: interrupt controller and SMMUs.
     pub fn frames(&self) -> impl Iterator<Item = PaRange> {
         let smmus = self.smmus.iter().map(|smmu| smmu.registers);

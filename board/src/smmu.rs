@@ -164,7 +164,7 @@ pub(crate) fn buses(place: &NodeContext) -> Option<(u8, u8)> {
 fn is_covered(place: &NodeContext) -> bool {
     let map = place.property("iommu-map").unwrap_or_default();
     let mask = place.cell("iommu-map-mask").unwrap_or(u32::MAX);
-    // The masks that there are drop low bits: what is left of the functions is evenly apart.
+    // With a mask that drops low bits alone, what is left of the functions is evenly apart; others are taken to cover none.
     let step = u64::from(!mask & 0xffff) + 1;
     let Some((first, last)) = buses(place).filter(|_| step.is_power_of_two()) else {
         return false;

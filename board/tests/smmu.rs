@@ -314,24 +314,6 @@ fn buses_that_a_bridge_does_not_have_need_no_streams() {
 }
 
 #[test]
-fn all_streams_that_a_tree_names_are_told() {
-    let disabled = node("off@b001000")
-        .text("status", "disabled")
-        .cells("iommus", &[0x91, 0x1234]);
-    let blob = with_bridge(|node| node).child(disabled).blob();
-    let board = Board::from_tree(&blob, AT).unwrap();
-    let mut all = vec![];
-    board.streams(&blob, &mut |name, streams| {
-        all.push((name.to_string(), streams))
-    });
-    let expected = [
-        ("pcie".to_owned(), run(0, 0, 0x1_0000)),
-        ("off".to_owned(), run(1, 0x1234, 1)),
-    ];
-    assert_eq!(all, expected);
-}
-
-#[test]
 fn a_stream_is_given_to_one_guest_alone() {
     let other = |iommus: &[u32]| {
         node("card@b010000")

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use addr::{Pa, PaRange};
-use board::{Board, ConsoleKind};
+use board::{Board, ConsoleKind, Dma};
 use physmem::{FreeMap, Wanted};
 use platform::GicVersion;
 use rustix::time::{ClockId, clock_gettime};
@@ -20,6 +20,9 @@ const GUEST: u64 = 64 << 20;
 /// What cores with the most common range of addresses, 48 bits, can address.
 const END: u64 = 1 << 48;
 
+/// What guests can on these.
+const GUESTS_END: u64 = 1 << 39;
+
 /// How often the time for a tree is taken.
 const TRIES: usize = 3;
 
@@ -31,6 +34,10 @@ pub struct Verdict {
     pub console: Result<ConsoleKind, String>,
     /// The tree names OP-TEE.
     pub optee: bool,
+    /// SMMUv3s that the normal world has.
+    pub smmus: usize,
+    /// PCI host bridges: whether a guest could have each behind SMMUs, or by trust, or why not at all.
+    pub bridges: Vec<Result<bool, String>>,
     /// Processor time for reading the tree.
     pub took: Duration,
 }
@@ -57,11 +64,31 @@ pub fn judge(blob: &[u8]) -> Verdict {
     Verdict {
         console: console.map(|console| console.kind).ok_or_else(unknown),
         optee: board.as_ref().is_ok_and(|board| board.optee.is_some()),
+        smmus: board.as_ref().map_or(0, |board| board.smmus.len()),
+        bridges: board
+            .as_ref()
+            .map_or_else(|_| Vec::new(), |board| bridges(board, blob, peek.as_ref())),
         plan: board
             .map_err(|error| error.to_string())
             .and_then(|board| plan(&board)),
         took,
     }
+}
+
+/// Asks for each PCI host bridge, as for a guest.
+fn bridges(board: &Board, blob: &[u8], peek: Option<&Peek>) -> Vec<Result<bool, String>> {
+    let paths = peek.map_or_else(Vec::new, Peek::bridges);
+    let ask = |path: &String| match board.device(blob, path) {
+        Ok(mut bridge) => {
+            let is_behind = matches!(bridge.dma, Dma::Behind(_));
+            bridge.cut(Pa(GUESTS_END)).map(|_| is_behind)
+        }
+        Err(error) => Err(error),
+    };
+    let asked = paths.iter().map(ask);
+    asked
+        .map(|answer| answer.map_err(|error| error.to_string()))
+        .collect()
 }
 
 /// Goes on as `kernel/src/setup.rs` does.
@@ -75,7 +102,7 @@ fn plan(board: &Board) -> Result<GicVersion, String> {
     reserved.push(image);
     let pages = board.cpus.iter().filter_map(|cpu| cpu.release_page());
     let others: Vec<PaRange> = board.bundle.into_iter().chain(pages).collect();
-    let devices: Vec<PaRange> = board.gic.frames().collect();
+    let devices: Vec<PaRange> = board.frames().collect();
     let plan = physmem::plan(&Wanted {
         memory: &board.memory,
         reserved: &reserved,

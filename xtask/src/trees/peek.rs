@@ -57,6 +57,13 @@ impl<'a> Peek<'a> {
         })
     }
 
+    /// Returns the paths of all enabled nodes of PCI host bridges.
+    pub fn bridges(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        bridges(&self.0, "", &mut found);
+        found
+    }
+
     /// Returns `compatible` of the node that /chosen's `stdout-path` names: a path, or an alias of one.
     pub fn stdout(&self) -> Option<String> {
         let chosen = child(&self.0, "chosen")?;
@@ -90,6 +97,21 @@ fn children<'a>(node: &Node<'a>) -> impl Iterator<Item = (String, Node<'a>)> + u
             let unit = name.unit_address.map(|unit| format!("@{unit}"));
             Some((name.name.to_owned() + &unit.unwrap_or_default(), node))
         })
+}
+
+/// Adds those below `node`, whose path is `path`. What is below a bridge is its bus.
+fn bridges(node: &Node, path: &str, found: &mut Vec<String>) {
+    for (name, node) in children(node) {
+        let path = format!("{path}/{name}");
+        let status = property(&node, "status").and_then(text);
+        if !status.is_none_or(|status| matches!(status, "okay" | "ok")) {
+            continue;
+        }
+        match property(&node, "device_type").and_then(text) {
+            Some("pci") => found.push(path),
+            _ => bridges(&node, &path, found),
+        }
+    }
 }
 
 fn child<'a>(node: &Node<'a>, wanted: &str) -> Option<Node<'a>> {
@@ -146,6 +168,24 @@ mod tests {
         assert_eq!(memory([1, 0, 4]), ("memory@100".into(), 1 << 32, false));
         let none = tree(|_| Ok(()));
         assert!(Peek::open(&none).unwrap().memory().is_empty);
+    }
+
+    #[test]
+    fn enabled_bridges_are_found_wherever_they_are() {
+        let blob = tree(|tree| {
+            let bus = tree.begin_node("soc")?;
+            for (name, status) in [("pcie@1", "okay"), ("pcie@2", "disabled")] {
+                let bridge = tree.begin_node(name)?;
+                tree.property_string("device_type", "pci")?;
+                tree.property_string("status", status)?;
+                let port = tree.begin_node("pcie@0")?;
+                tree.property_string("device_type", "pci")?;
+                tree.end_node(port)?;
+                tree.end_node(bridge)?;
+            }
+            tree.end_node(bus)
+        });
+        assert_eq!(Peek::open(&blob).unwrap().bridges(), ["/soc/pcie@1"]);
     }
 
     #[test]

@@ -89,6 +89,19 @@ pub fn summary(judged: &[Judged]) -> String {
         "accepted but silent: what stdout-path names",
         &groups(accepted(), silent),
     );
+    let bridge = |board: &Judged| {
+        let refused = board
+            .verdict
+            .bridges
+            .iter()
+            .find_map(|bridge| bridge.as_ref().err());
+        refused.cloned()
+    };
+    rows(
+        &mut text,
+        "accepted, a PCI host bridge is no guest's",
+        &groups(accepted(), bridge),
+    );
     let refused = |board: &Judged| board.verdict.plan.clone().err();
     rows(&mut text, "refused", &groups(judged.iter(), refused));
     text
@@ -98,12 +111,26 @@ fn totals(text: &mut String, judged: &[Judged]) {
     let accepted = || judged.iter().filter(|board| board.verdict.plan.is_ok());
     let consoles = accepted().filter(|board| board.verdict.console.is_ok());
     let optee = accepted().filter(|board| board.verdict.optee);
+    let smmus = accepted().filter(|board| board.verdict.smmus > 0);
+    let with = |wanted: fn(&bool) -> bool| {
+        let bridges = |board: &&Judged| board.verdict.bridges.iter().flatten().any(wanted);
+        accepted().filter(bridges).count()
+    };
     let slowest = judged.iter().max_by_key(|board| board.verdict.took);
     let counts = [
         ("boards", judged.len()),
         ("accepted", accepted().count()),
         ("accepted, with a console", consoles.count()),
         ("accepted, tree names OP-TEE", optee.count()),
+        ("accepted, with an SMMUv3", smmus.count()),
+        (
+            "accepted, with a PCI host bridge for a guest",
+            with(|_| true),
+        ),
+        (
+            "accepted, with one behind SMMUv3s",
+            with(|is_behind| *is_behind),
+        ),
     ];
     for (what, count) in counts {
         let _ = writeln!(text, "{count:>5} {what}");
@@ -149,6 +176,12 @@ mod tests {
                 plan: plan.map_err(str::to_owned),
                 console: console.map_err(str::to_owned),
                 optee: name == "c",
+                smmus: usize::from(name == "d"),
+                bridges: match name {
+                    "b" => vec![Err("bad".into()), Ok(false)],
+                    "d" => vec![Ok(true)],
+                    _ => vec![],
+                },
                 took: Duration::ZERO,
             },
         }
@@ -165,6 +198,8 @@ mod tests {
         let text = summary(&all);
         for part in [
             "    4 boards\n    3 accepted\n    2 accepted, with a console\n    1 accepted, tree names",
+            "    1 accepted, with an SMMUv3\n    2 accepted, with a PCI host bridge for a guest\n    1 accepted, with one",
+            "| bad | 1 | `b` |",
             "| GICv2 | 2 | `c` |\n| GICv3 | 1 | `b` |",
             "| other,uart | 1 | `b` |",
             "| no GIC | 1 | `a` |",
