@@ -6,11 +6,11 @@ use addr::{Ipa, Pa};
 use platform::VmId;
 use stage2::GuestRam;
 
-use crate::arch::{cache, timer};
+use crate::arch::{cache, timer, words};
 
 /// Returns where the words at `ipa` are, so many bytes, if they lie in the first region of the guest's RAM, as nearly
 /// all do.
-#[inline]
+#[inline(always)]
 fn whole(ram: &GuestRam, ipa: Ipa, len: usize) -> Option<u64> {
     if !ipa.is_aligned(8) {
         return None;
@@ -62,7 +62,7 @@ pub fn write_stopped(ram: &GuestRam, ipa: Ipa, bytes: &[u8]) -> bool {
 
 /// Reads words at an address that is a multiple of 8 from a running guest's RAM, if they lie in its first region. False, and
 /// `words` unchanged, if not: then [`read_pieces`] may help.
-#[inline]
+#[inline(always)]
 pub fn read_whole(ram: &GuestRam, ipa: Ipa, words: &mut [u64]) -> bool {
     let found = whole(ram, ipa, size_of_val(words));
     if let Some(pa) = found {
@@ -72,7 +72,7 @@ pub fn read_whole(ram: &GuestRam, ipa: Ipa, words: &mut [u64]) -> bool {
 }
 
 /// Writes words as [`read_whole`] reads them.
-#[inline]
+#[inline(always)]
 pub fn write_whole(ram: &GuestRam, ipa: Ipa, words: &[u64]) -> bool {
     let found = whole(ram, ipa, size_of_val(words));
     if let Some(pa) = found {
@@ -99,47 +99,41 @@ pub fn write_pieces(ram: &GuestRam, ipa: Ipa, words: &[u64]) -> bool {
         })
 }
 
-/// Words that are copied at once, those of two parameters of OP-TEE's: a turn of a loop for each word costs more than
-/// the word.
-const GROUP: usize = 8;
-
 /// Copies words that others may write at the same time, each once.
 ///
 /// `pa` is aligned, and all of it RAM that EL2 maps: callers got it from a guest's RAM or own it.
-#[inline]
+#[inline(always)]
 pub fn read_physical(pa: u64, words: &mut [u64]) {
     let mut from = pa as *const u64;
-    let mut read = || {
-        // SAFETY: mapped and aligned by the callers' promise; volatile, since others may write it.
-        let word = unsafe { from.read_volatile() };
-        from = from.wrapping_add(1);
-        word
-    };
-    let (groups, rest) = words.as_chunks_mut::<GROUP>();
+    let (groups, rest) = words.as_chunks_mut();
     for group in groups {
-        *group = [(); GROUP].map(|()| read());
+        // SAFETY: mapped and aligned by the callers' promise.
+        *group = unsafe { words::read(&mut from) };
     }
-    rest.iter_mut().for_each(|word| *word = read());
+    for word in rest {
+        // SAFETY: mapped and aligned by the callers' promise; volatile, since others may write it.
+        *word = unsafe { from.read_volatile() };
+        from = from.wrapping_add(1);
+    }
 }
 
 /// Copies words to memory that others may use at the same time, each once.
 ///
 /// `pa` is aligned, and all of it RAM that EL2 maps: callers got it from a guest's RAM or own it.
-#[inline]
+#[inline(always)]
 pub fn write_physical(pa: u64, words: &[u64]) {
     let mut to = pa as *mut u64;
-    let mut write = |word: u64| {
-        // SAFETY: mapped and aligned by the callers' promise; volatile, since others may use it.
-        unsafe { to.write_volatile(word) };
-        to = to.wrapping_add(1);
-    };
-    let (groups, rest) = words.as_chunks::<GROUP>();
+    let (groups, rest) = words.as_chunks();
     for group in groups {
-        // All at once, two by an instruction: behind a volatile write each would be read by itself.
-        let words = *group;
-        words.into_iter().for_each(&mut write);
+        // SAFETY: mapped and aligned by the callers' promise; no value of Rust's is in a guest's RAM, nor in what EL2
+        // owns to share it.
+        unsafe { words::write(&mut to, *group) };
     }
-    rest.iter().copied().for_each(write);
+    for word in rest {
+        // SAFETY: mapped and aligned by the callers' promise; volatile, since others may use it.
+        unsafe { to.write_volatile(*word) };
+        to = to.wrapping_add(1);
+    }
 }
 
 /// Overwrites `size` bytes of a stopped guest's RAM, whole pages, with zeros.

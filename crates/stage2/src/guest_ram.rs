@@ -29,7 +29,7 @@ impl RamRegion {
     #[inline]
     fn locate(&self, ipa: Ipa) -> Option<(Pa, u64)> {
         let offset = ipa.0.wrapping_sub(self.ipa.0);
-        (offset < self.size).then(|| (Pa(self.pa.0 + offset), self.size - offset))
+        (offset < self.size).then(|| (Pa(self.pa.0.wrapping_add(offset)), self.size - offset))
     }
 }
 

@@ -17,3 +17,4 @@ pub mod mmio;
 pub mod mmu;
 mod registers;
 pub mod timer;
+pub mod words;
