@@ -92,29 +92,33 @@ struct Pool {
 
 impl Pool {
     /// Returns where `count` words of a frame begin.
-    #[inline]
+    #[inline(always)]
     fn word(&self, frame: usize, word: usize, count: usize) -> u64 {
         const WORDS: usize = PAGE_SIZE as usize / 8;
         assert!(
             frame < usize::from(self.frames) && word < WORDS && count <= WORDS - word,
             "outside the shadow pages"
         );
-        self.start.0 + (frame as u64 * PAGE_SIZE + 8 * word as u64)
+        // In RAM, so that nothing wraps.
+        self.start
+            .0
+            .wrapping_add(frame as u64 * PAGE_SIZE + 8 * word as u64)
     }
 }
 
+// Inlined, so that a few words stay in registers.
 impl ShadowPages for Pool {
-    #[inline]
+    #[inline(always)]
     fn pa(&self, frame: usize) -> Pa {
         Pa(self.word(frame, 0, 0))
     }
 
-    #[inline]
+    #[inline(always)]
     fn read(&self, frame: usize, word: usize, words: &mut [u64]) {
         memory::read_physical(self.word(frame, word, words.len()), words);
     }
 
-    #[inline]
+    #[inline(always)]
     fn write(&mut self, frame: usize, word: usize, words: &[u64]) {
         memory::write_physical(self.word(frame, word, words.len()), words);
     }
@@ -151,8 +155,9 @@ impl Ram<'_> {
     }
 }
 
+// Inlined, so that a few words stay in registers.
 impl Memory for Ram<'_> {
-    #[inline]
+    #[inline(always)]
     fn read(&self, from: Ipa, words: &mut [u64]) -> Result<(), NotRam> {
         match memory::read_whole(self.ram, from, words) {
             true => Ok(()),
@@ -160,7 +165,18 @@ impl Memory for Ram<'_> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
+    fn take<const N: usize>(&self, from: Ipa) -> Result<[u64; N], NotRam> {
+        let mut words = [0; N];
+        if memory::read_whole(self.ram, from, &mut words) {
+            return Ok(words);
+        }
+        // In memory of its own, so that the others need none.
+        let mut words = [0; N];
+        self.read_rest(from, &mut words).map(|()| words)
+    }
+
+    #[inline(always)]
     fn write(&self, to: Ipa, words: &[u64]) -> Result<(), NotRam> {
         match memory::write_whole(self.ram, to, words) {
             true => Ok(()),

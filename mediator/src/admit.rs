@@ -4,9 +4,8 @@
 
 use crate::abi::{Command, ReturnCode, TeeResult, attr};
 use crate::host::{Memory, ShadowPages, Trace};
-use crate::leave::{BAD_PARAMETERS, Refusal};
 use crate::policy::{Asked, TaPolicy, Uuid};
-use crate::transaction::Transaction;
+use crate::transaction::{BAD_PARAMETERS, Refusal, Transaction};
 
 impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     /// Checks that the guest may give this command with these parameters. `names` tells whether another call names a
@@ -25,7 +24,6 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         let fits = match self.call.command {
             Command::OPEN_SESSION => return self.admit_open(count),
             Command::CANCEL => count == 0 && self.find_session().is_ok(),
-            Command::REGISTER_SHM | Command::UNREGISTER_SHM => count == 1,
             Command::DO_BOTTOM_HALF | Command::STOP_ASYNC_NOTIF
                 if self.guest.offers_notifications() =>
             {
@@ -54,7 +52,13 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         if is_named {
             return Err(Refusal::Code(ReturnCode::ETHREAD_LIMIT));
         }
-        self.guest.sessions.remove(at);
+        let sessions = &mut self.guest.sessions;
+        if at + 1 == sessions.len() {
+            // The newest one, as a rule: nothing is moved.
+            sessions.pop();
+        } else {
+            sessions.remove(at);
+        }
         Ok(())
     }
 

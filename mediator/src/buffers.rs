@@ -69,6 +69,7 @@ pub(crate) struct Buffer {
     users: u16,
     /// The next record in the hash bucket, or in the free list.
     next: BufferId,
+    bucket: u16,
     first_block: u32,
     last_block: u32,
 }
@@ -84,6 +85,7 @@ impl Buffer {
             kind: Kind::Temporary,
             users: 0,
             next,
+            bucket: 0,
             first_block: NO_BLOCK,
             last_block: NO_BLOCK,
         }
@@ -221,6 +223,7 @@ impl Buffers {
     }
 
     /// Returns a new record, charged to the quota; else the TEE result to refuse with.
+    #[inline(always)]
     pub fn insert(
         &mut self,
         cookie: u64,
@@ -260,6 +263,7 @@ impl Buffers {
             pages,
             offset,
             kind,
+            bucket: bucket as u16,
             ..Buffer::free(*head)
         };
         *head = id;
@@ -269,30 +273,37 @@ impl Buffers {
     }
 
     /// Ends a record and gives its quota back.
+    #[inline(always)]
     pub fn remove(&mut self, id: BufferId) {
-        let old = *self.get(id);
-        let bucket = self.bucket(old.cookie);
-        if self.buckets[bucket] == id {
-            self.buckets[bucket] = old.next;
-        } else {
-            let mut at = self.buckets[bucket];
-            while let Some(record) = self.records.get_mut(usize::from(at)) {
-                at = record.next;
-                if at == id {
-                    record.next = old.next;
-                    break;
-                }
-            }
-        }
-        self.blocks.give_back(old.first_block, old.last_block);
-        self.records[usize::from(id)] = Buffer::free(self.free);
+        let record = &mut self.records[usize::from(id)];
+        let next = core::mem::replace(&mut record.next, self.free);
+        record.cookie = 0;
         self.free = id;
         self.live -= 1;
-        self.pages_left += old.pages;
+        self.pages_left += record.pages;
+        self.blocks.give_back(record.first_block, record.last_block);
+        let head = &mut self.buckets[usize::from(record.bucket)];
+        match *head == id {
+            true => *head = next,
+            false => self.unlink(id, next),
+        }
+    }
+
+    /// Takes a record out of its bucket, in which it is not the first.
+    #[cold]
+    fn unlink(&mut self, id: BufferId, next: BufferId) {
+        let bucket = self.get(id).bucket;
+        let before = self
+            .chain(bucket.into())
+            .find(|&other| self.get(other).next == id);
+        if let Some(before) = before {
+            self.records[usize::from(before)].next = next;
+        }
     }
 
     /// Returns the room for the numbers of the next up to 16 pages of a registered buffer. Each page of a
     /// page list begins a block of its own.
+    #[inline(always)]
     pub fn next_block(&mut self, id: BufferId) -> Option<&mut [u32; BLOCK]> {
         let record = &mut self.records[usize::from(id)];
         record.last_block = self.blocks.take(record.last_block);
@@ -368,9 +379,7 @@ impl Blocks {
             self.fresh += 1;
             self.fresh - 1
         };
-        if let Some(next) = self.next.get_mut(block as usize) {
-            *next = NO_BLOCK;
-        }
+        // Nobody follows the link of a chain's last block.
         if let Some(next) = self.next.get_mut(last as usize) {
             *next = block;
         }

@@ -98,12 +98,14 @@ impl Call {
         }
     }
 
-    /// Tells whether it registers a buffer or unregisters one.
-    pub fn is_about_buffer(&self) -> bool {
-        matches!(
-            self.command,
-            Command::REGISTER_SHM | Command::UNREGISTER_SHM
-        )
+    /// Returns the frames of the message's lists, or of the reply's, and how far their translation has come.
+    #[inline(always)]
+    pub fn lists(&mut self, of: AfterLists) -> (&mut Chain, &mut Walk) {
+        let chain = match of {
+            AfterLists::Call => &mut self.chain,
+            AfterLists::Reply => &mut self.reply_chain,
+        };
+        (chain, &mut self.walk)
     }
 
     /// Returns the session that it names, or has opened.
@@ -136,21 +138,21 @@ impl Call {
         self.reply_chain = Chain::default();
     }
 
-    pub fn made(&self) -> impl Iterator<Item = BufferId> {
-        self.made.iter().copied().take(self.made_count.into())
+    pub fn made(&self) -> &[BufferId] {
+        self.made.get(..self.made_count.into()).unwrap_or_default()
     }
 
     pub fn name(&mut self, id: BufferId) {
         if let Some(place) = self.named.get_mut(usize::from(self.named_count)) {
             *place = id;
-            self.named_count += 1;
+            self.named_count = self.named_count.wrapping_add(1);
         }
     }
 
     pub fn make(&mut self, id: BufferId) {
         if let Some(place) = self.made.get_mut(usize::from(self.made_count)) {
             *place = id;
-            self.made_count += 1;
+            self.made_count = self.made_count.wrapping_add(1);
         }
     }
 }

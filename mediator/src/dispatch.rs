@@ -55,7 +55,7 @@ impl<T: Trace> Guest<T> {
         frames: &mut F,
     ) -> Step {
         let common = &mut self.common;
-        common.inside = common.inside.saturating_sub(1);
+        common.inside = common.inside.wrapping_sub(1);
         let slot = match token.visit {
             Visit::Call(slot) => slot,
             Visit::Fast(id) => return self.fast_returned(id, results),

@@ -13,10 +13,9 @@ use crate::buffers::{Buffers, Kind};
 use crate::call::State;
 use crate::guest::Guest;
 use crate::host::{EventKind, Memory, ShadowPages, Trace};
-use crate::leave::{BAD_ADDRESS, BAD_PARAMETERS, Refusal};
-use crate::message::{MAX_PARAMS, PLACE_WORD, Param, ParamType, Scratch, Window, words};
-use crate::transaction::Transaction;
-use crate::walk::AfterLists;
+use crate::message::{MAX_PARAMS, Param, ParamType, Scratch, Window, words};
+use crate::transaction::{BAD_ADDRESS, BAD_PARAMETERS, Refusal, Transaction};
+use crate::walk::{AfterLists, CHUNK};
 use crate::{Step, code};
 
 /// Where a guest's message is.
@@ -72,18 +71,19 @@ impl<T: Trace> Guest<T> {
     ) -> Step {
         let Self { calls, common } = self;
         let counters = &mut common.counters;
-        let slot = common.free.trailing_zeros() as usize;
+        let slot = (!common.busy).trailing_zeros() as usize;
         let Some((before, [call, behind @ ..])) = calls.split_at_mut_checked(slot) else {
             counters.turned_away = counters.turned_away.wrapping_add(1);
             return code(ReturnCode::ETHREAD_LIMIT);
         };
         counters.calls = counters.calls.wrapping_add(1);
-        common.free &= common.free.wrapping_sub(1);
+        let is_alone = common.busy == 0;
+        common.busy |= common.busy.wrapping_add(1);
         call.window = message.window;
         call.classic = !message.beside;
         let names = |session| {
             let mut others = before.iter().chain(&*behind);
-            others.any(|call| call.state != State::Free && call.session() == session)
+            !is_alone && others.any(|call| call.state != State::Free && call.session() == session)
         };
         let mut turn = Transaction {
             guest: common,
@@ -124,11 +124,8 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         if room < 8 * words(count) as u64 + rpc_bytes {
             return Err(BAD_ADDRESS);
         }
-        if let Some(params) = params
-            .get_mut(had..count)
-            .filter(|params| !params.is_empty())
-        {
-            let rest = params.as_flattened_mut();
+        if count > had {
+            let rest = params[had..count].as_flattened_mut();
             let read = call.window.read(self.memory, words(had), rest);
             read.map_err(|_| BAD_ADDRESS)?;
         }
@@ -136,32 +133,34 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         let unanswered = outcome(TeeResult::COMMUNICATION, Origin::default(), asked.params);
         header[RESULT_WORD..].copy_from_slice(&unanswered);
         self.note(EventKind::Taken(asked.command));
-        self.admit(names)?;
-        self.take_params(count)?;
+        self.call.outputs = 0;
+        match asked.command {
+            Command::REGISTER_SHM => self.take_register(count)?,
+            Command::UNREGISTER_SHM => self.take_unregister(count)?,
+            _ => {
+                self.admit(names)?;
+                self.take_params(count)?;
+            }
+        }
         let message = &self.guest.scratch[..count + 1];
         self.frames.write(self.slot, 0, message.as_flattened());
-        match self.call.walk.is_empty() {
-            true => Ok(()),
-            false => self.take_frames(),
-        }
+        Ok(())
     }
 
     /// Checks the parameters and turns them into what OP-TEE may see. Most are none.
-    #[inline]
+    #[inline(always)]
     fn take_params(&mut self, count: usize) -> Result<(), Refusal> {
         let [_, params @ ..] = &mut self.guest.scratch;
-        let is_plain = !self.call.is_about_buffer();
         let (mut others, mut bit) = (0_u8, 1_u8);
         for words in &mut params[..count] {
             let [attributes, ..] = *words;
-            if attributes == 0 && is_plain {
+            if attributes == 0 {
                 *words = [0; PARAM_WORDS];
             } else {
                 others |= bit;
             }
             bit <<= 1;
         }
-        self.call.outputs = 0;
         while others != 0 {
             self.take_param(others.trailing_zeros() as usize)?;
             others &= others - 1;
@@ -174,10 +173,9 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         let (call, words) = (&mut *self.call, &mut self.guest.scratch[n + 1]);
         let [attributes, ..] = *words;
         let shape = ParamType::of(attributes).ok_or(BAD_PARAMETERS)?;
-        let is_plain = !call.is_about_buffer();
         call.shapes[n] = shape;
-        call.outputs |= u8::from(is_plain && shape.is_output()) << n;
-        if attributes <= attr::VALUE_INOUT && is_plain {
+        call.outputs |= u8::from(shape.is_output()) << n;
+        if attributes <= attr::VALUE_INOUT {
             return Ok(());
         }
         let known = attr::TYPE | attr::META | attr::NONCONTIG | attr::CACHE;
@@ -186,35 +184,57 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
             return Err(BAD_PARAMETERS);
         }
         let mut param = Param::of(words);
-        param.attributes &= attr::TYPE | attr::META | attr::NONCONTIG;
-        match call.command {
-            Command::REGISTER_SHM if param.attributes == attr::TMEM_OUT | attr::NONCONTIG => {
-                self.take_list(n, &mut param, Kind::Registering)
-            }
-            Command::UNREGISTER_SHM if shape.is_registered() => self.take_unregister(&mut param),
-            Command::REGISTER_SHM | Command::UNREGISTER_SHM => Err(BAD_PARAMETERS),
-            _ if listed => self.take_list(n, &mut param, Kind::Temporary),
-            _ if shape.is_registered() => self.take_registered(&param),
-            _ if shape.is_address() => take_null(&mut param),
-            _ => Ok(()),
-        }?;
+        param.attributes &= !attr::CACHE;
+        if listed {
+            self.take_list(&mut param)?;
+        } else if shape.is_registered() {
+            self.take_registered(&param)?;
+        } else if shape.is_address() {
+            take_null(&mut param)?;
+        }
         self.guest.scratch[n + 1] = param.words();
         Ok(())
     }
 
     /// Makes a page list a record that waits for its translation.
-    fn take_list(&mut self, n: usize, param: &mut Param, kind: Kind) -> Result<(), Refusal> {
-        let list = self.record_list(words(n) + PLACE_WORD, param, kind)?;
-        let call = &mut *self.call;
-        call.make(list.buffer);
-        call.walk.add(list);
-        param.place = 0;
+    fn take_list(&mut self, param: &mut Param) -> Result<(), Refusal> {
+        let list = self.record_list(param, Kind::Temporary, AfterLists::Call)?;
+        self.call.make(list.buffer);
+        self.call.walk.add(list);
         Ok(())
     }
 
-    fn take_unregister(&mut self, param: &mut Param) -> Result<(), Refusal> {
+    /// Takes REGISTER_SHM over, whose parameter is a page list. A short list is translated at once, the common case.
+    #[inline(never)]
+    fn take_register(&mut self, count: usize) -> Result<(), Refusal> {
+        let mut param = Param::of(&self.guest.scratch[1]);
+        param.attributes &= !attr::CACHE;
+        if count != 1 || param.attributes != attr::TMEM_OUT | attr::NONCONTIG {
+            return Err(BAD_PARAMETERS);
+        }
+        let mut list = self.record_list(&mut param, Kind::Registering, AfterLists::Call)?;
+        self.call.make(list.buffer);
+        match list.left as usize <= CHUNK {
+            true => self.translate(&mut list)?,
+            false => self.call.walk.add(list),
+        }
+        self.guest.scratch[1] = param.words();
+        Ok(())
+    }
+
+    /// Takes UNREGISTER_SHM over, whose parameter names a registered buffer.
+    #[inline(never)]
+    fn take_unregister(&mut self, count: usize) -> Result<(), Refusal> {
+        let Param {
+            attributes, cookie, ..
+        } = Param::of(&self.guest.scratch[1]);
+        let shape = ParamType::of(attributes).filter(|shape| shape.is_registered());
+        let known = attr::TYPE | attr::META | attr::CACHE;
+        if count != 1 || shape.is_none() || attributes & !known != 0 {
+            return Err(BAD_PARAMETERS);
+        }
         let buffers = &mut self.guest.buffers;
-        let found = buffers.find_kind(param.cookie, Kind::Registered);
+        let found = buffers.find_kind(cookie, Kind::Registered);
         let id = found.ok_or(BAD_PARAMETERS)?;
         if buffers.is_used(id) {
             // The guest's driver waits for a call to end, as for a free thread.
@@ -222,7 +242,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         }
         buffers.set_kind(id, Kind::Unregistering);
         self.call.make(id);
-        (param.place, param.size) = (0, 0);
+        self.guest.scratch[1] = [attributes & !attr::CACHE, 0, 0, cookie];
         Ok(())
     }
 
@@ -237,18 +257,6 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         }
         buffers.use_by_call(id);
         self.call.name(id);
-        Ok(())
-    }
-
-    /// Gives the lists their shadow frames. Too few for ever is out of memory; too few now
-    /// means that another call has them, and its end wakes who waits for a thread.
-    fn take_frames(&mut self) -> Result<(), Refusal> {
-        let need = self.call.walk.frames();
-        if need > self.guest.lists.total() {
-            return Err(Refusal::Result(TeeResult::OUT_OF_MEMORY));
-        }
-        let chain = self.guest.lists.reserve(need);
-        self.call.chain = chain.ok_or(Refusal::Code(ReturnCode::ETHREAD_LIMIT))?;
         Ok(())
     }
 

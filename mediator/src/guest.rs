@@ -15,7 +15,7 @@ use crate::call::{Call, State};
 use crate::config::{Config, Limits};
 use crate::host::Trace;
 use crate::list_pages::ListPages;
-use crate::message::{EMPTY, Scratch};
+use crate::message::Scratch;
 use crate::policy::{Asked, Denials, Uuid};
 use crate::probe::Optee;
 use crate::{Regs, Results, SmcArguments, Step, Token, Visit};
@@ -27,31 +27,32 @@ pub struct Guest<T> {
     pub(crate) common: Common<T>,
 }
 
-/// What the calls of a guest have in common.
+/// What the calls of a guest have in common. What each call uses comes first, where an instruction reaches two words.
+#[repr(C)]
 pub(crate) struct Common<T> {
-    pub optee: Optee,
+    pub scratch: Scratch,
+    /// One bit for each slot that has a call.
+    pub busy: u64,
+    pub counters: Counters,
     pub client: u32,
-    pub config: Config,
-    /// OP-TEE knows the client.
-    pub admitted: bool,
-    /// How often OP-TEE has made a VM for the guest; on an OP-TEE that knows no VMs, lives of the guest.
-    vms: u16,
-    /// What an OP-TEE that knows no VMs still has of an earlier life.
-    remains: Remains,
-    /// One bit for each slot that is free.
-    pub free: u64,
     /// Tokens that are out.
     pub inside: u32,
+    /// OP-TEE knows the client.
+    pub admitted: bool,
+    pub notified: bool,
     pub buffers: Buffers,
     pub lists: ListPages,
     /// Sessions that the guest may name, in ascending order.
     pub sessions: Vec<u32>,
-    pub notified: bool,
+    pub config: Config,
+    pub optee: Optee,
+    /// How often OP-TEE has made a VM for the guest; on an OP-TEE that knows no VMs, lives of the guest.
+    vms: u16,
+    /// What an OP-TEE that knows no VMs still has of an earlier life.
+    remains: Remains,
     /// While the stopped guest is ended: records before this one are not registered buffers.
     pub searched: BufferId,
-    pub counters: Counters,
     pub denials: Denials,
-    pub scratch: Scratch,
     pub trace: T,
 }
 
@@ -212,7 +213,7 @@ impl<T: Trace> Guest<T> {
             admitted: false,
             vms: 0,
             remains: Remains::default(),
-            free: u64::MAX >> (64 - limits.calls),
+            busy: 0,
             inside: 0,
             buffers: Buffers::new(&limits),
             lists: ListPages::new(&limits),
@@ -221,7 +222,7 @@ impl<T: Trace> Guest<T> {
             notified: false,
             counters: Counters::default(),
             denials: Denials::default(),
-            scratch: EMPTY,
+            scratch: Scratch::default(),
             trace,
         };
         Self {
@@ -290,7 +291,7 @@ impl<T: Trace> Guest<T> {
         self.common.lists.clear();
         self.common.sessions.clear();
         self.calls.iter_mut().for_each(Call::retire);
-        self.common.free = u64::MAX >> (64 - self.calls.len());
+        self.common.busy = 0;
         Ok(())
     }
 
@@ -329,7 +330,7 @@ impl<T: Trace> Guest<T> {
     pub fn usage(&self) -> Usage {
         let count = |is: fn(&Call) -> bool| self.calls.iter().filter(|c| is(c)).count() as u32;
         Usage {
-            calls: self.calls.len() as u32 - self.common.free.count_ones(),
+            calls: self.common.busy.count_ones(),
             inside: self.common.inside,
             buffers: self.common.buffers.live().into(),
             pages: self.common.buffers.pages(),
@@ -381,7 +382,7 @@ impl<T: Trace> Common<T> {
 
     /// Begins a visit to the secure world.
     pub fn send(&mut self, regs: SmcArguments, visit: Visit, vcpu: VcpuId) -> Step {
-        self.inside += 1;
+        self.inside = self.inside.wrapping_add(1);
         Step::Secure(regs, Token { visit, vcpu })
     }
 }
@@ -434,7 +435,7 @@ mod tests {
         let [.., lists, calls, sessions] = heap_blocks(&limits);
         assert_eq!(
             lists,
-            guest.common.lists.total() as usize * size_of::<u16>()
+            usize::from(guest.common.lists.total()) * size_of::<u16>()
         );
         assert_eq!(calls, size_of_val(&*guest.calls));
         assert_eq!(

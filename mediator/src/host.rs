@@ -29,6 +29,14 @@ pub trait Memory {
     /// from memory exactly once.
     fn read(&self, from: Ipa, words: &mut [u64]) -> Result<(), NotRam>;
 
+    /// Returns a few words, as [`read`](Self::read) copies them.
+    #[inline(always)]
+    fn take<const N: usize>(&self, from: Ipa) -> Result<[u64; N], NotRam> {
+        let mut words = [0; N];
+        self.read(from, &mut words)?;
+        Ok(words)
+    }
+
     /// Copies little-endian words to an address that is a multiple of 8.
     fn write(&self, to: Ipa, words: &[u64]) -> Result<(), NotRam>;
 

@@ -9,23 +9,8 @@ use crate::buffers::Kind;
 use crate::call::{RpcPage, State};
 use crate::host::{EventKind, Memory, ShadowPages, Trace};
 use crate::message::words;
-use crate::transaction::Transaction;
+use crate::transaction::{Refusal, Transaction};
 use crate::{Step, code};
-
-/// Why a message is not taken over: a code for w0, or a TEE result for the message.
-pub(crate) enum Refusal {
-    Code(ReturnCode),
-    Result(TeeResult),
-}
-
-impl From<TeeResult> for Refusal {
-    fn from(result: TeeResult) -> Self {
-        Self::Result(result)
-    }
-}
-
-pub(crate) const BAD_ADDRESS: Refusal = Refusal::Code(ReturnCode::EBADADDR);
-pub(crate) const BAD_PARAMETERS: Refusal = Refusal::Result(TeeResult::BAD_PARAMETERS);
 
 impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     /// Turns a message away before OP-TEE has seen it.
@@ -111,35 +96,33 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
     }
 
     /// Brings the records in line with what OP-TEE did.
-    #[inline]
+    #[inline(always)]
     fn settle(&mut self, success: bool) {
-        if self.call.command != Command::INVOKE {
-            self.settle_command(success);
-        } else if self.call.made_count > 0 {
-            self.settle_buffers(false);
+        if self.call.command != Command::INVOKE || self.call.made_count > 0 {
+            self.settle_records(success);
         }
     }
 
-    fn settle_command(&mut self, success: bool) {
+    #[inline(never)]
+    fn settle_records(&mut self, success: bool) {
         let was_secure = self.call.state == State::Secure;
         match self.call.command {
-            Command::STOP_ASYNC_NOTIF if success => self.guest.notified = false,
+            Command::REGISTER_SHM => return self.settle_buffers(success),
+            Command::UNREGISTER_SHM => return self.settle_buffers(!success),
             Command::OPEN_SESSION if success => self.list_session(),
             // Refused here, it was not taken off the list.
             Command::CLOSE_SESSION if !success && was_secure => self.list_session(),
+            Command::STOP_ASYNC_NOTIF if success => self.guest.notified = false,
             _ => {}
         }
-        self.settle_buffers(match self.call.command {
-            Command::REGISTER_SHM => success,
-            Command::UNREGISTER_SHM => !success,
-            _ => false,
-        });
+        self.settle_buffers(false);
     }
 
     /// Ends the buffers that the call has made, or takes them for registered ones.
+    #[inline(always)]
     fn settle_buffers(&mut self, keep: bool) {
         let buffers = &mut self.guest.buffers;
-        for id in self.call.made() {
+        for &id in self.call.made() {
             if keep {
                 buffers.set_kind(id, Kind::Registered);
             } else {
@@ -148,8 +131,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         }
     }
 
-    /// Lists the call's session, which is open. Few calls open one, so the others bear none of its cost.
-    #[cold]
+    /// Lists the call's session, which is open.
     fn list_session(&mut self) {
         let session = self.call.session();
         if let Err(at) = self.guest.sessions.binary_search(&session) {
@@ -175,7 +157,7 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
         self.guest.lists.give_back(&mut call.chain);
         self.guest.lists.give_back(&mut call.reply_chain);
         call.retire();
-        self.guest.free |= 1 << self.slot;
+        self.guest.busy ^= 1_u64.wrapping_shl(self.slot as u32);
         code(w0)
     }
 }

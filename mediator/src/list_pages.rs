@@ -48,33 +48,38 @@ impl ListPages {
     pub fn clear(&mut self) {
         self.free = END;
         self.fresh = 0;
-        self.left = self.next.len() as u16;
+        self.left = self.total();
     }
 
     /// Frames there are.
-    pub fn total(&self) -> u32 {
-        self.next.len() as u32
+    pub fn total(&self) -> u16 {
+        self.next.len() as u16
     }
 
     /// Frames in use.
     pub fn used(&self) -> u16 {
-        self.next.len() as u16 - self.left
+        self.total() - self.left
     }
 
-    /// Keeps `count` frames for a chain, if that many are left.
-    pub fn reserve(&mut self, count: u32) -> Option<Chain> {
-        let fits = |count: &u16| *count > 0 && *count <= self.left;
-        let reserved = u16::try_from(count).ok().filter(fits)?;
-        self.left -= reserved;
-        Some(Chain {
-            reserved,
-            ..Chain::default()
-        })
+    /// Keeps `count` frames more for a chain, if that many are left.
+    #[inline]
+    pub fn reserve(&mut self, chain: &mut Chain, count: u32) -> bool {
+        let is_left = count <= self.left.into();
+        if is_left {
+            self.left -= count as u16;
+            chain.reserved += count as u16;
+        }
+        is_left
+    }
+
+    /// Tells whether a chain could have `count` frames more if no other had any.
+    pub fn fits(&self, chain: &Chain, count: u32) -> bool {
+        u32::from(self.total() - chain.reserved) >= count
     }
 
     /// Returns the next frame of a chain, if it has one reserved.
     #[inline(always)]
-    pub fn extend(&mut self, chain: &mut Chain) -> Option<usize> {
+    pub fn extend(&mut self, chain: &mut Chain) -> Option<u16> {
         if chain.taken == chain.reserved {
             return None;
         }
@@ -94,7 +99,7 @@ impl ListPages {
         }
         chain.last = frame;
         chain.taken += 1;
-        Some(usize::from(frame))
+        Some(frame)
     }
 
     /// Frees a chain and leaves an empty one. Most calls have none.
@@ -125,6 +130,12 @@ impl ListPages {
 mod tests {
     use super::*;
 
+    /// Returns a chain with so many frames reserved, if they are left.
+    fn reserve(frames: &mut ListPages, count: u32) -> Option<Chain> {
+        let mut chain = Chain::default();
+        frames.reserve(&mut chain, count).then_some(chain)
+    }
+
     #[test]
     fn chains_come_and_go() {
         let limits = Limits {
@@ -134,10 +145,11 @@ mod tests {
         };
         let mut frames = ListPages::new(&limits);
         for _ in 0..5 {
-            let mut a = frames.reserve(1).unwrap();
-            let mut b = frames.reserve(3).unwrap();
-            assert!(frames.reserve(1).is_none());
-            assert!(frames.reserve(0).is_none(), "a chain of none");
+            let mut a = reserve(&mut frames, 1).unwrap();
+            let mut b = reserve(&mut frames, 1).unwrap();
+            assert!(frames.reserve(&mut b, 2));
+            assert!(reserve(&mut frames, 1).is_none());
+            assert!(frames.fits(&b, 1) && !frames.fits(&b, 2));
             assert_eq!(frames.used(), 4);
             let mut all = [0; 4];
             for (frame, of_b) in all.iter_mut().zip([true, false, true, true]) {
@@ -162,14 +174,14 @@ mod tests {
         };
         let mut frames = ListPages::new(&limits);
         for _ in 0..3 {
-            let mut chain = frames.reserve(2).unwrap();
+            let mut chain = reserve(&mut frames, 2).unwrap();
             frames.extend(&mut chain).unwrap();
             frames.give_back(&mut chain);
             assert_eq!(frames.used(), 0);
         }
-        let _ = frames.reserve(2).unwrap();
+        let _ = reserve(&mut frames, 2).unwrap();
         frames.clear();
-        let mut chain = frames.reserve(2).unwrap();
+        let mut chain = reserve(&mut frames, 2).unwrap();
         assert_eq!(frames.extend(&mut chain), Some(1));
         assert_eq!(frames.extend(&mut chain), Some(2));
     }
@@ -182,10 +194,10 @@ mod tests {
             ..Limits::default()
         };
         let mut frames = ListPages::new(&limits);
-        let mut none = frames.reserve(2).unwrap();
+        let mut none = reserve(&mut frames, 2).unwrap();
         frames.give_back(&mut none);
         assert_eq!(frames.used(), 0);
-        let mut both = frames.reserve(2).unwrap();
+        let mut both = reserve(&mut frames, 2).unwrap();
         let taken = [(); 2].map(|()| frames.extend(&mut both));
         assert_eq!(taken, [Some(3), Some(4)]);
     }

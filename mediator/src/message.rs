@@ -18,14 +18,9 @@ use crate::host::{Memory, NotRam};
 /// Most parameters of a message: two META ones of OPEN_SESSION and the four of GlobalPlatform.
 /// OP-TEE answers more with BAD_PARAMETERS whatever the command.
 pub(crate) const MAX_PARAMS: usize = 6;
-/// Words on their way from one side to the other: a header and parameters, or a part of a page
-/// list. Each guest has one, kept between calls so that nobody need clear it.
-pub(crate) type Scratch = [[u64; PARAM_WORDS]; 64];
-/// Nothing on its way yet.
-pub(crate) const EMPTY: Scratch = [[0; PARAM_WORDS]; 64];
-
-/// Number of the word of a parameter that says where its memory is.
-pub(crate) const PLACE_WORD: usize = 1;
+/// A message on its way from one side to the other, header and parameters. Each guest has one, kept between calls so that
+/// nobody need clear it.
+pub(crate) type Scratch = [[u64; PARAM_WORDS]; 1 + MAX_PARAMS];
 
 /// A parameter (`struct optee_msg_param`), by the names that its words have when it is memory. A
 /// value has three numbers of its own there.

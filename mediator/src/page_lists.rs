@@ -5,64 +5,80 @@
 use addr::{Ipa, PAGE_SIZE};
 
 use crate::Step;
-use crate::abi::{ReturnCode, TeeResult};
+use crate::abi::{LIST_ENTRIES, ReturnCode, TeeResult};
 use crate::buffers::Kind;
 use crate::call::State;
 use crate::guest::Common;
 use crate::host::{EventKind, Memory, ShadowPages, Trace};
 use crate::message::Param;
-use crate::transaction::Transaction;
-use crate::walk::{AfterLists, List, WalkContext};
+use crate::transaction::{BAD_PARAMETERS, Refusal, Transaction};
+use crate::walk::{AfterLists, CHUNK, List, Walk, WalkContext};
 
 impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
-    /// Makes the record of a page list whose shadow address goes to word `target`.
+    /// Makes the record of a page list and reserves the frames for its translation, of which the first takes the list's
+    /// place in the parameter. Too few for ever is out of memory; too few now means that another call has them, and its
+    /// end wakes who waits for a thread.
+    #[inline(always)]
     pub(crate) fn record_list(
         &mut self,
-        target: usize,
-        param: &Param,
+        param: &mut Param,
         kind: Kind,
-    ) -> Result<List, TeeResult> {
-        let offset = (param.place % PAGE_SIZE) as u16;
-        let end = param
-            .size
-            .checked_add(offset.into())
-            .filter(|_| param.size > 0);
-        let pages = end.ok_or(TeeResult::BAD_PARAMETERS)?.div_ceil(PAGE_SIZE);
+        of: AfterLists,
+    ) -> Result<List, Refusal> {
+        let offset = param.place % PAGE_SIZE;
+        let end = param.size.checked_add(offset).filter(|_| param.size > 0);
+        let pages = end.ok_or(BAD_PARAMETERS)?.div_ceil(PAGE_SIZE);
         let left = u32::try_from(pages).map_err(|_| TeeResult::OUT_OF_MEMORY)?;
-        let buffers = &mut self.guest.buffers;
-        let buffer = buffers.insert(param.cookie, param.size, offset, left, kind)?;
+        let Common { buffers, lists, .. } = &mut *self.guest;
+        let (chain, _) = self.call.lists(of);
+        let few = LIST_ENTRIES as u32;
+        let need = if left <= few { 1 } else { left.div_ceil(few) };
+        if !lists.reserve(chain, need) {
+            return Err(match lists.fits(chain, need) {
+                true => Refusal::Code(ReturnCode::ETHREAD_LIMIT),
+                false => Refusal::Result(TeeResult::OUT_OF_MEMORY),
+            });
+        }
+        let frame = lists.extend(chain).ok_or(TeeResult::OUT_OF_MEMORY)?;
+        let buffer = buffers.insert(param.cookie, param.size, offset as u16, left, kind)?;
+        let next = Ipa(param.place).page();
+        param.place = self.frames.pa(frame.into()).0 | offset;
         Ok(List {
-            target: target as u16,
-            offset,
-            buffer,
-            next: Ipa(param.place).page(),
-            done: 0,
+            next,
             left,
+            done: 0,
+            frame,
+            buffer,
+            is_kept: kind == Kind::Registering,
         })
+    }
+
+    /// Translates a list at once.
+    #[inline(always)]
+    pub(crate) fn translate(&mut self, list: &mut List) -> Result<(), TeeResult> {
+        let (_, mut lent) = self.walk_context(AfterLists::Call);
+        let done = list.translate(CHUNK, &mut lent);
+        done.map(drop).ok_or(TeeResult::BAD_PARAMETERS)
     }
 
     /// Translates some entries of the lists of the message, or of the reply. Gives whether all are done.
     pub(crate) fn walk(&mut self, of: AfterLists) -> Result<bool, TeeResult> {
-        let Common {
-            buffers,
-            lists,
-            scratch,
-            ..
-        } = &mut *self.guest;
-        let (memory, frames) = (self.memory, &mut *self.frames);
+        let (walk, mut lent) = self.walk_context(of);
+        walk.run(&mut lent).ok_or(TeeResult::BAD_PARAMETERS)
+    }
+
+    #[inline(always)]
+    fn walk_context(&mut self, of: AfterLists) -> (&mut Walk, WalkContext<'_, M, F>) {
+        let Common { buffers, lists, .. } = &mut *self.guest;
+        let (chain, walk) = self.call.lists(of);
         let lent = WalkContext {
             buffers,
             lists,
-            scratch,
-            memory,
-            frames,
+            chain,
+            memory: self.memory,
+            frames: self.frames,
         };
-        let call = &mut *self.call;
-        let chain = match of {
-            AfterLists::Call => &mut call.chain,
-            AfterLists::Reply => &mut call.reply_chain,
-        };
-        call.walk.run(self.slot, chain, lent)
+        (walk, lent)
     }
 
     /// Lets the guest take its interrupts in the middle of a long list.

@@ -12,9 +12,9 @@ use crate::abi::{
 use crate::buffers::Kind;
 use crate::call::{Request, RpcPage, State};
 use crate::host::{EventKind, Memory, Run, ShadowPages, Trace};
-use crate::message::{PLACE_WORD, Param, ParamType, Window, words};
+use crate::message::{Param, ParamType, Window, words};
 use crate::policy::{Asked, TaPolicy, Uuid};
-use crate::transaction::Transaction;
+use crate::transaction::{Refusal, Transaction};
 use crate::walk::AfterLists;
 
 /// An RPC argument: its header, then its parameters.
@@ -214,19 +214,15 @@ impl<T: Trace, M: Memory, F: ShadowPages> Transaction<'_, T, M, F> {
                 buffers.insert(param.cookie, size, 0, 1, Kind::Payload)?;
             }
             LISTED => {
-                let target = word + HEADER_WORDS + PLACE_WORD;
-                let list = self.record_list(target, &param, Kind::Payload)?;
-                let call = &mut *self.call;
-                call.walk.add(list);
                 // OP-TEE has read the list of the answer before, now that it asks again. Nothing
                 // earlier says so: an interrupt or a sleep can come in the middle of a list.
                 self.guest.lists.give_back(&mut call.reply_chain);
-                let Some(chain) = self.guest.lists.reserve(call.walk.frames()) else {
-                    self.guest.buffers.remove(list.buffer);
-                    return Err(TeeResult::OUT_OF_MEMORY);
-                };
-                call.reply_chain = chain;
-                param.place = 0;
+                let list = self.record_list(&mut param, Kind::Payload, AfterLists::Reply);
+                let list = list.map_err(|refusal| match refusal {
+                    Refusal::Code(_) => TeeResult::OUT_OF_MEMORY,
+                    Refusal::Result(result) => result,
+                })?;
+                self.call.walk.add(list);
             }
             _ => return Err(TeeResult::BAD_PARAMETERS),
         }

@@ -4,11 +4,26 @@
 
 use platform::VcpuId;
 
-use crate::abi::{Function, ReturnCode, high, low};
+use crate::abi::{Function, ReturnCode, TeeResult, high, low};
 use crate::call::{Call, State};
 use crate::guest::Common;
 use crate::host::{Event, EventKind, Memory, ShadowPages, Trace};
 use crate::{Step, Visit, reply};
+
+/// Why a message is not taken over: a code for w0, or a TEE result for the message.
+pub(crate) enum Refusal {
+    Code(ReturnCode),
+    Result(TeeResult),
+}
+
+impl From<TeeResult> for Refusal {
+    fn from(result: TeeResult) -> Self {
+        Self::Result(result)
+    }
+}
+
+pub(crate) const BAD_ADDRESS: Refusal = Refusal::Code(ReturnCode::EBADADDR);
+pub(crate) const BAD_PARAMETERS: Refusal = Refusal::Result(TeeResult::BAD_PARAMETERS);
 
 /// One step of one call.
 pub(crate) struct Transaction<'a, T, M, F> {

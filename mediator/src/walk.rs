@@ -6,21 +6,22 @@
 //! (`OPTEE_MSG_ATTR_NONCONTIG` in `optee_msg.h`). One list page of the guest becomes one shadow
 //! page, so the two chains run in step.
 
+use core::array;
+
 use addr::{Ipa, PAGE_SIZE, Pa};
 
-use crate::abi::{LIST_ENTRIES, TeeResult};
-use crate::buffers::{BLOCK, BufferId, Buffers, Kind};
+use crate::abi::LIST_ENTRIES;
+use crate::buffers::{BLOCK, BufferId, Buffers};
 use crate::host::{Memory, Run, ShadowPages};
 use crate::list_pages::{Chain, ListPages};
-use crate::message::{MAX_PARAMS, Scratch};
+use crate::message::MAX_PARAMS;
 
 /// Entries that are translated at once: the guest's interrupts wait meanwhile. A step ends where a block of page numbers
-/// does, and so that the last part of a list page has the link besides.
-const CHUNK: usize = size_of::<Scratch>() / size_of::<u64>();
-const _: () = assert!(CHUNK == 256 && CHUNK.is_multiple_of(BLOCK));
-const _: () = assert!(!LIST_ENTRIES.is_multiple_of(CHUNK) && BLOCK.is_multiple_of(GROUP));
-/// Entries that are checked together: a branch for each costs more.
-const GROUP: usize = 4;
+/// does.
+pub(crate) const CHUNK: usize = 256;
+const _: () = assert!(CHUNK.is_multiple_of(BLOCK) && BLOCK.is_multiple_of(GROUP));
+/// Entries that are translated together: as many as registers hold.
+const GROUP: usize = 8;
 
 /// What to do when all lists are translated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,39 +32,34 @@ pub(crate) enum AfterLists {
     Reply,
 }
 
-/// One list.
+/// One list, and how far its translation has come.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct List {
-    /// Word of the shadow message that gets the address of the first shadow list page.
-    pub target: u16,
-    /// Offset of the buffer in its first page, added to that address.
-    pub offset: u16,
-    /// Record of the buffer.
-    pub buffer: BufferId,
     /// The guest's next list page.
     pub next: Ipa,
-    /// Entries of that page that are done.
-    pub done: u16,
     /// Pages to go, from the start of that page on.
     pub left: u32,
+    /// Entries of that page that are done.
+    pub done: u16,
+    /// The shadow frame that they go to.
+    pub frame: u16,
+    /// Record of the buffer.
+    pub buffer: BufferId,
+    /// The record keeps the numbers of the pages.
+    pub is_kept: bool,
 }
 
-/// The lists of one message and how far their translation has come.
+/// The lists of one message.
 #[derive(Debug, Default)]
 pub(crate) struct Walk {
     lists: [List; MAX_PARAMS],
     count: u8,
     now: u8,
-    /// The current list has begun.
-    begun: bool,
-    /// The shadow frame that is filled, and the one behind it, if the list goes on there.
-    frame: usize,
-    next: usize,
 }
 
 impl Walk {
     pub fn clear(&mut self) {
-        (self.count, self.now, self.begun) = (0, 0, false);
+        (self.count, self.now) = (0, 0);
     }
 
     pub fn add(&mut self, list: List) {
@@ -71,14 +67,6 @@ impl Walk {
             *place = list;
             self.count += 1;
         }
-    }
-
-    /// Returns how many shadow frames all lists take.
-    pub fn frames(&self) -> u32 {
-        let lists = self.lists.iter().take(usize::from(self.count));
-        lists
-            .map(|list| list.left.div_ceil(LIST_ENTRIES as u32))
-            .sum()
     }
 
     /// Returns the record of the current list.
@@ -91,43 +79,24 @@ impl Walk {
         self.count == 0
     }
 
-    /// Translates some entries into frames of `chain`, which has enough of them reserved. Gives whether all lists
-    /// are done.
+    /// Translates some entries into frames of the chain, which has enough of them reserved. Gives whether all lists
+    /// are done; `None` if one is none.
+    #[cold]
+    #[inline(never)]
     pub fn run<M: Memory, F: ShadowPages>(
         &mut self,
-        message: usize,
-        chain: &mut Chain,
-        mut lent: WalkContext<'_, M, F>,
-    ) -> Result<bool, TeeResult> {
+        lent: &mut WalkContext<'_, M, F>,
+    ) -> Option<bool> {
         let mut budget = CHUNK;
         while self.now < self.count {
             if budget == 0 {
-                return Ok(false);
+                return Some(false);
             }
             let list = &mut self.lists[usize::from(self.now)];
-            if !self.begun {
-                self.frame = lent.frame(chain)?;
-                let first = lent.frames.pa(self.frame).0 | u64::from(list.offset);
-                lent.frames
-                    .write(message, usize::from(list.target), &[first]);
-                self.begun = true;
-            }
-            if list.done == 0 && list.left as usize > LIST_ENTRIES {
-                self.next = lent.next_frame(chain)?;
-            }
-            let spent = list_page(list, self.frame, self.next, budget, &mut lent)?;
-            if list.left == 0 {
-                self.now += 1;
-                self.begun = false;
-            } else if list.done == 0 {
-                self.frame = self.next;
-            }
-            if self.now == self.count {
-                break;
-            }
-            budget -= spent.next_multiple_of(BLOCK);
+            budget -= list.translate(budget, lent)?.next_multiple_of(BLOCK);
+            self.now += u8::from(list.left == 0);
         }
-        Ok(true)
+        Some(true)
     }
 }
 
@@ -135,71 +104,103 @@ impl Walk {
 pub(crate) struct WalkContext<'a, M, F> {
     pub buffers: &'a mut Buffers,
     pub lists: &'a mut ListPages,
-    pub scratch: &'a mut Scratch,
+    pub chain: &'a mut Chain,
     pub memory: &'a M,
     pub frames: &'a mut F,
 }
 
-impl<M, F> WalkContext<'_, M, F> {
+impl List {
+    /// Translates up to `most` entries of the current page of the list, whole blocks of them, and goes on to the next page
+    /// at its end. Gives the number of entries; `None` if the list is none.
     #[inline(always)]
-    fn frame(&mut self, chain: &mut Chain) -> Result<usize, TeeResult> {
-        self.lists.extend(chain).ok_or(TeeResult::OUT_OF_MEMORY)
+    pub fn translate<M: Memory, F: ShadowPages>(
+        &mut self,
+        most: usize,
+        lent: &mut WalkContext<'_, M, F>,
+    ) -> Option<usize> {
+        if !self.next.is_aligned(PAGE_SIZE) {
+            return None;
+        }
+        let count = (self.left as usize).min(LIST_ENTRIES);
+        let first = usize::from(self.done);
+        let end = count.min(first + most);
+        let (mut at, mut run, mut unkept) = (first, NOTHING, [0; BLOCK]);
+        while at < end {
+            let numbers = match self.is_kept {
+                true => lent.buffers.next_block(self.buffer)?,
+                false => &mut unkept,
+            };
+            let (memory, frames) = (lent.memory, &mut *lent.frames);
+            let here = (end - at).min(BLOCK);
+            let (groups, rest) = numbers[..here].as_chunks_mut::<GROUP>();
+            for numbers in groups {
+                run = self.group(at, numbers, run, memory, frames)?;
+                at += GROUP;
+            }
+            for number in rest {
+                run = self.group(at, array::from_mut(number), run, memory, frames)?;
+                at += 1;
+            }
+        }
+        self.done = end as u16;
+        if end == count {
+            self.done = 0;
+            self.left -= count as u32;
+            if self.left > 0 {
+                self.turn_page(lent)?;
+            }
+        }
+        Some(end - first)
     }
 
-    /// Gives the frame for the rest of a long list. Few lists have one.
+    /// Translates the entries from number `at` on and notes their page numbers. `run` is the run of RAM that the entries
+    /// before them were in; gives that of the last one.
+    #[inline(always)]
+    fn group<const N: usize, M: Memory, F: ShadowPages>(
+        &self,
+        at: usize,
+        numbers: &mut [u32; N],
+        run: Run,
+        memory: &M,
+        frames: &mut F,
+    ) -> Option<Run> {
+        let mut pages = memory.take::<N>(self.entry(at)).ok()?;
+        let mut run = follow(run, *pages.first()?, memory)?;
+        let offset = |page: &u64| page.wrapping_sub(run.start.0);
+        let all = pages.iter().map(offset).fold(0, core::ops::BitOr::bitor);
+        if !all.is_multiple_of(PAGE_SIZE) {
+            return None;
+        }
+        *numbers = pages.map(|page| (page / PAGE_SIZE) as u32);
+        if all < run.size {
+            pages = pages.map(|page| place(&run, page));
+        } else {
+            (pages, run) = translate_each(pages, run, memory)?;
+        }
+        frames.write(self.frame.into(), at, &pages);
+        Some(run)
+    }
+
+    /// Returns where entry number `at` is.
+    fn entry(&self, at: usize) -> Ipa {
+        Ipa(self.next.0.wrapping_add((at as u64) << 3))
+    }
+
+    /// Goes on to the next list page, the guest's and ours.
     #[cold]
     #[inline(never)]
-    fn next_frame(&mut self, chain: &mut Chain) -> Result<usize, TeeResult> {
-        self.frame(chain)
+    fn turn_page<M: Memory, F: ShadowPages>(
+        &mut self,
+        lent: &mut WalkContext<'_, M, F>,
+    ) -> Option<()> {
+        let mut link = [0];
+        lent.memory.read(self.entry(LIST_ENTRIES), &mut link).ok()?;
+        let frame = lent.lists.extend(lent.chain)?;
+        let pa = lent.frames.pa(frame.into()).0;
+        lent.frames.write(self.frame.into(), LIST_ENTRIES, &[pa]);
+        (self.next, self.frame) = (Ipa(link[0]), frame);
+        Some(())
     }
-}
-
-/// Translates up to `most` entries of one page of a list into `frame`, linked to `next` if more pages follow.
-/// Gives the number of entries.
-fn list_page<M: Memory, F: ShadowPages>(
-    list: &mut List,
-    frame: usize,
-    next: usize,
-    most: usize,
-    lent: &mut WalkContext<'_, M, F>,
-) -> Result<usize, TeeResult> {
-    let at = list.next;
-    if !at.is_aligned(PAGE_SIZE) {
-        return Err(TeeResult::BAD_PARAMETERS);
-    }
-    let keep = lent.buffers.get(list.buffer).kind == Kind::Registering;
-    let count = (list.left as usize).min(LIST_ENTRIES);
-    let first = usize::from(list.done);
-    let end = count.min(first + most);
-    let linked = end == LIST_ENTRIES && list.left as usize > count;
-    let entries = end - first;
-    let words = lent.scratch.as_flattened_mut();
-    let part = words.get_mut(..entries + usize::from(linked));
-    let part = part.ok_or(TeeResult::OUT_OF_MEMORY)?;
-    let from = Ipa(at.0 + first as u64 * 8);
-    let read = lent.memory.read(from, part);
-    read.map_err(|_| TeeResult::BAD_PARAMETERS)?;
-    let (pages, link) = part.split_at_mut(entries);
-    let (mut run, mut unkept) = (NOTHING, [0; BLOCK]);
-    for pages in pages.chunks_mut(BLOCK) {
-        let room = match keep {
-            true => lent.buffers.next_block(list.buffer),
-            false => None,
-        };
-        run = translate(pages, room.unwrap_or(&mut unkept), run, lent.memory)
-            .ok_or(TeeResult::BAD_PARAMETERS)?;
-    }
-    if let [link] = link {
-        list.next = Ipa(*link);
-        *link = lent.frames.pa(next).0;
-    }
-    lent.frames.write(frame, first, part);
-    list.done = end as u16;
-    if end == count {
-        list.left -= count as u32;
-        list.done = 0;
-    }
-    Ok(entries)
 }
 
 /// No RAM.
@@ -209,66 +210,36 @@ const NOTHING: Run = Run {
     size: 0,
 };
 
-/// Translates entries in place and notes their page numbers in `numbers`. `run` is the run of RAM that the entries before
-/// them were in; gives that of the last one.
-#[inline(always)]
-fn translate<M: Memory>(
-    pages: &mut [u64],
-    numbers: &mut [u32; BLOCK],
-    mut run: Run,
-    memory: &M,
-) -> Option<Run> {
-    let (groups, rest) = pages.as_chunks_mut::<GROUP>();
-    let (kept, rest_kept) = numbers.split_at_mut_checked(groups.len() * GROUP)?;
-    let (kept, _) = kept.as_chunks_mut::<GROUP>();
-    for (group, numbers) in groups.iter_mut().zip(kept) {
-        if !translate_group(group, numbers, &run) {
-            run = translate_each(group, numbers, run, memory)?;
-        }
-    }
-    match rest.is_empty() {
-        true => Some(run),
-        false => translate_each(rest, rest_kept, run, memory),
-    }
-}
-
-/// Translates entries that lie in this run. False, and nothing is done, if they don't, or are close to its end.
-#[inline(always)]
-fn translate_group(pages: &mut [u64; GROUP], numbers: &mut [u32; GROUP], run: &Run) -> bool {
-    let [a, b, c, d] = *pages;
-    let offset = |page: u64| page.wrapping_sub(run.start.0);
-    let all = offset(a) | offset(b) | offset(c) | offset(d);
-    let inside = all < run.size && all.is_multiple_of(PAGE_SIZE);
-    if inside {
-        *numbers = [a, b, c, d].map(|page| (page / PAGE_SIZE) as u32);
-        *pages = [a, b, c, d].map(|page| run.pa.0.wrapping_add(offset(page)));
-    }
-    inside
-}
-
 /// Translates entries one by one, wherever they are.
+#[cold]
 #[inline(never)]
-fn translate_each<M: Memory>(
-    pages: &mut [u64],
-    numbers: &mut [u32],
+fn translate_each<const N: usize, M: Memory>(
+    mut pages: [u64; N],
     mut run: Run,
     memory: &M,
-) -> Option<Run> {
-    for (page, number) in pages.iter_mut().zip(numbers) {
-        if page.wrapping_sub(run.start.0) >= run.size {
-            run = memory.run(Ipa(*page)).filter(is_numbered)?;
-        }
-        if !page.is_multiple_of(PAGE_SIZE) {
-            return None;
-        }
-        *number = (*page / PAGE_SIZE) as u32;
-        *page = run.pa.0.wrapping_add(page.wrapping_sub(run.start.0));
+) -> Option<([u64; N], Run)> {
+    for page in &mut pages {
+        run = follow(run, *page, memory)?;
+        *page = place(&run, *page);
     }
-    Some(run)
+    Some((pages, run))
+}
+
+/// Returns the run of RAM that a page is in: this one, as a rule.
+#[inline(always)]
+fn follow<M: Memory>(run: Run, page: u64, memory: &M) -> Option<Run> {
+    match page.wrapping_sub(run.start.0) < run.size {
+        true => Some(run),
+        false => memory.run(Ipa(page)).filter(is_numbered),
+    }
+}
+
+/// Returns where a page of the run is.
+fn place(run: &Run, page: u64) -> u64 {
+    run.pa.0.wrapping_add(page.wrapping_sub(run.start.0))
 }
 
 /// Tells whether the numbers of all pages of a run fit in 32 bits.
 fn is_numbered(run: &Run) -> bool {
-    let end = run.start.checked_add(run.size);
-    end.is_some_and(|end| end.0 <= PAGE_SIZE << 32)
+    (run.start.0 | run.size) < PAGE_SIZE << 31
 }
