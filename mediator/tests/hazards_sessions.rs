@@ -43,6 +43,29 @@ fn begin_to_open(world: &mut World) -> mediator::Results {
 }
 
 #[test]
+fn h27_the_session_that_ends_is_the_one_that_was_closed() {
+    let (mut world, mut client) = start(mediator_model::Way::RpcArg);
+    for _ in 0..2 {
+        assert_eq!(outcome(client.call(&mut world, &open())), DONE);
+    }
+    let mut open = vec![1, 2, 3];
+    for gone in [2, 1, 3] {
+        let close = naming(Command::CLOSE_SESSION, gone);
+        assert_eq!(outcome(client.call(&mut world, &close)), DONE);
+        open.retain(|&session| session != gone);
+        for session in 1..=3 {
+            let expected = if open.contains(&session) {
+                DONE
+            } else {
+                REFUSED
+            };
+            let message = naming(Command::INVOKE, session);
+            assert_eq!(outcome(client.call(&mut world, &message)), expected);
+        }
+    }
+}
+
+#[test]
 fn h27_a_session_is_named_only_while_it_is_open() {
     for way in BOTH {
         let (mut world, mut client) = start(way);
