@@ -195,7 +195,17 @@ impl<'a> Cursor<'a> {
     ///
     /// # Errors
     /// [`NotRam`] if there are fewer.
+    #[inline]
     pub fn skip(&mut self, bytes: u32) -> Result<(), NotRam> {
+        // As it is nearly always.
+        if bytes < self.at_hand() {
+            self.done += bytes;
+            return Ok(());
+        }
+        self.skip_pieces(bytes)
+    }
+
+    fn skip_pieces(&mut self, bytes: u32) -> Result<(), NotRam> {
         let mut left = bytes;
         while left > 0 {
             left -= self.piece(left)?.len;

@@ -152,6 +152,12 @@ impl Queue {
         *self = Self::new();
     }
 
+    /// Tells whether all buffers are taken that the driver had when its index was last read.
+    #[inline]
+    pub fn is_drained(&self) -> bool {
+        self.taken == self.available
+    }
+
     /// Tells whether the queue runs.
     pub fn is_running(&self) -> bool {
         self.layout.is_some()

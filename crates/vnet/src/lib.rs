@@ -12,6 +12,10 @@
 //! before receive sides, no two of either), and what a receiver does with its own registers and rings, however wrong,
 //! is between it and EL2.
 //!
+//! A kernel takes its locks in the order device, transmit side, receive side. A write of a register holds the device's
+//! until the queues that its effect names are set, so that no start overtakes a reset. Interrupts are raised behind a
+//! visit, when its locks are free again: a device that was reset in the meantime knows not to.
+//!
 //! A receiver without a buffer loses the frame, and it is counted: nobody waits for somebody else's guest. A sender
 //! that exceeds its [`Rate`] waits with what is in its queue.
 //!

@@ -157,12 +157,15 @@ impl Transmit {
     }
 
     fn send_all<R: Receivers>(&mut self, work: &mut Work<'_, R>, now: u64) -> Result<Next, Fault> {
+        let first = work.budget.frames;
         loop {
             if !self.finish(work)? {
                 self.queue.spare_kicks(work.memory)?;
                 return Ok(Next::More);
             }
-            if !self.queue.peek(work.memory, &mut self.chain, u64::MAX)? {
+            // What is known of is done: instead of a look and then another one, look when a kick is asked for.
+            let is_done = work.budget.frames < first && self.queue.is_drained();
+            if is_done || !self.queue.peek(work.memory, &mut self.chain, u64::MAX)? {
                 if self.queue.ask_for_kick(work.memory)? {
                     continue;
                 }

@@ -13,6 +13,10 @@
 //! the receiver has one. A receiver that leaves it waiting too long is stuck: its packets are answered with a reset
 //! until it takes one again, so that it holds up nobody's other streams for longer than that, once.
 //!
+//! A kick of a receive queue makes visits due: of the transmit sides that wait for this guest ([`Next::Buffer`]), and of
+//! its own, as EL2 may have something for it. The order of locks is that of network devices, with [`Control`]'s where a
+//! receive side's is.
+//!
 //! [`Control`] is EL2's own end, at address [`EL2`]: a few streams of a guest, each with two small buffers.
 #![no_std]
 #![forbid(unsafe_code)]
