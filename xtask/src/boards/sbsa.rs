@@ -130,6 +130,8 @@ impl Recipe for Sbsa {
         qemu.args(["-smp", &machine.smp.to_string(), "-m", &machine.mem]);
         // The machine has a display, whose ROM is in a package of its own.
         qemu.args(["-global", "bochs-display.romfile=", "-nic", "none"]);
+        // The machine's own SMMU has stage 1 alone unless it is told otherwise.
+        qemu.args(["-global", "arm-smmuv3.stage=nested"]);
         qemu.args(["-display", "none", "-monitor", "none"]);
         let mut loads = vec![
             (payload.as_path(), PAYLOAD),
