@@ -43,6 +43,7 @@ pub const GBPA_UPDATE: u32 = 1 << 31;
 pub const IRQ_CTRL_GERROR: u32 = 1 << 0;
 pub const IRQ_CTRL_EVENTQ: u32 = 1 << 2;
 pub const GERROR_CMDQ: u32 = 1 << 0;
+pub const GERROR_EVENTQ: u32 = 1 << 2;
 /// Read-allocate hint of a table or of the command queue, write-allocate hint of the event queue.
 pub const BASE_ALLOCATE: u64 = 1 << 62;
 /// EVENTQ_PROD.OVFLG and EVENTQ_CONS.OVACKFLG.

@@ -213,13 +213,23 @@ fn errors_of_the_whole_smmu_are_named_once() {
     let mut smmu = init(&model, setup()).unwrap();
     assert!(smmu.errors().is_none());
     let before = model.0.borrow().get(0x60);
-    model.0.borrow_mut().set(0x60, before ^ (1 << 2 | 1 << 8));
+    model.0.borrow_mut().set(0x60, before ^ (1 << 3 | 1 << 8));
+    assert!(!smmu.overflowed());
     let errors = smmu.errors().unwrap();
-    assert_eq!(
-        errors.to_string(),
-        "SMMU_GERROR 0x104 EVENTQ_ABT_ERR SFM_ERR"
-    );
+    assert_eq!(errors.to_string(), "SMMU_GERROR 0x108 PRIQ_ABT_ERR SFM_ERR");
     assert!(smmu.errors().is_none());
+}
+
+/// A device brings it about by many refused accesses: it is no failure of the SMMU.
+#[test]
+fn events_that_could_not_be_written_are_lost() {
+    let model = Shared::new(2);
+    let mut smmu = init(&model, setup()).unwrap();
+    let before = model.0.borrow().get(0x60);
+    model.0.borrow_mut().set(0x60, before ^ 1 << 2);
+    assert!(smmu.errors().is_none());
+    assert!(smmu.overflowed());
+    assert!(!smmu.overflowed());
 }
 
 /// Errors that the firmware left behind don't stop the queue.

@@ -27,26 +27,32 @@ impl<H: Hardware> Smmu<H> {
         Some(Event::decode(record))
     }
 
-    /// Tells whether events were lost since this was asked, because the queue was full (7.4).
+    /// Tells whether events were lost since this was asked: the queue was full (7.4). QEMU's SMMU calls that an abort of its
+    /// write to the queue.
     pub fn overflowed(&mut self) -> bool {
+        let is_aborted = self.take_errors(GERROR_EVENTQ) != 0;
         let flags = self.hardware.read32(EVENTQ_PROD) ^ self.consumed;
-        if flags & OVERFLOW == 0 {
-            return false;
+        if flags & OVERFLOW != 0 {
+            self.consume(self.consumed ^ OVERFLOW);
         }
-        self.consume(self.consumed ^ OVERFLOW);
-        true
+        is_aborted || flags & OVERFLOW != 0
     }
 
     /// Takes the errors that concern the whole SMMU, if there are any. A refused command is the business of the
-    /// operation that gave it.
+    /// operation that gave it, and lost events are that of [`Self::overflowed`].
     pub fn errors(&mut self) -> Option<GlobalErrors> {
+        let active = self.take_errors(!(GERROR_CMDQ | GERROR_EVENTQ));
+        (active != 0).then_some(GlobalErrors(active))
+    }
+
+    /// Returns which of these errors are active, and acknowledges them.
+    fn take_errors(&mut self, which: u32) -> u32 {
         let acknowledged = self.hardware.read32(GERRORN);
-        let active = (self.hardware.read32(GERROR) ^ acknowledged) & !GERROR_CMDQ;
-        if active == 0 {
-            return None;
+        let active = (self.hardware.read32(GERROR) ^ acknowledged) & which;
+        if active != 0 {
+            self.hardware.write32(GERRORN, acknowledged ^ active);
         }
-        self.hardware.write32(GERRORN, acknowledged ^ active);
-        Some(GlobalErrors(active))
+        active
     }
 
     fn consume(&mut self, register: u32) {
