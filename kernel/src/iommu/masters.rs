@@ -23,6 +23,15 @@ const VIRTIO_STATUS: u64 = 0x70;
 /// Most streams that one step opens or shuts: the core's interrupts wait meanwhile.
 const STEP: u32 = 512;
 
+/// Bytes of ECAM that a bus has, and a device on it, of eight functions (PCI Express Base Specification 6.0, 7.2.2).
+const BUS: u64 = 1 << 20;
+const DEVICE: u64 = 8 * FUNCTION;
+const FUNCTION: u64 = 1 << 12;
+/// Offsets of a function's vendor id, command and header type (the same, 7.5.1.1).
+const VENDOR: u64 = 0x00;
+const COMMAND: u64 = 0x04;
+const HEADER_TYPE: u64 = 0x0e;
+
 /// A guest's devices that master the bus.
 pub struct Masters {
     /// Names its translations.
@@ -31,6 +40,8 @@ pub struct Masters {
     /// devices' registers, and with a GICv2 the virtual CPU interface of whoever runs on some core.
     tables: Option<Tables>,
     virtio: Vec<Mmio>,
+    /// ECAM of the first bus of each PCI host bridge: what is behind it masters the bus through functions on this one.
+    buses: Vec<Mmio>,
     /// Devices behind SMMUs that are on, by their names in the manifest.
     streams: Vec<(&'static str, Streams)>,
     /// Some device reaches all memory.
@@ -44,6 +55,7 @@ impl Masters {
             vmid,
             tables: None,
             virtio: Vec::new(),
+            buses: Vec::new(),
             streams: Vec::new(),
             reaches_all: false,
         }
@@ -92,7 +104,7 @@ impl Masters {
     }
 
     /// Takes in what EL2 knows how to stop of a device in `pages`, which nobody has had yet: virtio
-    /// transports.
+    /// transports, and functions of a PCI host bridge.
     pub fn add(
         &mut self,
         tables: &mut mmu::Tables,
@@ -108,6 +120,19 @@ impl Masters {
         // above, and EL2 uses them only while the guest that has the device is stopped.
         let frame = |at: &Pa| unsafe { Mmio::new(at.0, PAGE_SIZE) };
         self.virtio.extend(transports.map(frame));
+        if let Some(host) = &device.pci
+            && inside(&&host.ecam.start)
+        {
+            let first = PaRange {
+                start: host.ecam.start,
+                size: BUS,
+            };
+            tables.map(first, Kind::Device).map_err(|_| DmaError::Map)?;
+            // SAFETY: the tree says that this is ECAM, a mebibyte of it at least; it is mapped above, and EL2 uses it only
+            // while the guest that has the bridge is stopped.
+            self.buses
+                .push(unsafe { Mmio::new(first.start.0, first.size) });
+        }
         Ok(())
     }
 
@@ -130,6 +155,10 @@ impl Masters {
     /// Lets some more devices reach the guest's RAM, which is laid out: of all their streams, from number `done` on. Returns
     /// how many those were, 0 if there are no more.
     pub fn open(&self, done: u32) -> Result<u32, DmaError> {
+        if done == 0 {
+            // What the guest's last life or the firmware began must not go on in this one.
+            self.buses.iter().for_each(disable);
+        }
         self.step(done).map_or(Ok(0), |part| {
             smmus::open(part)?;
             Ok(part.count)
@@ -167,6 +196,29 @@ impl Masters {
         // A device that went on would write to memory that is somebody else's by then.
         for transport in &self.virtio {
             transport.write(VIRTIO_STATUS, 0_u32);
+        }
+        // Those behind SMMUs are stopped there, and told of.
+        if self.reaches_all {
+            self.buses.iter().for_each(disable);
+        }
+    }
+}
+
+/// Makes each function on a PCI bus as it is after a reset in this: it neither masters the bus nor answers but to ECAM.
+#[inline(never)]
+fn disable(bus: &Mmio) {
+    for device in (0..BUS).step_by(DEVICE as usize) {
+        let is_there = |function: u64| bus.read::<u16>(function + VENDOR) != u16::MAX;
+        if !is_there(device) {
+            continue;
+        }
+        let has_more = bus.read::<u8>(device + HEADER_TYPE) & 1 << 7 != 0;
+        let end = device + if has_more { DEVICE } else { FUNCTION };
+        let functions = (device..end).step_by(FUNCTION as usize);
+        for function in functions.filter(|function| is_there(*function)) {
+            bus.write(function + COMMAND, 0_u16);
+            // What it had sent has arrived when this is answered.
+            bus.read::<u16>(function + COMMAND);
         }
     }
 }
