@@ -9,6 +9,7 @@ mod boot;
 mod budgets;
 mod crash;
 mod delay;
+mod dma;
 mod fault;
 mod flood;
 mod gic;
@@ -182,6 +183,21 @@ pub const GROUPS: &[Group] = &[
         name: "attacker",
         by_default: false,
         tests: delay::ATTACKER,
+    },
+    Group {
+        name: "dma",
+        by_default: false,
+        tests: dma::OWN,
+    },
+    Group {
+        name: "dma-hostile",
+        by_default: false,
+        tests: dma::HOSTILE,
+    },
+    Group {
+        name: "dma-lives",
+        by_default: false,
+        tests: dma::LIVES,
     },
     Group {
         name: "rates",

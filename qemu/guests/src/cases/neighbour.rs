@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! A guest that goes about its work beside a hostile one, until bootargs' `neighbour-until=SECONDS`
-//! (default 20) on the counter: its memory stays, its calls work, its timer fires once for each
-//! time it is set, and no interrupt comes that it did not cause.
+//! (default 20) on the counter, or with `neighbour-until-typed` until something is typed: its memory stays, its calls work,
+//! its timer fires once for each time it is set, and no interrupt comes that it did not cause.
 
 use super::Test;
 use crate::outcome::Outcome;
 use crate::rt::time::Timer;
-use crate::rt::{cpu, env, gic, time};
+use crate::rt::{console, cpu, env, gic, time};
 use crate::{ensure, ensure_eq, mrs, msr, println};
 use platform::{INTIDS, VIRTUAL_TIMER_INTID};
 
@@ -18,7 +18,7 @@ const SGI: u32 = 3;
 const PATTERN: u64 = 0x6e65_6967_6862_6f75;
 
 fn undisturbed() -> Outcome {
-    let end = env::number("neighbour-until").unwrap_or(20) * time::frequency();
+    let is_over = end();
     ensure!(cpu::start_all(), "not all vCPUs are on");
     (16..INTIDS as u32).for_each(gic::enable);
     words().for_each(|word| {
@@ -27,12 +27,28 @@ fn undisturbed() -> Outcome {
     });
     msr!("tpidr_el1", PATTERN);
     let mut rounds = 0;
-    while rounds == 0 || time::now() < end {
+    while rounds == 0 || !is_over() {
         round(rounds)?;
         rounds += 1;
+        if rounds == 1 {
+            println!("guest: watches");
+        }
     }
     println!("guest: {rounds} rounds");
     Ok(())
+}
+
+/// Returns what tells that it is enough.
+fn end() -> impl Fn() -> bool {
+    let until_typed = env::words().any(|word| word == "neighbour-until-typed");
+    let end = env::number("neighbour-until").unwrap_or(20) * time::frequency();
+    move || {
+        if until_typed {
+            console::typed().is_some()
+        } else {
+            time::now() >= end
+        }
+    }
 }
 
 /// Returns all of RAM behind the image, but for the tree.

@@ -10,11 +10,18 @@ use platform::UART_BASE;
 pub const DR: u64 = 0x00;
 /// UARTFR.
 pub const FR: u64 = 0x18;
+const FR_RXFE: u32 = 1 << 4;
 const FR_TXFF: u32 = 1 << 5;
 
 static LOCK: spin::Mutex<()> = spin::Mutex::new(());
 
 struct Uart;
+
+/// Takes a byte that was typed at the console, if there is one.
+pub fn typed() -> Option<u8> {
+    let is_there = read32(UART_BASE.0 + FR) & FR_RXFE == 0;
+    is_there.then(|| read32(UART_BASE.0 + DR) as u8)
+}
 
 /// Sends one byte as soon as the transmit FIFO has room.
 pub fn put(byte: u8) {

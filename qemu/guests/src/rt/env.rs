@@ -106,6 +106,12 @@ pub fn number(key: &str) -> Option<u64> {
     argument(key)?.parse().ok()
 }
 
+/// Returns the numbers of `argument`, hexadecimal ones with commas between.
+pub fn addresses(key: &str) -> impl Iterator<Item = u64> {
+    let list = argument(key).unwrap_or("").split(',');
+    list.filter_map(|text| u64::from_str_radix(text.strip_prefix("0x")?, 16).ok())
+}
+
 /// Tells whether this runs on a bare machine (bootargs say `bare`), to check the tests themselves.
 pub fn is_bare() -> bool {
     words().any(|word| word == "bare")
@@ -121,6 +127,19 @@ pub fn spare_ram() -> impl Iterator<Item = core::ops::Range<u64>> {
     let (tree, bytes) = get().tree;
     let behind_tree = (tree + bytes as u64).next_multiple_of(4096);
     [image..tree & !4095, behind_tree..start + size].into_iter()
+}
+
+/// Returns a property of the first node that is `compatible` with this.
+pub fn property_of(compatible: &str, name: &str) -> Option<&'static [u8]> {
+    let (address, bytes) = get().tree;
+    // SAFETY: `init` has read the tree here; nothing writes to it.
+    let bytes = unsafe { core::slice::from_raw_parts(address as *const u8, bytes) };
+    let tree = Fdt::new_unaligned_fallible(bytes).ok()?;
+    let is = |node: &Node| {
+        text(node, "compatible").is_some_and(|all| all.split('\0').any(|one| one == compatible))
+    };
+    let node = all_nodes(&tree).find(is)?;
+    property(&node, name)
 }
 
 fn tree_bytes(address: u64) -> Option<&'static [u8]> {

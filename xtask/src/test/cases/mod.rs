@@ -4,6 +4,7 @@
 
 mod boards;
 mod devices;
+mod dma;
 mod guest;
 mod linux;
 mod refusals;
@@ -32,6 +33,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         linux::CASES,
         boards::CASES,
         devices::CASES,
+        dma::CASES,
         several::CASES,
         sweep::CASES,
         regression::CASES,
@@ -46,6 +48,7 @@ pub fn long() -> impl Iterator<Item = &'static Case> {
         .iter()
         .chain(soak::POISON)
         .chain(regression::SOAK)
+        .chain(dma::SOAK)
         .chain(sweep::LONG)
 }
 
