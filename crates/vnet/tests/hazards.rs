@@ -390,14 +390,17 @@ fn n13_whoever_breaks_a_ring_breaks_its_own_device_alone() {
         // Its own frames go nowhere either, until it has reset its device.
         lan.kick(1);
         assert_eq!(lan.counters(1).0.frames, 0);
-        // A transmit queue is no different.
-        virtio_model::bring_up(&mut (&mut lan, 1), 1 << 32, &queues).unwrap();
-        hostile.put(BASE + 0x3000, &0x1000_u64.to_le_bytes());
-        hostile.put(BASE + 0x3008, &60_u64.to_le_bytes());
-        hostile.put(BASE + 0x4002, &1_u16.to_le_bytes());
-        lan.kick(1);
-        assert!(lan.has_failed(1));
-        assert!(matches!(lan.next(1), Next::Broken(_)));
+        // A transmit queue is no different: a frame outside RAM, one to be written.
+        for (at, rest) in [(0x1000, 60), (BASE + 0x8000, 60 | 2 << 32)] {
+            virtio_model::bring_up(&mut (&mut lan, 1), 1 << 32, &queues).unwrap();
+            hostile.put(BASE + 0x3000, &u64::to_le_bytes(at));
+            hostile.put(BASE + 0x3008, &u64::to_le_bytes(rest));
+            hostile.put(BASE + 0x4002, &1_u16.to_le_bytes());
+            lan.kick(1);
+            assert!(lan.has_failed(1), "{at:#x}");
+            assert!(matches!(lan.next(1), Next::Broken(_)));
+            hostile.put(BASE + 0x4002, &0_u16.to_le_bytes());
+        }
     }
 }
 
