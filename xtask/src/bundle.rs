@@ -44,7 +44,9 @@ pub fn default_manifest() -> PathBuf {
 pub fn write(options: &Options) -> Result<()> {
     let cache = Cache::open()?;
     host::ensure_tools(&cache)?;
-    let guests = guest::ensure(&cache, &Packages::ensure(&cache)?)?;
+    // What is wrong with it is told when it is packed.
+    let text = fs::read_to_string(&options.manifest).unwrap_or_default();
+    let guests = guest::for_manifest(&cache, &Packages::ensure(&cache)?, &text)?;
     let bundle = pack(&options.manifest, &guests, &Changes::default())?;
     let to = &options.output;
     fs::write(to, &bundle).with_context(|| format!("cannot write {}", to.display()))?;

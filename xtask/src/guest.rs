@@ -9,6 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::boards::kernel_trees;
 use crate::cache::{self, Cache, Inputs, Work};
 use crate::command;
 use crate::cpio::Archive;
@@ -20,6 +21,11 @@ pub const KERNEL: &str = "linux";
 pub const INITRAMFS: &str = "initramfs.cpio";
 /// Name of the same file system with the kernel once more, and a program that starts it by kexec.
 const KEXEC_INITRAMFS: &str = "initramfs-kexec.cpio";
+
+/// Name of Debian's kernel for all boards, which has drivers of more PCI cards, in the folder of guests that use it.
+const GENERIC_KERNEL: &str = "linux-generic";
+/// Name of the initial file system with its modules.
+const GENERIC_INITRAMFS: &str = "initramfs-generic.cpio";
 
 const LIBRARIES: &str = "usr/lib/aarch64-linux-gnu";
 const TAS: &str = "usr/lib/optee_armtz";
@@ -104,6 +110,38 @@ const MODULES: [&str; 6] = [
     "drivers/watchdog/sbsa_gwdt",
 ];
 
+/// Makes the folder with what `manifest` may name: as [`ensure`] does, and the kernel for all boards if it names that.
+pub fn for_manifest(cache: &Cache, packages: &Packages, manifest: &str) -> Result<PathBuf> {
+    let guests = ensure(cache, packages)?;
+    match manifest.contains(GENERIC_KERNEL) {
+        true => generic(cache, packages, &guests),
+        false => Ok(guests),
+    }
+}
+
+/// Adds [`GENERIC_KERNEL`] and [`GENERIC_INITRAMFS`] to what is in `guests`, in a folder of their own.
+fn generic(cache: &Cache, packages: &Packages, guests: &Path) -> Result<PathBuf> {
+    let kernel = kernel_trees::ensure(cache)?;
+    let init = fs::read_to_string(source("init"))?;
+    let inputs = Inputs::default().texts(["1", &init]);
+    let inputs = inputs.stamp(guests)?.stamp(&kernel)?;
+    let name = format!("guest-generic{}", packages.suite().suffix());
+    cache.step(&name, inputs, |work| {
+        for file in list(guests)?.iter().filter(|path| path.is_file()) {
+            let name = file.file_name().unwrap_or_default();
+            fs::copy(file, work.dir.join(name))?;
+        }
+        fs::copy(
+            kernel.join(kernel_trees::IMAGE),
+            work.dir.join(GENERIC_KERNEL),
+        )?;
+        let module = |name: &&str| kernel.join(kernel_trees::MODULES).join(last(name));
+        let modules = kernel_trees::KEPT.iter().map(module).collect::<Vec<_>>();
+        let archive = initramfs(packages, &init, &modules)?;
+        Ok(fs::write(work.dir.join(GENERIC_INITRAMFS), archive)?)
+    })
+}
+
 /// Makes the folder with [`KERNEL`] and [`INITRAMFS`].
 pub fn ensure(cache: &Cache, packages: &Packages) -> Result<PathBuf> {
     let read =
@@ -124,7 +162,11 @@ pub fn ensure(cache: &Cache, packages: &Packages) -> Result<PathBuf> {
     let name = format!("guest{}", packages.suite().suffix());
     cache.step(&name, inputs, |work| {
         fs::copy(kernel(&packages.root())?, work.dir.join(KERNEL))?;
-        let mut archive = initramfs(packages, &init)?;
+        let modules = list(&packages.root().join("usr/lib/modules"))?
+            .pop()
+            .context("the kernel has no modules")?;
+        let modules = MODULES.map(|module| modules.join(format!("kernel/{module}")));
+        let mut archive = initramfs(packages, &init, &modules)?;
         fs::write(work.dir.join(INITRAMFS), &archive)?;
         archive.extend(kexec_files(work)?);
         Ok(fs::write(work.dir.join(KEXEC_INITRAMFS), archive)?)
@@ -164,7 +206,8 @@ fn kernel(root: &Path) -> Result<PathBuf> {
         .with_context(|| format!("no kernel in {}", boot.display()))
 }
 
-fn initramfs(packages: &Packages, init: &str) -> Result<Vec<u8>> {
+/// Makes the initial file system with these modules, which are named without `.ko.xz`.
+fn initramfs(packages: &Packages, init: &str, modules: &[PathBuf]) -> Result<Vec<u8>> {
     let mut archive = Archive::default();
     DIRECTORIES.iter().for_each(|dir| archive.directory(dir));
     archive.symlink("lib", "usr/lib");
@@ -182,15 +225,20 @@ fn initramfs(packages: &Packages, init: &str) -> Result<Vec<u8>> {
             archive.file(&format!("{to}/{name}"), 0o644, &read(&path)?);
         }
     }
-    let modules = list(&packages.root().join("usr/lib/modules"))?
-        .pop()
-        .context("the kernel has no modules")?;
-    for module in MODULES {
-        let name = module.rsplit('/').next().unwrap_or(module);
-        let content = unpack(&modules.join(format!("kernel/{module}.ko.xz")))?;
-        archive.file(&format!("usr/lib/modules/{name}.ko"), 0o644, &content);
+    for module in modules {
+        let packed = module.with_extension("ko.xz");
+        let name = last(&module.to_string_lossy()).to_owned();
+        archive.file(
+            &format!("usr/lib/modules/{name}.ko"),
+            0o644,
+            &unpack(&packed)?,
+        );
     }
     Ok(archive.finish())
+}
+
+fn last(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 fn unpack(path: &Path) -> Result<Vec<u8>> {

@@ -95,6 +95,9 @@ pub struct Machine {
     /// Wait for a debugger on port 1234 of this machine
     #[arg(long)]
     pub gdb: bool,
+    /// A folder whose files the network card's other end gives by TFTP, as 10.0.2.2.
+    #[arg(skip)]
+    pub tftp: Option<PathBuf>,
     /// Whether the cores have EL2; without it, TF-A enters its payload at EL1.
     #[arg(skip = true)]
     pub el2: bool,
@@ -155,6 +158,7 @@ impl Default for Machine {
             nvme: None,
             e1000e: false,
             pci: Vec::new(),
+            tftp: None,
             gdb: false,
             el2: true,
             plugin: None,

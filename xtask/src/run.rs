@@ -164,7 +164,10 @@ fn prepare(options: &Options, dir: &RunDir) -> Result<(Machine, Files)> {
     host::ensure_tools(&cache)?;
     let mut machine = options.machine.clone();
     let packages = Packages::with_optee(&cache, boards::optee_suite(&machine))?;
-    let guests = guest::ensure(&cache, &packages)?;
+    let manifest = manifest(options);
+    // What is wrong with it is told when it is packed.
+    let text = std::fs::read_to_string(&manifest).unwrap_or_default();
+    let guests = guest::for_manifest(&cache, &packages, &text)?;
     if options.no_hypervisor {
         anyhow::ensure!(
             machine.board == Board::Virt,
@@ -194,7 +197,7 @@ fn prepare(options: &Options, dir: &RunDir) -> Result<(Machine, Files)> {
         options.early_console,
     )?;
     let initrd = dir.file("bundle");
-    let bytes = bundle::pack(&manifest(options), &guests, &changes(options))?;
+    let bytes = bundle::pack(&manifest, &guests, &changes(options))?;
     std::fs::write(&initrd, bytes).with_context(|| format!("{}", initrd.display()))?;
     Ok((
         machine,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The boards' device trees that come with Debian's kernel.
+//! Debian's kernel for all boards: their device trees, itself, and some of its modules.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::apt::Apt;
 use crate::cache::{self, Cache, Inputs};
@@ -18,12 +18,26 @@ pub const IMX8MP: &str = "freescale/imx8mp-evk.dtb";
 /// The ZCU102's.
 pub const ZCU102: &str = "xilinx/zynqmp-zcu102-rev1.0.dtb";
 
+/// The kernel itself.
+pub const IMAGE: &str = "vmlinuz";
+/// Its modules below `drivers`, as far as they are kept, each in a file of its own.
+pub const MODULES: &str = "modules";
+
 const KERNEL: &str = "linux-image-arm64";
+/// Modules that are kept, below `drivers` and without `.ko.xz`, each after those that it depends on.
+pub const KEPT: [&str; 6] = [
+    "tee/tee",
+    "tee/optee/optee",
+    "nvme/common/nvme-auth",
+    "nvme/host/nvme-core",
+    "nvme/host/nvme",
+    "net/ethernet/intel/e1000e/e1000e",
+];
 
 /// Fetches them, and returns their folder.
 pub fn ensure(cache: &Cache) -> Result<PathBuf> {
     let suite = packages::RELEASE.name();
-    let inputs = Inputs::default().texts(["2", suite, KERNEL]);
+    let inputs = Inputs::default().texts(["3", suite, KERNEL]).texts(KEPT);
     cache.step(packages::DEVICE_TREES, inputs, |work| {
         let apt = Apt::arm64(cache, suite);
         apt.prepare(work)?;
@@ -35,6 +49,22 @@ pub fn ensure(cache: &Cache) -> Result<PathBuf> {
             let vendor = vendor?;
             fs::rename(vendor.path(), work.dir.join(vendor.file_name()))?;
         }
+        keep(&root, kernel.trim_start_matches("linux-image-"), work.dir)?;
         cache::remove(&root)
     })
+}
+
+/// Keeps the kernel of `version` and its modules from the unpacked package.
+fn keep(root: &Path, version: &str, to: &Path) -> Result<()> {
+    let image = root.join(format!("boot/vmlinuz-{version}"));
+    fs::rename(image, to.join(IMAGE))?;
+    fs::create_dir(to.join(MODULES))?;
+    let drivers = root.join(format!("usr/lib/modules/{version}/kernel/drivers"));
+    for module in KEPT {
+        let from = drivers.join(format!("{module}.ko.xz"));
+        let name = from.file_name().unwrap_or_default();
+        fs::rename(&from, to.join(MODULES).join(name))
+            .with_context(|| format!("{}", from.display()))?;
+    }
+    Ok(())
 }

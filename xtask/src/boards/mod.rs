@@ -134,7 +134,12 @@ fn add_options(qemu: &mut Command, machine: &Machine) {
         qemu.args(["-drive", &drive, "-device", "nvme,drive=nvme,serial=1"]);
     }
     if machine.e1000e {
-        qemu.args(["-netdev", "user,id=net"]);
+        let tftp = machine
+            .tftp
+            .as_deref()
+            .map(|folder| format!(",tftp={}", escape(folder)));
+        let net = format!("user,id=net{}", tftp.unwrap_or_default());
+        qemu.args(["-netdev", &net]);
         qemu.args(["-device", "e1000e,netdev=net,romfile="]);
     }
     for device in &machine.pci {

@@ -44,7 +44,9 @@ pub struct Case {
     pub smmu: bool,
     /// Whether the PCI bus has an NVMe disk, of the same content.
     pub nvme: bool,
-    /// Whether the PCI bus has a network card.
+    /// Whether that disk has nothing on it, for a guest to make partitions.
+    pub nvme_blank: bool,
+    /// Whether the PCI bus has a network card, behind which there is a text by TFTP.
     pub e1000e: bool,
     /// What else is on the PCI bus.
     pub pci: &'static [&'static str],
@@ -110,6 +112,14 @@ impl Boots {
         match self {
             Self::Bare(bootargs) => Some(bootargs),
             _ => None,
+        }
+    }
+
+    /// Returns the text of the manifest that is in a file of its own, else nothing.
+    pub fn manifest(&self) -> &'static str {
+        match self {
+            Self::Manifest(text) => text,
+            _ => "",
         }
     }
 
@@ -204,6 +214,7 @@ pub const BASE: Case = Case {
     disk: false,
     smmu: false,
     nvme: false,
+    nvme_blank: false,
     e1000e: false,
     pci: &[],
     residue: false,

@@ -6,6 +6,7 @@ mod case;
 mod cases;
 mod host;
 mod judge;
+mod partitions;
 mod passthrough;
 mod post;
 pub mod soak;
@@ -205,12 +206,12 @@ struct Foreign {
 impl Foreign {
     /// Fetches and builds it. A suite that has it not is the failure of those runs alone that
     /// need it.
-    fn ensure(machine: &Machine) -> Result<Self> {
+    fn ensure(machine: &Machine, boots: &Boots) -> Result<Self> {
         let cache = Cache::open()?;
         let packages = Packages::with_optee(&cache, boards::optee_suite(machine))?;
         Ok(Self {
             firmware: boards::firmware(&cache, &packages, machine)?,
-            guests: guest::ensure(&cache, &packages)?,
+            guests: guest::for_manifest(&cache, &packages, boots.manifest())?,
             unpacked: packages.root(),
         })
     }
@@ -240,6 +241,12 @@ impl Bench {
         if case.nvme {
             machine.nvme = Some(passthrough::make(&dir)?);
         }
+        if case.nvme_blank {
+            machine.nvme = Some(partitions::make(&dir)?);
+        }
+        if case.e1000e {
+            machine.tftp = Some(partitions::offer(&dir)?);
+        }
         if case.residue {
             let path = dir.file("residue");
             fs::write(&path, [0xa5; 1 << 20])?;
@@ -264,7 +271,11 @@ impl Bench {
         let mut verdict = judge::verdict(case, &outcome);
         let disk = machine.disk.as_ref().or(machine.nvme.as_ref());
         if let (Ok(_), Some(disk)) = (&verdict, disk) {
-            verdict = passthrough::check(disk).map(|()| String::new());
+            let right = match case.nvme_blank {
+                true => partitions::check(disk),
+                false => passthrough::check(disk),
+            };
+            verdict = right.map(|()| String::new());
         }
         if let (Ok(_), Some(ram)) = (&verdict, &machine.ram) {
             verdict = post::check(case, ram).map(|()| String::new());
@@ -286,7 +297,7 @@ impl Bench {
     }
 
     fn files(&self, case: &Case, machine: &Machine, dir: &RunDir) -> Result<Files> {
-        let foreign = Foreign::ensure(machine)?;
+        let foreign = Foreign::ensure(machine, &case.boots)?;
         let bl33 = match case.profile {
             _ if case.boots.bare().is_some() => image::elf(Profile::Release, "testguest.bin"),
             Profile::Release => self.release.clone(),

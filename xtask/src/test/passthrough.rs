@@ -21,7 +21,8 @@ pub fn make(dir: &RunDir) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn text() -> Vec<u8> {
+/// Returns the text, of a mebibyte.
+pub fn text() -> Vec<u8> {
     let lines = (0..).map(|line| format!("line {line} is written by the host\n"));
     let mut text: Vec<u8> = lines.flat_map(String::into_bytes).take(PART).collect();
     text[PART - 1] = b'\n';

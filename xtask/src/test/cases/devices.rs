@@ -2,8 +2,8 @@
 
 //! The board's devices: who may have one, and what a guest makes of it.
 
-use super::{OK, PANIC, QUIET, REFUSED, manifest};
-use crate::test::case::Expect::{Absent, Line, Off};
+use super::{LINUX, OK, PANIC, QUIET, REFUSED, manifest};
+use crate::test::case::Expect::{Absent, Line, Off, Statuses};
 use crate::test::case::{BASE, Boots, Case};
 use platform::GicVersion;
 
@@ -114,5 +114,40 @@ pub const CASES: &[Case] = &[
         name: "passthrough-clock-gicv2",
         gic: GicVersion::V2,
         ..CLOCK
+    },
+    // An SMMU that no guest has a device behind lets nothing through, and is nobody's concern.
+    Case {
+        name: "smmu-unused",
+        smmu: true,
+        e1000e: true,
+        expect: &[
+            OK,
+            Line("regression_1004 OK"),
+            Absent("holds guests' devices"),
+            PANIC,
+            QUIET,
+            Off,
+        ],
+        ..LINUX
+    },
+    Case {
+        name: "smmu-linux",
+        boots: Boots::Manifest(manifest!("smmu-linux")),
+        smmu: true,
+        nvme_blank: true,
+        e1000e: true,
+        expect: &[
+            Statuses(&[0, 0]),
+            Line("the SMMU at 0x9050000 holds guests' devices: 65536 streams"),
+            Line("linux: restarted"),
+            Line("linux| device works"),
+            Line("other| 8 test cases of which 0 failed"),
+            Absent("its device"),
+            Absent("reaches all of the board's memory"),
+            PANIC,
+            QUIET,
+            Off,
+        ],
+        ..BASE
     },
 ];
