@@ -4,7 +4,7 @@
 //!
 //! [`Vpsci`] is the power state of one guest's vCPUs, and the service of PSCI; [`smccc`] is that of
 //! the architecture calls. Each says which calls it owns. The kernel gives it those that are trapped,
-//! PSCI's under the VM's lock, and does what the [`Outcome`] says after releasing it.
+//! PSCI's under the VM's lock unless their answer is [the same always](Vpsci::constant), and does what the [`Outcome`] says after releasing it.
 #![no_std]
 #![forbid(unsafe_code)]
 

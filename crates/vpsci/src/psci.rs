@@ -111,11 +111,33 @@ impl Vpsci {
         matches!(function.owner(), Owner::StandardSecure) && function.number() < 0x20
     }
 
+    /// Returns x0 for a call whose answer is the same whatever the vCPUs do, made with `x0` and `x1`: it takes no lock.
+    /// `None` for all others.
+    #[inline]
+    pub fn constant(x0: u64, x1: u64) -> Option<u64> {
+        const PSCI_VERSION: u32 = FunctionId::PsciVersion as u32;
+        const MIGRATE_INFO_TYPE: u32 = FunctionId::MigrateInfoType as u32;
+        const PSCI_FEATURES: u32 = FunctionId::PsciFeatures as u32;
+        let function = Function::new(x0);
+        match function.0 {
+            PSCI_VERSION => Some(VERSION),
+            MIGRATE_INFO_TYPE => Some(MIGRATION_NOT_REQUIRED),
+            PSCI_FEATURES => Some(match features(x1 as u32) {
+                Ok(flags) => flags,
+                Err(error) => function.result(error.into()),
+            }),
+            _ => None,
+        }
+    }
+
     /// Answers the call that `caller` made with x0–x3 in `x`.
     ///
     /// Every function that is none of PSCI's, or is not offered, gets NOT_SUPPORTED. `is_ram` tells
     /// whether the guest has RAM at an address.
     pub fn call(&mut self, caller: VcpuId, x: [u64; 4], is_ram: impl Fn(Ipa) -> bool) -> Outcome {
+        if let Some(x0) = Self::constant(x[0], x[1]) {
+            return Outcome::Return(x0);
+        }
         let function = Function::new(x[0]);
         let args = [x[1], x[2], x[3]].map(|x| function.argument(x));
         self.psci(function.0, caller, args, is_ram)
@@ -131,15 +153,12 @@ impl Vpsci {
     ) -> Result<Outcome, ErrorCode> {
         let function = FunctionId::try_from(function)?;
         match function {
-            FunctionId::PsciVersion => Ok(Outcome::Return(VERSION)),
             FunctionId::CpuSuspend32 | FunctionId::CpuSuspend64 => suspend(args, is_ram),
             FunctionId::CpuOff => Ok(self.cpu_off(caller)),
             FunctionId::CpuOn32 | FunctionId::CpuOn64 => self.cpu_on(args, is_ram),
             FunctionId::AffinityInfo32 | FunctionId::AffinityInfo64 => self.affinity_info(args),
-            FunctionId::MigrateInfoType => Ok(Outcome::Return(MIGRATION_NOT_REQUIRED)),
             FunctionId::SystemOff => Ok(Outcome::SystemOff),
             FunctionId::SystemReset => Ok(Outcome::SystemReset),
-            FunctionId::PsciFeatures => features(args[0] as u32),
             _ => Err(ErrorCode::NotSupported),
         }
     }
@@ -225,9 +244,9 @@ fn entry_point(address: u64, is_ram: impl Fn(Ipa) -> bool) -> Result<Ipa, ErrorC
 
 /// Answers PSCI_FEATURES (DEN0022F.b 5.1.15): flags are 0 for all of them; for CPU_SUSPEND that
 /// says original power_state format and platform-coordinated mode.
-fn features(function: u32) -> Result<Outcome, ErrorCode> {
+fn features(function: u32) -> Result<u64, ErrorCode> {
     if function == ::smccc::arch::SMCCC_VERSION {
-        return Ok(Outcome::Return(0));
+        return Ok(0);
     }
     match FunctionId::try_from(function)? {
         FunctionId::PsciVersion
@@ -241,7 +260,7 @@ fn features(function: u32) -> Result<Outcome, ErrorCode> {
         | FunctionId::MigrateInfoType
         | FunctionId::SystemOff
         | FunctionId::SystemReset
-        | FunctionId::PsciFeatures => Ok(Outcome::Return(0)),
+        | FunctionId::PsciFeatures => Ok(0),
         // Left out on purpose: SYSTEM_RESET2's warm reset would promise that memory survives, but
         // a reset scrubs it. SYSTEM_SUSPEND, CPU_DEFAULT_SUSPEND, CPU_FREEZE, NODE_HW_STATE, the
         // statistics, MEM_PROTECT and the MIGRATE calls have nothing behind them.

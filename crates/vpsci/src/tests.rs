@@ -61,6 +61,23 @@ fn version_is_1_1() {
 }
 
 #[test]
+fn what_the_power_does_not_change_is_answered_without_it() {
+    const MIGRATE_INFO_TYPE: u64 = 0x8400_0006;
+    let junk = 0xdead_beef << 32;
+    assert_eq!(Vpsci::constant(junk | VERSION, 0), Some(0x1_0001));
+    assert_eq!(Vpsci::constant(MIGRATE_INFO_TYPE, 0), Some(2));
+    assert_eq!(Vpsci::constant(FEATURES, junk | CPU_ON), Some(0));
+    let not_supported = u64::from(-1_i32 as u32);
+    assert_eq!(
+        Vpsci::constant(FEATURES, VERSION << 32),
+        Some(not_supported)
+    );
+    for function in [CPU_SUSPEND, CPU_OFF, CPU_ON_64, AFFINITY_INFO, 0x8400_001f] {
+        assert_eq!(Vpsci::constant(function, 1), None, "{function:#x}");
+    }
+}
+
+#[test]
 fn a_vcpu_goes_on_and_off_and_on() {
     let mut guest = guest(2);
     let on = [CPU_ON_64, 1, RAM + 0x80000, u64::MAX];

@@ -105,12 +105,22 @@ impl Service for Psci {
 
     #[inline(never)]
     fn call(vcpu: &mut VcpuContext, _: Function) -> ExitAction {
-        let [x0, x1, x2, x3, ..] = vcpu.regs.x;
-        let vm = vcpu.vm;
-        let is_ram = |ipa: Ipa| vm.ram.locate(ipa).is_some();
-        let outcome = vm.power.lock().call(vcpu.id, [x0, x1, x2, x3], is_ram);
-        act(vcpu, outcome)
+        let [x0, x1, ..] = vcpu.regs.x;
+        match Vpsci::constant(x0, x1) {
+            Some(x0) => answer(&mut vcpu.regs, x0),
+            None => call_power(vcpu),
+        }
     }
+}
+
+/// Makes a call that asks for the vCPUs' power or changes it.
+#[inline(never)]
+fn call_power(vcpu: &mut VcpuContext) -> ExitAction {
+    let [x0, x1, x2, x3, ..] = vcpu.regs.x;
+    let vm = vcpu.vm;
+    let is_ram = |ipa: Ipa| vm.ram.locate(ipa).is_some();
+    let outcome = vm.power.lock().call(vcpu.id, [x0, x1, x2, x3], is_ram);
+    act(vcpu, outcome)
 }
 
 /// The Arm Architecture Calls.
@@ -123,8 +133,10 @@ impl Service for Architecture {
 
     #[inline(never)]
     fn call(vcpu: &mut VcpuContext, function: Function) -> ExitAction {
-        let outcome = smccc::call(function, vcpu.regs.x[1], &vcpu.vm.workarounds);
-        act(vcpu, outcome)
+        match smccc::call(function, vcpu.regs.x[1], &vcpu.vm.workarounds) {
+            Outcome::Return(x0) => answer(&mut vcpu.regs, x0),
+            outcome => act(vcpu, outcome),
+        }
     }
 }
 
