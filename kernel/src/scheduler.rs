@@ -56,6 +56,14 @@ pub const fn heap_needed(vcpus: usize) -> u64 {
     (2 * (vcpus * size_of::<VcpuContext>() + Turns::heap_bytes(vcpus))) as u64
 }
 
+/// Returns the first of two moments, of those that there are.
+fn sooner(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        _ => one.or(other),
+    }
+}
+
 impl Core {
     // Not inlined: what it builds would fill the stack of the loop that every call goes through.
     #[inline(never)]
@@ -186,12 +194,9 @@ impl Core {
     /// Lets the core choose anew when the current turn is over or somebody comes who takes the core, and look at
     /// its deadlines.
     fn set_alarm(&self) {
-        timer::set_alarm(self.alarms().min());
-    }
-
-    fn alarms(&self) -> impl Iterator<Item = u64> {
         let wants = |index: usize| self.vcpus[index].wants_at();
-        self.deadlines().chain(self.turns.next_choice(wants))
+        let choice = self.turns.next_choice(wants);
+        timer::set_alarm(sooner(choice, self.deadline()));
     }
 
     /// Returns the guests whose watchdogs and restarts this core sees to: those whose first vCPU it serves.
@@ -201,12 +206,16 @@ impl Core {
     }
 
     /// Returns when this core has something to do whoever's turn it is: for a watchdog, a restart, the console or an SMMU.
-    fn deadlines(&self) -> impl Iterator<Item = u64> {
-        let guests = self
-            .watched()
-            .flat_map(|vm| [vm.watchdog_deadline(), vm.life.due(), vm.devices.due()]);
+    fn deadline(&self) -> Option<u64> {
+        // A loop: iterators that hold iterators are moved about, by a hundred instructions and more.
         let smmus = iommu::look_at().filter(|_| console::is_housekeeping());
-        guests.flatten().chain(console::look_at()).chain(smmus)
+        let mut first = sooner(console::look_at(), smmus);
+        for vm in self.watched() {
+            first = sooner(first, vm.watchdog_deadline());
+            first = sooner(first, vm.life.due());
+            first = sooner(first, vm.devices.due());
+        }
+        first
     }
 
     /// Does what is due for them.

@@ -156,12 +156,19 @@ impl Turns {
     /// when it can, if that is known.
     pub fn next_choice(&self, wants: impl Fn(usize) -> Option<u64>) -> Option<u64> {
         let current = self.current.map(|index| &self.entries[index]);
-        let others = self.entries.iter().enumerate().filter(|(index, entry)| {
+        // A loop: this is on the way of each change of vCPUs.
+        let mut first = current.and_then(|it| self.end_of(it));
+        for (index, entry) in self.entries.iter().enumerate() {
             let outranks = current.is_none_or(|it| entry.share.priority > it.share.priority);
-            outranks && self.current != Some(*index)
-        });
-        let comes = others.filter_map(|(index, entry)| Some(entry.may_run_at(wants(index)?)));
-        comes.chain(current.and_then(|it| self.end_of(it))).min()
+            if outranks
+                && self.current != Some(index)
+                && let Some(wanted) = wants(index)
+            {
+                let comes = entry.may_run_at(wanted);
+                first = Some(first.map_or(comes, |first| first.min(comes)));
+            }
+        }
+        first
     }
 
     /// Returns when the turn of who runs ends by itself.
@@ -169,7 +176,10 @@ impl Turns {
         // Also where nobody of its priority waits: somebody may have come without a word.
         let slice = self.slice_end().filter(|_| self.entries.len() > 1);
         let dry = current.account.as_ref().map(|it| it.dry_at(self.since));
-        slice.into_iter().chain(dry).min()
+        match (slice, dry) {
+            (Some(slice), Some(dry)) => Some(slice.min(dry)),
+            _ => slice.or(dry),
+        }
     }
 
     /// Returns when the slice of who runs ends, whether or not anybody wants the core then.
