@@ -55,8 +55,7 @@ fn is_ram(ram: &GuestRam, ipa: Ipa, len: usize) -> bool {
 pub fn write_stopped(ram: &GuestRam, ipa: Ipa, bytes: &[u8]) -> bool {
     pieces(ram, ipa, bytes.len(), |pa, at, len| {
         // SAFETY: `pa..pa + len` is RAM of the guest, which does not run; EL2 maps all of it.
-        unsafe { (pa as *mut u8).copy_from_nonoverlapping(bytes[at..].as_ptr(), len) };
-        cache::clean_invalidate(pa, len as u64);
+        unsafe { cache::copy(pa, &bytes[at..at + len]) };
     })
 }
 
