@@ -16,16 +16,29 @@ const VISIT: usize = 16;
 
 /// Handles pending interrupts of this core, which `vcpu` is on. True if the core has to look at
 /// what it does next: its alarm has gone off, or who takes the core from `vcpu` may have been woken.
-pub fn serve(mut vcpu: Option<&mut VcpuContext>) -> bool {
+pub fn serve(vcpu: Option<&mut VcpuContext>) -> bool {
+    let first = irq::take();
+    match first {
+        // All that there is for now, as a rule: what comes behind it comes again.
+        Some(Taken::Kick) if !console::wants_visit() => vcpu.is_some_and(|vcpu| vcpu.is_outranked),
+        _ => serve_all(vcpu, first),
+    }
+}
+
+/// Handles the interrupt that was taken `first` and those that are pending behind it, and visits the console.
+#[inline(never)]
+fn serve_all(mut vcpu: Option<&mut VcpuContext>, first: Option<Taken>) -> bool {
     let is_outranked = vcpu.as_ref().is_some_and(|vcpu| vcpu.is_outranked);
     let mut alarm = false;
     let mut typed = None;
-    for _ in 0..VISIT {
-        let Some(taken) = irq::take() else {
-            break;
-        };
+    let mut next = first;
+    let mut left = VISIT;
+    while let Some(taken) = next {
         match (taken, vcpu.as_deref_mut()) {
-            (Taken::Kick, _) => alarm |= is_outranked,
+            (Taken::Kick, _) => {
+                alarm |= is_outranked;
+                break;
+            }
             (Taken::Alarm, _) => alarm = true,
             // The guest's own end of interrupt will deactivate it.
             (Taken::GuestTimer { physical, virtual_ }, Some(vcpu)) => {
@@ -56,6 +69,8 @@ pub fn serve(mut vcpu: Option<&mut VcpuContext>) -> bool {
                 alarm |= is_outranked | (fired == Fired::Last);
             }
         }
+        left -= 1;
+        next = if left > 0 { irq::take() } else { None };
     }
     // Once for each visit: whatever else is pending comes in between.
     if typed.is_some() || console::wants_visit() {

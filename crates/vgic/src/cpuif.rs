@@ -3,7 +3,7 @@
 //! Between the model and the list registers.
 
 use crate::{
-    Cpu, FIRST_SPI, Lr, Lrs, VcpuSet, Vgic,
+    Cpu, FIRST_SPI, Lr, Lrs, Registers, VcpuSet, Vgic,
     irq::{Irq, NOBODY},
     set::bits,
 };
@@ -173,29 +173,26 @@ impl Vgic {
     }
 
     /// Puts the only interrupt of `vcpu` that asks for anything, one to be delivered, into a list register while the others
-    /// stay as they are, not synced: in the one that it has, which `read` reads, or in the next that is free. Returns the
-    /// number of the [register](Lrs::register) to write, and nothing else is to be loaded; or `None`, and it takes `sync`
-    /// and `flush`, which end alike for the guest.
-    pub fn insert(
-        &mut self,
-        vcpu: VcpuId,
-        lrs: &mut Lrs,
-        read: impl FnOnce(usize) -> Lr,
-    ) -> Option<usize> {
+    /// stay as they are, not synced: in the one that it has or in the next that is free. That is written, and nothing else
+    /// is to be loaded. Or `None`, and it takes `sync` and `flush`, which end alike for the guest.
+    #[inline(always)]
+    pub fn insert(&mut self, vcpu: VcpuId, lrs: &mut Lrs, hardware: &impl Registers) -> Option<()> {
         if !lrs.hold_all() || !self.spi_release(vcpu).is_empty() {
             return None;
         }
+        let index = usize::from(vcpu.0);
         let cpu = self.cpu(vcpu).filter(|cpu| cpu.release == 0)?;
         let intid = cpu.work.single()?;
         let (groups, by_source) = (self.groups, self.is_v2_sgi(intid));
-        let slot = self.slot(vcpu.0.into(), intid)?;
+        let slot = self.slot(index, intid)?;
+        let cpu = self.cpus.get_mut(index)?;
         let irq = self.irqs.get_mut(slot)?;
         if irq.active || irq.target != vcpu.0 || !irq.is_deliverable(groups) {
             return None;
         }
         let n = if irq.resident.is_some() {
             let n = lrs.position(intid)?;
-            irq.unload(read(n), by_source);
+            irq.unload(hardware.read(n), by_source);
             n
         } else if lrs.used < self.lrs {
             lrs.used += 1;
@@ -204,7 +201,14 @@ impl Vgic {
         } else {
             return None;
         };
-        self.load(vcpu, intid, lrs, n).then_some(n)
+        let register = lrs.regs.get_mut(n)?;
+        // Nothing has changed since it is in the register, as in `load`.
+        irq.listed = NOBODY;
+        cpu.work.remove(intid);
+        let lr = irq.load(intid, vcpu.0, groups, by_source);
+        *register = lr;
+        hardware.write(n, lr);
+        Some(())
     }
 
     fn pick(&self, vcpu: VcpuId) -> Picks {

@@ -124,6 +124,7 @@ impl Irq {
 
     /// Moves the tokens into a list register of `vcpu`. `sgi_by_source` says that this is a
     /// GICv2 SGI, whose every source is an interrupt of its own.
+    #[inline(always)]
     pub(crate) fn load(
         &mut self,
         intid: u32,
@@ -131,23 +132,43 @@ impl Irq {
         groups: [bool; 2],
         sgi_by_source: bool,
     ) -> Lr {
+        if self.active {
+            return self.load_active(intid, vcpu, groups, sgi_by_source);
+        }
+        let source = self.sources.trailing_zeros() as u8 & 0b111;
+        let latched = core::mem::take(&mut self.latch);
+        self.sources &= !(1 << source);
+        self.enter(intid, vcpu, State::Pending, latched, source, sgi_by_source)
+    }
+
+    #[inline(never)]
+    fn load_active(&mut self, intid: u32, vcpu: u8, groups: [bool; 2], sgi_by_source: bool) -> Lr {
         let deliverable = self.is_deliverable(groups) && self.target == vcpu;
-        let state = match (self.active, deliverable) {
-            (false, _) => State::Pending,
-            (true, true) if self.can_pend_while_active(sgi_by_source) => State::PendingActive,
-            (true, _) => State::Active,
+        let state = match deliverable && self.can_pend_while_active(sgi_by_source) {
+            true => State::PendingActive,
+            false => State::Active,
         };
-        let source = if self.active {
-            self.active_source
-        } else {
-            self.sources.trailing_zeros() as u8 & 0b111
-        };
+        let source = self.active_source;
         let latched = state.is_pending() && self.latch;
         if state.is_pending() {
             self.latch = false;
             self.sources &= !(1 << source);
         }
         self.active = false;
+        self.enter(intid, vcpu, state, latched, source, sgi_by_source)
+    }
+
+    /// Makes it resident.
+    #[inline(always)]
+    fn enter(
+        &mut self,
+        intid: u32,
+        vcpu: u8,
+        state: State,
+        latched: bool,
+        source: u8,
+        sgi_by_source: bool,
+    ) -> Lr {
         // What stays pending here has to be looked at when the guest is done. A hardware
         // interrupt has no room for that wish in the register: then the physical one stays
         // ours to deactivate.
@@ -186,7 +207,7 @@ impl Irq {
     }
 
     /// Takes the tokens back from the list register, as the guest left it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn unload(&mut self, lr: Lr, sgi_by_source: bool) {
         let Some(resident) = self.resident.take() else {
             return;

@@ -42,7 +42,7 @@ use irq::{Irq, NOBODY};
 use platform::{FIRST_SPI, GicVersion, MAX_VCPUS, VcpuId};
 use set::IntidSet;
 
-pub use lr::{Lr, Lrs, Origin, State};
+pub use lr::{Lr, Lrs, Origin, Registers, State};
 pub use mmio::Frame;
 pub use set::VcpuSet;
 
@@ -214,6 +214,12 @@ impl Vgic {
     /// and in whose work set the interrupt is. Returns the vCPUs for which that means work.
     fn settle(&mut self, slot: usize) -> VcpuSet {
         let (home, intid) = self.place(slot);
+        self.settle_at(slot, home, intid)
+    }
+
+    /// [`settle`](Self::settle) where the [place](Self::place) of `slot` is known, as that of an SGI is.
+    #[inline(always)]
+    fn settle_at(&mut self, slot: usize, home: usize, intid: u32) -> VcpuSet {
         let Some(irq) = self.irqs.get_mut(slot) else {
             return VcpuSet::EMPTY;
         };
@@ -227,7 +233,9 @@ impl Vgic {
         };
         let listed = core::mem::replace(&mut irq.listed, wanted_by);
         let is_abandoned = irq.is_abandoned();
-        irq.owed &= !is_abandoned;
+        if is_abandoned {
+            irq.owed = false;
+        }
         if listed != wanted_by
             && let Some(cpu) = self.cpus.get_mut(usize::from(listed))
         {

@@ -154,6 +154,14 @@ impl Lr {
     }
 }
 
+/// The hardware's list registers of one core.
+pub trait Registers {
+    /// Reads register `n`.
+    fn read(&self, n: usize) -> Lr;
+    /// Writes register `n`.
+    fn write(&self, n: usize, lr: Lr);
+}
+
 /// The list registers of one vCPU: what they held when they were last written or saved.
 ///
 /// The hardware's registers belong to the kernel; this value is what it loads into them and
@@ -200,17 +208,16 @@ impl Lrs {
         }
     }
 
-    /// What register `n` is to hold.
-    #[inline]
-    pub fn register(&self, n: usize) -> Lr {
-        self.regs.get(n).copied().unwrap_or(Lr::FREE)
-    }
-
     /// The number of the register that an interrupt is in.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn position(&self, intid: u32) -> Option<usize> {
-        let held = self.regs.get(..self.used)?;
-        held.iter().position(|lr| u32::from(lr.intid) == intid)
+        // A loop, which is inlined; `Iterator::position` is a call.
+        for (n, lr) in self.regs.get(..self.used)?.iter().enumerate() {
+            if u32::from(lr.intid) == intid {
+                return Some(n);
+            }
+        }
+        None
     }
 
     /// Whether the hardware holds these registers, and all that the vCPU wants is in them.

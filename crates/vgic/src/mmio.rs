@@ -49,6 +49,7 @@ const WAKER_CHILDREN_ASLEEP: u64 = 1 << 2;
 impl Frame {
     /// Tells whether the register at `offset` tells of what the guest has done in its list registers, or changes that:
     /// only then need the vCPU be synced before the access.
+    #[inline]
     pub fn is_state(self, offset: u64) -> bool {
         let offset = match self {
             Self::Dist => Some(offset),
@@ -80,7 +81,24 @@ impl Vgic {
     }
 
     /// The guest's `vcpu`, synced if the register [is one of state](Frame::is_state), writes the low `size` bytes of `value` at `offset` of a frame.
+    #[inline]
     pub fn write(
+        &mut self,
+        vcpu: VcpuId,
+        frame: Frame,
+        offset: u64,
+        size: u8,
+        value: u64,
+    ) -> VcpuSet {
+        if self.version == GicVersion::V2 && frame == Frame::Dist && (offset, size) == (SGIR, 4) {
+            return self.sgir(vcpu, value as u32);
+        }
+        self.write_rarely(vcpu, frame, offset, size, value)
+    }
+
+    /// Handles all but a GICv2's SGIs, which are the most by far.
+    #[inline(never)]
+    fn write_rarely(
         &mut self,
         vcpu: VcpuId,
         frame: Frame,
@@ -103,7 +121,6 @@ impl Vgic {
     fn write_dist(&mut self, vcpu: VcpuId, access: Access, value: u64) -> VcpuSet {
         match (self.version, access.offset) {
             (_, CTLR) if access.size == 4 => self.set_groups(value),
-            (GicVersion::V2, SGIR) if access.size == 4 => self.sgir(vcpu, value as u32),
             (GicVersion::V3, IROUTER..) => self.set_route(access, value),
             _ => self.write_irqs(self.dist_span(vcpu), access, value as u32),
         }

@@ -90,6 +90,7 @@ impl IntidSet {
         }
     }
 
+    #[inline(always)]
     pub(crate) fn remove(&mut self, intid: u32) {
         if let Some(word) = self.words.get_mut(intid as usize / 32) {
             *word &= !(1 << (intid % 32));
@@ -100,6 +101,7 @@ impl IntidSet {
     }
 
     /// The INTID, if there is a single one.
+    #[inline(always)]
     pub(crate) fn single(&self) -> Option<u32> {
         let word = self.summary.trailing_zeros();
         let set = *self.words.get(word as usize)?;

@@ -23,14 +23,22 @@ impl Vgic {
         }
         let mut kick = VcpuSet::EMPTY;
         for target in set::bits(self.targets_v3(vcpu, value)) {
-            let Some(slot) = self.slot(target as usize, (value >> 24) as u32 & 0xf) else {
-                continue;
-            };
-            if self.irqs.get(slot).is_some_and(|irq| group1 || !irq.group1) {
-                kick |= self.latch(slot);
-            }
+            kick |= self.latch_sgi(target as usize, (value >> 24) as u32 & 0xf, group1);
         }
         kick
+    }
+
+    /// Makes an SGI of `vcpu` pending if it is in group 0, or either group is reached.
+    #[inline(always)]
+    fn latch_sgi(&mut self, vcpu: usize, sgi: u32, group1: bool) -> VcpuSet {
+        let Some(slot) = self.slot(vcpu, sgi) else {
+            return VcpuSet::EMPTY;
+        };
+        match self.irqs.get_mut(slot) {
+            Some(irq) if !irq.latch && (group1 || !irq.group1) => irq.latch = true,
+            _ => return VcpuSet::EMPTY,
+        }
+        self.settle_at(slot, vcpu, sgi)
     }
 
     /// One bit for each vCPU that an ICC_SGI*R value names.
@@ -53,6 +61,7 @@ impl Vgic {
     }
 
     /// The guest writes GICD_SGIR (IHI 0048B.b 4.3.15).
+    #[inline(never)]
     pub(crate) fn sgir(&mut self, vcpu: VcpuId, value: u32) -> VcpuSet {
         let own = u32::from(VcpuSet::one(vcpu).bits());
         let targets = match value >> 24 & 0b11 {
@@ -69,6 +78,7 @@ impl Vgic {
     }
 
     /// Makes a GICv2 SGI of `vcpu` pending from more sources.
+    #[inline(always)]
     pub(crate) fn add_sources(&mut self, vcpu: usize, sgi: u32, sources: u8) -> VcpuSet {
         let Some(slot) = self.slot(vcpu, sgi) else {
             return VcpuSet::EMPTY;
@@ -77,6 +87,6 @@ impl Vgic {
             Some(irq) if irq.sources | sources != irq.sources => irq.sources |= sources,
             _ => return VcpuSet::EMPTY,
         }
-        self.settle(slot)
+        self.settle_at(slot, vcpu, sgi)
     }
 }

@@ -70,17 +70,20 @@ pub fn deactivate(intid: u32) {
     write_icc_dir_el1(IccDirEl1::from_bits_retain(intid.into()));
 }
 
-/// Sends the SGI `intid` to the core with these affinity fields of MPIDR_EL1. What this core has
-/// written before is visible to the other one when it takes the SGI.
-pub fn send_sgi(intid: u32, affinity: u64) {
+/// Returns what [`send_sgi`] takes for the SGI `intid` to the core with these affinity fields of MPIDR_EL1.
+pub fn sgi(intid: u32, affinity: u64) -> u64 {
     let target = 1 << (affinity & 0xf);
     let range = affinity >> 4 & 0xf;
-    let value = (affinity & 0xff_0000_0000) << 16
+    (affinity & 0xff_0000_0000) << 16
         | (affinity & 0xff_0000) << 16
         | range << 44
         | u64::from(intid) << 24
         | (affinity & 0xff00) << 8
-        | target;
+        | target
+}
+
+/// Sends an [`sgi`]. What this core has written before is visible to the other one when it takes the SGI.
+pub fn send_sgi(value: u64) {
     dsb();
     write_icc_sgi1r_el1(IccSgi1rEl1::from_bits_retain(value));
     isb();

@@ -17,10 +17,16 @@ use tock_registers::{register_bitfields, register_structs};
 
 use crate::arch::{barrier, mmio::Registers};
 
-use super::{Acknowledged, DEFAULT_PRIORITY, KICK, gicd};
+use super::{Acknowledged, DEFAULT_PRIORITY, KICK, KICK_PRIORITY, gicd};
 
 /// GICD_IPRIORITYR of four interrupts.
 const PRIORITIES: u32 = u32::from_ne_bytes([DEFAULT_PRIORITY; 4]);
+/// GICD_IPRIORITYR0, which has the kick's.
+const FIRST_PRIORITIES: u32 = {
+    let mut priorities = [DEFAULT_PRIORITY; 4];
+    priorities[KICK as usize] = KICK_PRIORITY;
+    u32::from_le_bytes(priorities)
+};
 /// INTIDs from here on say that there is no interrupt.
 const FIRST_SPECIAL: u32 = 1020;
 
@@ -220,7 +226,8 @@ fn init_banked(d: &mut UniqueMmioPointer<'_, Gicd>, private: u32) -> u8 {
     gicd::fill(field!(*d, icpendr), 0..1, 0xffff_0000);
     gicd::fill(field!(*d, icactiver), 0..1, u32::MAX);
     gicd::fill(field!(*d, igroupr), 0..1, group);
-    gicd::fill(field!(*d, ipriorityr), 0..8, PRIORITIES);
+    gicd::fill(field!(*d, ipriorityr), 0..1, FIRST_PRIORITIES);
+    gicd::fill(field!(*d, ipriorityr), 1..8, PRIORITIES);
     gicd::fill(field!(*d, isenabler), 0..1, private);
     // The banked ITARGETSR0 reads as this core's own mask; it is 0 on a single core.
     let targets = field!(*d, itargetsr)

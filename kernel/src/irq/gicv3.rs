@@ -15,7 +15,7 @@ use spin::{Mutex, MutexGuard};
 
 use crate::arch::{cpu, gic_cpu_interface as cpu_interface};
 
-use super::{Acknowledged, KICK, gicd};
+use super::{Acknowledged, KICK, KICK_PRIORITY, gicd};
 
 /// Distributor, and each core's redistributor once the core has found it.
 pub struct GicV3 {
@@ -25,6 +25,10 @@ pub struct GicV3 {
     redistributors: [AtomicPtr<GicrSgi>; MAX_CORES],
     /// Protocol: a core writes its own; others read it once [`crate::smp`] has seen the core come up.
     affinities: [AtomicU64; MAX_CORES],
+    /// What sends the kick SGI to each core.
+    ///
+    /// Protocol: as for `affinities`.
+    kicks: [AtomicU64; MAX_CORES],
 }
 
 impl GicV3 {
@@ -43,6 +47,7 @@ impl GicV3 {
             frames,
             redistributors: [const { AtomicPtr::new(null_mut()) }; MAX_CORES],
             affinities: [const { AtomicU64::new(0) }; MAX_CORES],
+            kicks: [const { AtomicU64::new(0) }; MAX_CORES],
         }
     }
 
@@ -78,6 +83,8 @@ impl GicV3 {
         };
         self.redistributors[index].store(found.as_ptr(), Ordering::Relaxed);
         self.affinities[index].store(affinity, Ordering::Release);
+        let kick = cpu_interface::sgi(KICK, affinity);
+        self.kicks[index].store(kick, Ordering::Release);
         if let Some(mut frames) = self.redistributor(index) {
             init_redistributor(&mut frames, private);
         }
@@ -137,8 +144,7 @@ impl GicV3 {
 
     /// Interrupts core `core` with the kick SGI.
     pub fn kick(&self, core: usize) {
-        let affinity = self.affinities[core].load(Ordering::Acquire);
-        cpu_interface::send_sgi(KICK, affinity);
+        cpu_interface::send_sgi(self.kicks[core].load(Ordering::Acquire));
     }
 
     /// Acknowledges the most urgent pending interrupt.
@@ -165,6 +171,9 @@ fn init_redistributor(frames: &mut UniqueMmioPointer<'_, GicrSgi>, private: u32)
     // The error is that it is awake already.
     let _ = redistributor.mark_core_awake();
     redistributor.configure_default_settings();
+    redistributor
+        .set_interrupt_priority(IntId::sgi(KICK), KICK_PRIORITY)
+        .expect("every redistributor has SGIs");
     stop_lpis(frames);
     let mut sgi = field!(*frames, sgi);
     gicd::fill(field!(sgi, icpendr), 0..1, u32::MAX);

@@ -34,8 +34,12 @@ use virtual_interface::VirtualInterface;
 /// A core looks with its interrupts masked, and WFI ends by an interrupt that is masked, too: a kick that comes
 /// between the look and the wait stays pending.
 const KICK: u32 = 0;
-/// Priority of every physical interrupt, which arm-gic gives them on GICv3.
+/// Priority of every other physical interrupt, which arm-gic gives them on GICv3.
 const DEFAULT_PRIORITY: u8 = arm_gic::gicv3::HIGHEST_NS_PRIORITY;
+/// Priority of kicks, the least urgent: when one is taken, nothing but other cores' kicks was pending, and a guest that
+/// kicks a core all the time keeps no other interrupt from it. A step that every GIC has: the top four bits are there in
+/// each, as Non-secure state sees them (IHI 0069H 4.8, IHI 0048B 3.3).
+const KICK_PRIORITY: u8 = DEFAULT_PRIORITY + 0x10;
 /// An acknowledged interrupt: what IAR returned.
 #[derive(Clone, Copy, Debug)]
 struct Acknowledged {
@@ -194,6 +198,7 @@ pub fn reject(intid: u32) {
 }
 
 /// Makes core number `core` look at its requests.
+#[inline]
 pub fn kick(core: usize) {
     each!(controller(), gic => gic.kick(core));
 }
@@ -251,7 +256,8 @@ pub fn deactivate_private(mut intids: u32) {
 /// An interrupt that this core has taken. What is not said to be deactivated stays active until [`deactivate`].
 #[derive(Clone, Copy, Debug)]
 pub enum Taken {
-    /// Another core wants this one to look at what is asked of it. It is deactivated.
+    /// Another core wants this one to look at what is asked of it. It is deactivated, and nothing but further kicks was
+    /// pending when it was taken.
     Kick,
     /// EL2's timer has gone off. It is off, and deactivated.
     Alarm,
@@ -273,10 +279,21 @@ pub enum Taken {
 }
 
 /// Takes the most urgent pending interrupt of this core, if there is one.
+#[inline]
 pub fn take() -> Option<Taken> {
     let controller = controller();
-    let interrupt = each!(controller, gic => gic.acknowledge())?;
-    each!(controller, gic => gic.drop_priority(interrupt));
+    let interrupt = each!(controller, gic => {
+        let interrupt = gic.acknowledge()?;
+        gic.drop_priority(interrupt);
+        if interrupt.intid == KICK {
+            if HALTED.load(Ordering::Acquire) {
+                cpu::park();
+            }
+            gic.deactivate(interrupt.value);
+            return Some(Taken::Kick);
+        }
+        interrupt
+    });
     let intid = interrupt.intid;
     let ppis = &controller.ppis;
     if let Some(virtual_) = ppis.guests(intid) {
@@ -291,13 +308,6 @@ pub fn take() -> Option<Taken> {
             timer::set_alarm(None);
             deactivate(intid);
             Taken::Alarm
-        }
-        KICK => {
-            if HALTED.load(Ordering::Acquire) {
-                cpu::park();
-            }
-            deactivate(interrupt.value);
-            Taken::Kick
         }
         _ if Some(intid) == controller.console => Taken::Console(intid),
         _ if Some(intid) == controller.optee => Taken::Optee(intid),

@@ -3,10 +3,10 @@
 //! The list registers of this core: ICH_* on GICv3 (IHI 0069H 12.4), GICH on GICv2 (IHI 0048B 5.3).
 
 use tock_registers::interfaces::{Readable, Writeable};
-use vgic::{Lr, Lrs};
+use vgic::{Lr, Lrs, Registers};
 
 use crate::arch::list_registers::{self as ich, ACTIVE_PRIORITIES};
-use crate::arch::mmio::Registers;
+use crate::arch::mmio;
 
 use super::gich::{Gich, VgicType};
 
@@ -23,7 +23,7 @@ pub enum VirtualInterface {
     /// System registers.
     V3,
     /// The banked GICH frame.
-    V2(Registers<Gich>),
+    V2(mmio::Registers<Gich>),
 }
 
 impl VirtualInterface {
@@ -87,15 +87,6 @@ impl VirtualInterface {
         }
     }
 
-    /// Reads list register `n`.
-    #[inline]
-    pub fn read(&self, n: usize) -> Lr {
-        match self {
-            Self::V3 => Lr::from_ich(ich::read_list_register(n)),
-            Self::V2(gich) => Lr::from_gich(gich.list[n].get()),
-        }
-    }
-
     /// Gives the hardware what `lrs` holds.
     pub fn load(&self, lrs: &Lrs) {
         for (n, lr) in lrs.to_load().iter().enumerate() {
@@ -106,10 +97,19 @@ impl VirtualInterface {
             Self::V2(gich) => gich.control.set(lrs.hcr() & !Lrs::HCR_TDIR),
         }
     }
+}
 
-    /// Writes list register `n`.
-    #[inline]
-    pub fn write(&self, n: usize, lr: Lr) {
+impl Registers for VirtualInterface {
+    #[inline(always)]
+    fn read(&self, n: usize) -> Lr {
+        match self {
+            Self::V3 => Lr::from_ich(ich::read_list_register(n)),
+            Self::V2(gich) => Lr::from_gich(gich.list[n].get()),
+        }
+    }
+
+    #[inline(always)]
+    fn write(&self, n: usize, lr: Lr) {
         match self {
             Self::V3 => ich::write_list_register(n, lr.to_ich()),
             Self::V2(gich) => gich.list[n].set(lr.to_gich()),

@@ -13,6 +13,7 @@ use crate::vm::vcpu::VcpuContext;
 /// Does an access whose abort has no syndrome (ISV = 0) as the instruction itself says it: the one
 /// that faulted at `ipa`, base writeback included. False, and nothing is done, if
 /// the instruction can't be read, is none of those decoded, or does not explain the fault.
+#[inline(never)]
 pub fn emulate(vcpu: &mut VcpuContext, ipa: Ipa, write: bool) -> bool {
     let Some(access) = instruction(vcpu).and_then(Access::decode) else {
         return false;

@@ -10,6 +10,7 @@ use crate::arch::guest::{self, Abort, Syndrome};
 use crate::vm::vcpu::{ExitAction, VcpuContext};
 
 /// Handles a load, store or cache maintenance instruction that stage 2 does not map.
+#[inline(never)]
 pub fn data_abort(vcpu: &mut VcpuContext, syndrome: Syndrome) -> ExitAction {
     let abort = syndrome.abort();
     if !abort.is_stage2_fault() || abort.is_table_walk() {
@@ -58,6 +59,7 @@ pub fn instruction_abort(vcpu: &mut VcpuContext, syndrome: Syndrome) -> ExitActi
 }
 
 /// Raises a synchronous external abort, as a bus does when nothing answers at the address.
+#[inline(never)]
 fn external_abort(vcpu: &mut VcpuContext, abort: Abort) -> ExitAction {
     // The class is that of an abort from a lower exception level; `raise` corrects it for EL1.
     vcpu.raise(abort.as_external(), Some(guest::fault_address()));

@@ -25,8 +25,8 @@ pub fn handle(vcpu: &mut VcpuContext, syndrome: Syndrome) -> ExitAction {
 /// Handles what is no call. A function of its own, so that calls to OP-TEE have the registers.
 #[inline(never)]
 fn handle_other(vcpu: &mut VcpuContext, syndrome: Syndrome) -> ExitAction {
-    if !insn::condition_holds(syndrome.bits(), vcpu.regs.spsr) {
-        vcpu.regs.skip(syndrome);
+    // Out of line, as each of those below: with frames of their own the others need none.
+    if vcpu.regs.is_aarch32() && skips_aarch32(vcpu, syndrome) {
         return ExitAction::Run;
     }
     match syndrome.class() {
@@ -34,21 +34,34 @@ fn handle_other(vcpu: &mut VcpuContext, syndrome: Syndrome) -> ExitAction {
         Class::InstructionAbort => mmio::instruction_abort(vcpu, syndrome),
         Class::System => sysreg::access(vcpu, syndrome),
         // WFE lets others run, as it waits for one of them.
-        Class::Wait => {
-            vcpu.regs.skip(syndrome);
-            if syndrome.is_wfe() {
-                ExitAction::Yield
-            } else {
-                ExitAction::Wait
-            }
-        }
+        Class::Wait => wait(vcpu, syndrome),
         Class::Fp => ExitAction::NeedFp,
         // What is left is a feature we hide or trap: to this guest it does not exist.
         Class::Other => undefined(vcpu, syndrome),
     }
 }
 
+/// Skips an AArch32 instruction that trapped although its condition does not hold. True if it was one.
+#[inline(never)]
+fn skips_aarch32(vcpu: &mut VcpuContext, syndrome: Syndrome) -> bool {
+    let skips = !insn::condition_holds(syndrome.bits(), vcpu.regs.spsr);
+    if skips {
+        vcpu.regs.skip(syndrome);
+    }
+    skips
+}
+
+#[inline(never)]
+fn wait(vcpu: &mut VcpuContext, syndrome: Syndrome) -> ExitAction {
+    vcpu.regs.skip(syndrome);
+    match syndrome.is_wfe() {
+        true => ExitAction::Yield,
+        false => ExitAction::Wait,
+    }
+}
+
 /// Raises the exception of an instruction, the one that trapped with `syndrome`, that does not exist for this guest.
+#[inline(never)]
 fn undefined(vcpu: &mut VcpuContext, syndrome: Syndrome) -> ExitAction {
     vcpu.raise(insn::undefined_syndrome(syndrome.bits()), None);
     ExitAction::Run

@@ -18,7 +18,24 @@ const ICC_DIR_EL1: (u8, u8, u8, u8, u8) = (3, 0, 12, 11, 1);
 const ICC_SRE_EL1: (u8, u8, u8, u8, u8) = (3, 0, 12, 12, 5);
 
 /// Emulates the access, or tells the guest that the register does not exist.
+#[inline(never)]
 pub fn access(vcpu: &mut VcpuContext, syndrome: Syndrome) -> ExitAction {
+    let access = syndrome.system_access();
+    // The most frequent by far, so it goes first.
+    if access.name() == ICC_SGI1R_EL1
+        && !access.is_read()
+        && vcpu.vm.has_gicv3()
+        && !vcpu.regs.is_at_el0()
+    {
+        vcpu.regs.skip_a64();
+        vcpu.send_sgi(vcpu.regs.get(access.register()));
+        return ExitAction::Run;
+    }
+    rare_access(vcpu, syndrome)
+}
+
+#[inline(never)]
+fn rare_access(vcpu: &mut VcpuContext, syndrome: Syndrome) -> ExitAction {
     let access = syndrome.system_access();
     // EL0 has no business with any register that traps to EL2.
     let done = !vcpu.regs.is_at_el0()
@@ -58,10 +75,6 @@ fn write(vcpu: &mut VcpuContext, access: SystemAccess) -> bool {
         (2, op1, crn, crm, op2) => vcpu.debug().write(op1, crn, crm, op2, value),
         ACTLR_EL1 => true,
         ICC_SRE_EL1 => vcpu.vm.has_gicv3(),
-        ICC_SGI1R_EL1 if vcpu.vm.has_gicv3() => {
-            vcpu.send_sgi(value);
-            true
-        }
         ICC_ASGI1R_EL1 | ICC_SGI0R_EL1 if vcpu.vm.has_gicv3() => {
             vcpu.send_sgi_group0(value);
             true

@@ -130,9 +130,8 @@ impl Vm {
 
     /// Interrupts the core of vCPU `id`, unless that is this one, which looks by itself.
     pub fn kick_core(&self, id: VcpuId) {
-        let core = self.vcpus.get(usize::from(id.0)).map(|vcpu| vcpu.core);
-        if let Some(core) = core.filter(|&core| core != cpu::current()) {
-            irq::kick(core);
+        let vcpu = self.vcpus.get(usize::from(id.0));
+        if vcpu.is_some_and(Vcpu::interrupt_core) {
             self.count_kick();
         }
     }
@@ -147,11 +146,18 @@ impl Vm {
     }
 
     /// Makes the vCPUs in `set` look at their interrupts again.
+    #[inline(never)]
     pub fn kick(&self, set: VcpuSet) {
+        self.kick_counted(set, || self.count_kick());
+    }
+
+    /// Does the same for a caller that knows whose doing it is: `count` counts an interrupt of another core.
+    #[inline(always)]
+    pub fn kick_counted(&self, set: VcpuSet, count: impl Fn()) {
         for id in set.iter() {
             let vcpu = self.vcpus.get(usize::from(id.0));
-            if vcpu.is_some_and(Vcpu::mark_interrupts_changed) {
-                self.kick_core(id);
+            if vcpu.is_some_and(|vcpu| vcpu.mark_interrupts_changed() && vcpu.interrupt_core()) {
+                count();
             }
         }
     }

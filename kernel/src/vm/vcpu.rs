@@ -138,6 +138,16 @@ impl Vcpu {
         }
     }
 
+    /// Interrupts its core. False if that is this one, which looks by itself.
+    #[inline]
+    pub fn interrupt_core(&self) -> bool {
+        let is_other = self.core != cpu::current();
+        if is_other {
+            irq::kick(self.core);
+        }
+        is_other
+    }
+
     /// Lets its core's scheduler look at it, once the core is kicked.
     pub fn request_service(&self) {
         self.request(request::SERVICE);
@@ -345,12 +355,14 @@ impl VcpuContext {
     #[inline(always)]
     pub fn may_enter(&mut self) -> bool {
         let vcpu = self.vcpu();
-        let look = request::SERVICE | request::RATES;
-        if vcpu.is_asked(request::INTERRUPTS | look) {
-            if vcpu.is_asked(look) {
-                return false;
-            }
-            vcpu.take(request::INTERRUPTS);
+        // What is asked behind this look has kicked the core, and the entry ends by that.
+        let asked = vcpu.requests.load(Ordering::Acquire);
+        if asked & (request::SERVICE | request::RATES) != 0 {
+            return false;
+        }
+        if asked & request::INTERRUPTS != 0 {
+            vcpu.requests
+                .fetch_and(!request::INTERRUPTS, Ordering::AcqRel);
             self.fill_as_asked();
         }
         true
@@ -513,6 +525,15 @@ impl VcpuContext {
         deactivate_due(gic, self.id);
     }
 
+    /// Makes the vCPUs in `set` look at their interrupts again, on account of this one if it runs.
+    fn kick(&self, set: VcpuSet) {
+        self.vm.kick_counted(set, || {
+            if self.shared.state() == State::Running {
+                self.shared.count_kick();
+            }
+        });
+    }
+
     /// Lets `act` look at the model while it holds all that the guest has done; the list registers are filled before the
     /// vCPU goes on.
     fn with_gic<T>(&mut self, act: impl FnOnce(&Vgic, VcpuId) -> T) -> T {
@@ -522,7 +543,7 @@ impl VcpuContext {
         let moved = self.take_back(&mut gic);
         let result = act(&gic, id);
         drop(gic);
-        vm.kick(moved);
+        self.kick(moved);
         result
     }
 
@@ -534,7 +555,9 @@ impl VcpuContext {
         let mut gic = vm.gic.lock();
         let moved = self.update(&mut gic).without(id);
         drop(gic);
-        vm.kick(moved);
+        if !moved.is_empty() {
+            self.kick(moved);
+        }
     }
 
     /// Fills the list registers anew with what the model chooses.
@@ -543,13 +566,23 @@ impl VcpuContext {
     }
 
     /// Puts into the list registers what is new in the model for this vCPU. Returns who else has to look at that.
+    #[inline(always)]
     fn update(&mut self, gic: &mut Vgic) -> VcpuSet {
-        let interface = &self.interface;
-        let inserted = gic.insert(self.id, &mut self.lrs, |n| interface.read(n));
-        if let Some(n) = inserted {
-            interface.write(n, self.lrs.register(n));
-            return VcpuSet::EMPTY;
+        match gic.insert(self.id, &mut self.lrs, &self.interface) {
+            Some(()) => VcpuSet::EMPTY,
+            None => self.choose_anew(gic),
         }
+    }
+
+    /// Does that where it is not the only thing to do.
+    #[inline(never)]
+    fn update_now(&mut self, gic: &mut Vgic) -> VcpuSet {
+        self.update(gic)
+    }
+
+    /// Fills the list registers anew. Returns who else has to look at what the guest has done in them.
+    #[inline(never)]
+    fn choose_anew(&mut self, gic: &mut Vgic) -> VcpuSet {
         let moved = self.take_back(gic);
         self.fill(gic);
         moved
@@ -564,7 +597,7 @@ impl VcpuContext {
         let (result, changed) = act(&mut gic, id);
         self.fill(&mut gic);
         drop(gic);
-        vm.kick((moved | changed).without(id));
+        self.kick((moved | changed).without(id));
         result
     }
 
@@ -576,10 +609,10 @@ impl VcpuContext {
         let mut changed = act(&mut gic, id);
         // If it was asked for they are going to be filled; so it is while the vCPU waits, which the kick ends.
         if changed.contains(id) && !self.vcpu().is_asked(request::INTERRUPTS) {
-            changed = (changed | self.update(&mut gic)).without(id);
+            changed = (changed | self.update_now(&mut gic)).without(id);
         }
         drop(gic);
-        vm.kick(changed);
+        self.kick(changed);
     }
 
     /// Handles that one of this vCPU's timers has fired, the guest's INTID `intid` by the board's `physical`.
@@ -588,6 +621,7 @@ impl VcpuContext {
     }
 
     /// Handles a write of ICC_SGI1R_EL1.
+    #[inline(always)]
     pub fn send_sgi(&mut self, value: u64) {
         self.change(|gic, id| gic.sgi1r(id, value));
     }
@@ -612,9 +646,15 @@ impl VcpuContext {
 
     /// Handles a write of the interrupt controller's registers.
     pub fn gic_write(&mut self, frame: Frame, offset: u64, size: u8, value: u64) {
-        if !frame.is_state(offset) {
-            return self.change(|gic, id| gic.write(id, frame, offset, size, value));
+        if frame.is_state(offset) {
+            return self.write_gic_state(frame, offset, size, value);
         }
+        self.change(|gic, id| gic.write(id, frame, offset, size, value));
+    }
+
+    /// Handles such a write that needs what the guest has done in its list registers, or changes that.
+    #[inline(never)]
+    fn write_gic_state(&mut self, frame: Frame, offset: u64, size: u8, value: u64) {
         self.change_state(|gic, id| ((), gic.write(id, frame, offset, size, value)));
     }
 

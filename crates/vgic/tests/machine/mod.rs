@@ -8,9 +8,10 @@
 
 #![allow(dead_code)]
 
+use core::cell::Cell;
 use platform::{GicVersion, VcpuId};
 use std::collections::{BTreeMap, BTreeSet};
-use vgic::{Frame, Lr, Lrs, VcpuSet, Vgic};
+use vgic::{Frame, Lr, Lrs, Registers, VcpuSet, Vgic};
 
 pub const IDLE_PRIORITY: u8 = 0xff;
 
@@ -25,6 +26,29 @@ pub struct Fields {
     pub pintid: u32,
     pub eoi: bool,
     pub source: u8,
+}
+
+/// The list registers of one core, as the hardware has them.
+struct Encoded<'a> {
+    version: GicVersion,
+    registers: &'a [Cell<u64>],
+}
+
+impl Registers for Encoded<'_> {
+    fn read(&self, n: usize) -> Lr {
+        let value = self.registers[n].get();
+        match self.version {
+            GicVersion::V3 => Lr::from_ich(value),
+            GicVersion::V2 => Lr::from_gich(value as u32),
+        }
+    }
+
+    fn write(&self, n: usize, lr: Lr) {
+        self.registers[n].set(match self.version {
+            GicVersion::V3 => lr.to_ich(),
+            GicVersion::V2 => lr.to_gich().into(),
+        });
+    }
 }
 
 /// The virtual CPU interface of one core (IHI 0069H chapter 6; IHI 0048B.b chapter 5).
@@ -262,19 +286,14 @@ impl Machine {
 
     /// The kernel's way with a single interrupt. False if it takes more.
     fn insert(&mut self, n: usize) -> bool {
-        let version = self.version;
         let Core { lrs, cpu, .. } = &mut self.cores[n];
-        let decode = |lr: u64| match version {
-            GicVersion::V3 => Lr::from_ich(lr),
-            GicVersion::V2 => Lr::from_gich(lr as u32),
+        let hardware = Encoded {
+            version: self.version,
+            registers: Cell::from_mut(&mut cpu.lr[..]).as_slice_of_cells(),
         };
-        let Some(lr) = self.vgic.insert(vcpu(n), lrs, |lr| decode(cpu.lr[lr])) else {
+        if self.vgic.insert(vcpu(n), lrs, &hardware).is_none() {
             return false;
-        };
-        cpu.lr[lr] = match version {
-            GicVersion::V3 => lrs.register(lr).to_ich(),
-            GicVersion::V2 => lrs.register(lr).to_gich().into(),
-        };
+        }
         self.inserted += 1;
         self.rest_of_flush(n);
         true
