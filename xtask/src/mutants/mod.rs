@@ -21,7 +21,7 @@ use outcomes::Outcome;
 use survivors::Survivors;
 
 /// What is changed unless the user names something else, the small ones first.
-const PACKAGES: [&str; 12] = [
+const PACKAGES: [&str; 14] = [
     "platform",
     "hardening",
     "serror",
@@ -29,6 +29,8 @@ const PACKAGES: [&str; 12] = [
     "vpsci",
     "sched",
     "stage2",
+    "smmu",
+    "rate",
     "board",
     "manifest",
     "vgic",

@@ -6,10 +6,12 @@ use super::boards::{DIRECT_POISONED, SBSA_LINUX};
 use super::guest::RACE;
 use super::linux::{POISONED, RAS_POISONED};
 use super::regression::TWO;
-use super::{GUEST, manifest};
+use super::{GUEST, PANIC, QUIET, manifest};
 use crate::firmware::Optee;
 use crate::packages::Suite;
-use crate::test::case::{Boots, Case};
+use crate::qemu::Board;
+use crate::test::case::Expect::{Absent, Line, Off, Statuses};
+use crate::test::case::{BASE, Boots, Case};
 use platform::GicVersion;
 
 /// Ten thousand tries of each race.
@@ -57,6 +59,26 @@ const HOSTILE_OWNER: Case = Case {
     ..GUEST
 };
 
+/// Behind the SMMU of another machine, whose RAM begins at 1 TiB.
+const SBSA_SMMU_LINUX: Case = Case {
+    name: "sbsa-smmu-linux",
+    board: Board::Sbsa,
+    boots: Boots::Made(|| manifest!("smmu-linux").replace("/pcie@10000000", "/pcie@80000000")),
+    nvme_blank: true,
+    e1000e: true,
+    expect: &[
+        Statuses(&[0, 0]),
+        Line("the SMMU at 0x60050000 holds guests' devices: 65536 streams"),
+        Line("linux: restarted"),
+        Line("linux| device works"),
+        Absent("its device"),
+        PANIC,
+        QUIET,
+        Off,
+    ],
+    ..BASE
+};
+
 /// The runs.
 pub const CASES: &[Case] = &[
     Case {
@@ -69,6 +91,7 @@ pub const CASES: &[Case] = &[
         ..HOSTILE_OWNER
     },
     SBSA_LINUX,
+    SBSA_SMMU_LINUX,
     // A core for each vCPU.
     Case {
         name: "two-regressions-four-cores",
