@@ -13,7 +13,7 @@ use crate::arch::timer;
 
 /// Steps of one visit, each a byte sent or some taken out of a ring: they bound how long the
 /// core's interrupts wait.
-const VISIT: usize = 40;
+const VISIT: usize = 30;
 /// Most steps to write what waits before the board goes off or EL2 has failed.
 const LAST: usize = 1 << 16;
 /// Looks a second, if no interrupt tells that the UART has room or a byte: often enough for the smallest FIFOs, 16 bytes, at
