@@ -38,6 +38,8 @@ const EVENTS: usize = 32;
 /// Most causes of events that each SMMU tells.
 const CAUSES: usize = 16;
 
+const LEFT: &str = "it is left alone, and devices behind it need `direct-map`";
+
 /// An SMMU's registers.
 #[derive(Clone, Copy)]
 struct Registers(Mmio);
@@ -103,14 +105,15 @@ pub fn close(
     let mut closed = ArrayVec::new();
     for smmu in &board.smmus {
         tables.map(smmu.registers, Kind::Device)?;
-        let outcome = Registers::of(smmu).close();
-        if let Err(error) = outcome {
-            warn!(
-                "the SMMU at {} {error}: it is left alone, and devices behind it need `direct-map`",
-                smmu.registers.start
-            );
+        let at = smmu.registers.start;
+        // Boards tie IDR0.COHACC wrongly: the tree has the last word, as for Linux.
+        let outcome = smmu.coherent.then(|| Registers::of(smmu).close());
+        match outcome {
+            None => warn!("the SMMU at {at} lacks dma-coherent in the device tree: {LEFT}"),
+            Some(Err(error)) => warn!("the SMMU at {at} {error}: {LEFT}"),
+            Some(Ok(())) => {}
         }
-        closed.push(outcome.is_ok());
+        closed.push(outcome == Some(Ok(())));
     }
     Ok(closed)
 }

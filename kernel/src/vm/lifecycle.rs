@@ -50,7 +50,7 @@ impl fmt::Display for StopAction {
 /// What a guest does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Its RAM is scrubbed (unless its devices' SMMU has failed), and OP-TEE does not know it.
+    /// Its RAM is scrubbed, and OP-TEE does not know it.
     Off,
     /// Its RAM is scrubbed, OP-TEE may know it, and it starts at [`due`].
     Delayed,
@@ -67,7 +67,7 @@ pub enum State {
     Leaving(StopAction, u32, u32),
     /// OP-TEE forgets it, or keeps its VM.
     Parting(StopAction),
-    /// So many of its devices' streams don't reach its RAM any more.
+    /// So many of its devices' streams don't reach its RAM any more. It stays here if their SMMU fails.
     Shutting(StopAction, u32),
     /// Nothing is left of it but its RAM, which is scrubbed as far as this many bytes. At boot it begins here: its RAM
     /// holds what firmware, boot loader or an earlier run of the board left there.
@@ -395,10 +395,11 @@ fn shut(vm: &Vm, after: StopAction, done: u32) -> State {
         Ok(more) => State::Shutting(after, done + more),
         Err(error) => {
             error!(
-                "{}: {error}: its devices may write to its RAM, so it stays off",
+                "{}: {error}: its devices may write to its RAM, so it does not start again",
                 vm.name
             );
-            State::Off
+            // Nothing is left to do, and nobody can start it from here.
+            State::Shutting(after, done)
         }
     }
 }
