@@ -40,7 +40,7 @@ pub use gic::{Gic, GicV3, MAX_GIC_FRAMES, MAX_GICR_REGIONS};
 pub use gicv2::GicV2;
 pub use interrupt::Interrupt;
 pub use memory::{MAX_MEMORY, MAX_RESERVED};
-pub use pci::{MAX_PINS, MAX_WINDOWS, PciHost, PciPin, PciWindow};
+pub use pci::{ECAM_BUS, MAX_PINS, MAX_WINDOWS, PciHost, PciPin, PciWindow};
 pub use platform::ConsoleKind;
 pub use ppi::Ppis;
 pub use smmu::{MAX_SMMUS, MAX_STREAMS, Smmu, Streams};

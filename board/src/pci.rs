@@ -17,7 +17,7 @@ pub const MAX_PINS: usize = 32;
 
 const ECAM: &[&str] = &["pci-host-ecam-generic"];
 /// Bytes of ECAM that a bus has (PCI Express Base Specification 6.0, 7.2.2).
-const ECAM_BUS: u64 = 1 << 20;
+pub const ECAM_BUS: u64 = 1 << 20;
 
 /// A PCI host bridge with ECAM.
 #[derive(Clone, PartialEq, Eq, Debug)]

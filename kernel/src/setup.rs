@@ -297,8 +297,7 @@ fn stream_bits(
     // What is wrong with a device is told when a guest gets it.
     for device in names.filter_map(|name| board.device(blob, name).ok()) {
         for streams in &device.streams {
-            let last = u64::from(streams.first) + u64::from(streams.count);
-            let bits = last.next_power_of_two().ilog2();
+            let bits = streams.end().next_power_of_two().ilog2();
             let most = &mut most[streams.smmu];
             *most = (*most).max(Some(bits));
         }

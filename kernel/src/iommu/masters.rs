@@ -4,7 +4,7 @@
 
 use addr::{PAGE_SIZE, Pa, PaRange};
 use alloc::vec::Vec;
-use board::{Device, Dma, Streams};
+use board::{Device, Dma, ECAM_BUS, Streams};
 use log::warn;
 use stage2::{GuestRam, Tables};
 
@@ -23,8 +23,7 @@ const VIRTIO_STATUS: u64 = 0x70;
 /// Most streams that one step opens or shuts: the core's interrupts wait meanwhile.
 const STEP: u32 = 512;
 
-/// Bytes of ECAM that a bus has, and a device on it, of eight functions (PCI Express Base Specification 6.0, 7.2.2).
-const BUS: u64 = 1 << 20;
+/// Bytes of ECAM that a device on a bus has, of eight functions (PCI Express Base Specification 6.0, 7.2.2).
 const DEVICE: u64 = 8 * FUNCTION;
 const FUNCTION: u64 = 1 << 12;
 /// Offsets of a function's vendor id, command and header type (the same, 7.5.1.1).
@@ -125,7 +124,7 @@ impl Masters {
         {
             let first = PaRange {
                 start: host.ecam.start,
-                size: BUS,
+                size: ECAM_BUS,
             };
             tables.map(first, Kind::Device).map_err(|_| DmaError::Map)?;
             // SAFETY: the tree says that this is ECAM, a mebibyte of it at least; it is mapped above, and EL2 uses it only
@@ -207,7 +206,7 @@ impl Masters {
 /// Makes each function on a PCI bus as it is after a reset in this: it neither masters the bus nor answers but to ECAM.
 #[inline(never)]
 fn disable(bus: &Mmio) {
-    for device in (0..BUS).step_by(DEVICE as usize) {
+    for device in (0..ECAM_BUS).step_by(DEVICE as usize) {
         let is_there = |function: u64| bus.read::<u16>(function + VENDOR) != u16::MAX;
         if !is_there(device) {
             continue;

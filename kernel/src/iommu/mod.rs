@@ -2,8 +2,8 @@
 
 //! What stands between devices that master the bus and the board's memory.
 //!
-//! A device behind an SMMU that EL2 drives ([`smmus`]) reaches its guest's RAM, by the guest's own tables, while the guest
-//! runs, and nothing otherwise. A device without one reaches all memory: a guest may have it only if the manifest trusts it
+//! A device behind an SMMU that EL2 drives ([`smmus`]) reaches its guest's RAM alone while the guest
+//! runs, and nothing before and after. A device without one reaches all memory: a guest may have it only if the manifest trusts it
 //! (`direct-map`), and only the device itself can be stopped. Passing devices through (`vm/devices.rs`) asks here whether a
 //! guest may have a device, and says when the guest starts and ends ([`Masters`]).
 
