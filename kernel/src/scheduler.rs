@@ -5,7 +5,7 @@
 //! Whose turn it is, the crate `sched` decides. A vCPU whose turn is over stays on the core, in
 //! the registers, until another one needs them: a core with a single vCPU never switches.
 
-use ::sched::Turns;
+use ::sched::{Turns, sooner};
 use ::serror::Severity;
 use alloc::vec::Vec;
 use log::warn;
@@ -54,14 +54,6 @@ pub fn serve(index: usize) -> ! {
 pub const fn heap_needed(vcpus: usize) -> u64 {
     // They stand in two pieces for each core, which the heap rounds up to powers of two.
     (2 * (vcpus * size_of::<VcpuContext>() + Turns::heap_bytes(vcpus))) as u64
-}
-
-/// Returns the first of two moments, of those that there are.
-fn sooner(one: Option<u64>, other: Option<u64>) -> Option<u64> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        _ => one.or(other),
-    }
 }
 
 impl Core {

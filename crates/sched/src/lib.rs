@@ -21,3 +21,12 @@ mod visits;
 pub use budget::{Account, Budget};
 pub use turns::{Share, Turns};
 pub use visits::Visits;
+
+/// Returns the first of two moments, of those that there are.
+#[inline]
+pub fn sooner(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        _ => one.or(other),
+    }
+}

@@ -3,6 +3,7 @@
 //! Whose turn it is on a core, until when, and what that costs whom.
 
 use crate::budget::{Account, Budget};
+use crate::sooner;
 use alloc::vec::Vec;
 
 /// What a vCPU may have of its core.
@@ -164,8 +165,7 @@ impl Turns {
                 && self.current != Some(index)
                 && let Some(wanted) = wants(index)
             {
-                let comes = entry.may_run_at(wanted);
-                first = Some(first.map_or(comes, |first| first.min(comes)));
+                first = sooner(first, Some(entry.may_run_at(wanted)));
             }
         }
         first
@@ -176,10 +176,7 @@ impl Turns {
         // Also where nobody of its priority waits: somebody may have come without a word.
         let slice = self.slice_end().filter(|_| self.entries.len() > 1);
         let dry = current.account.as_ref().map(|it| it.dry_at(self.since));
-        match (slice, dry) {
-            (Some(slice), Some(dry)) => Some(slice.min(dry)),
-            _ => slice.or(dry),
-        }
+        sooner(slice, dry)
     }
 
     /// Returns when the slice of who runs ends, whether or not anybody wants the core then.
