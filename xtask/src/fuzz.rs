@@ -8,8 +8,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::slice;
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 
 use crate::cache::{self, Cache};
 use crate::{command, host, toolchain, ui};
@@ -29,7 +31,7 @@ const FLAGS: [&str; 8] = [
 ];
 
 /// A program of `fuzz/fuzz_targets`, with its corpus in `fuzz/corpus`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum Target {
     /// The mediator between hostile guests and a hostile OP-TEE
     Mediator,
@@ -38,9 +40,6 @@ pub enum Target {
 }
 
 impl Target {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::Mediator, Self::Vnet];
-
     /// Returns its name.
     pub fn name(self) -> &'static str {
         match self {
@@ -73,8 +72,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     if let (Some(file), Some(target)) = (&options.replay, options.target) {
         return replay(target, file);
     }
-    let targets = Target::ALL.into_iter();
-    for target in targets.filter(|&target| options.target.is_none_or(|only| only == target)) {
+    let all = Target::value_variants();
+    for &target in options.target.as_ref().map_or(all, slice::from_ref) {
         let found = search(target, options.seconds, options.seed)?;
         println!("{}: {found}", target.name());
     }

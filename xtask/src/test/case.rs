@@ -2,6 +2,8 @@
 
 //! What a run in QEMU is: a machine, what it boots, and what must come of it.
 
+use std::borrow::Cow;
+
 use crate::firmware::Optee;
 use crate::image::Profile;
 use crate::packages::Suite;
@@ -115,11 +117,12 @@ impl Boots {
         }
     }
 
-    /// Returns the text of the manifest that is in a file of its own, else nothing.
-    pub fn manifest(&self) -> &'static str {
+    /// Returns the text of the run's own manifest, if it has one.
+    pub fn manifest(&self) -> Option<Cow<'static, str>> {
         match self {
-            Self::Manifest(text) => text,
-            _ => "",
+            Self::Manifest(text) => Some(Cow::Borrowed(text)),
+            Self::Made(make) => Some(Cow::Owned(make())),
+            _ => None,
         }
     }
 

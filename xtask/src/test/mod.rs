@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 
 use crate::bench::{self, build};
 use crate::boards;
@@ -100,8 +101,9 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         }
         host::run(&mut tally)?;
         tally.run("device trees", trees::sample::check)?;
-        for target in fuzz::Target::ALL {
-            let seconds = FUZZ_SECONDS / fuzz::Target::ALL.len() as u32;
+        let targets = fuzz::Target::value_variants();
+        for &target in targets {
+            let seconds = FUZZ_SECONDS / targets.len() as u32;
             let name = format!("fuzz {}", target.name());
             tally.run(&name, || fuzz::search(target, seconds, 1))?;
         }
@@ -211,7 +213,7 @@ impl Foreign {
         let packages = Packages::with_optee(&cache, boards::optee_suite(machine))?;
         Ok(Self {
             firmware: boards::firmware(&cache, &packages, machine)?,
-            guests: guest::for_manifest(&cache, &packages, boots.manifest())?,
+            guests: guest::for_manifest(&cache, &packages, &boots.manifest().unwrap_or_default())?,
             unpacked: packages.root(),
         })
     }
