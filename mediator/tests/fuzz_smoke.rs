@@ -4,41 +4,14 @@
 //!
 //! `FUZZ_RUNS` says how many random inputs (default 2000), `FUZZ_SEED` where they start.
 
-use std::panic::{catch_unwind, resume_unwind};
-use std::{env, fs, path::Path};
-
 use mediator_model::play_bytes;
-
-fn number(name: &str, default: u64) -> u64 {
-    env::var(name).map_or(default, |text| text.parse().expect("a number"))
-}
 
 #[test]
 fn the_corpus_is_replayed() {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/mediator");
-    let files: Vec<_> = fs::read_dir(corpus).expect("the corpus").collect();
-    assert!(files.len() >= 20, "{} files", files.len());
-    for file in files {
-        let bytes = fs::read(file.expect("a file").path()).expect("readable");
-        play_bytes(&bytes);
-    }
+    fuzz_inputs::replay_corpus("mediator", play_bytes);
 }
 
 #[test]
 fn random_inputs_are_played() {
-    let mut seed = number("FUZZ_SEED", 0x7EE5);
-    for run in 0..number("FUZZ_RUNS", 2000) {
-        let mut random = || {
-            seed = seed
-                .wrapping_mul(0x5851_F42D_4C95_7F2D)
-                .wrapping_add(0x1405_7B7E_F767_814F);
-            (seed >> 33) as u8
-        };
-        let ops = usize::from(random());
-        let bytes: Vec<u8> = (0..1 + 16 * ops).map(|_| random()).collect();
-        if let Err(panic) = catch_unwind(|| play_bytes(&bytes)) {
-            println!("input {run} fails");
-            resume_unwind(panic);
-        }
-    }
+    fuzz_inputs::play_random(16, play_bytes);
 }

@@ -27,13 +27,7 @@ proptest! {
 /// The plays reach what they are for: most of what a call can meet happens in a few thousand.
 #[test]
 fn random_play_is_not_idle() {
-    let mut seed = 1_u64;
-    let mut random = || {
-        seed = seed
-            .wrapping_mul(0x5851_F42D_4C95_7F2D)
-            .wrapping_add(0x1405_7B7E_F767_814F);
-        (seed >> 33) as u8
-    };
+    let mut random = fuzz_inputs::bytes(1);
     let mut sum = [0_u64; 12];
     for _ in 0..3000 {
         let bytes: Vec<u8> = (0..16 * 60).map(|_| random()).collect();

@@ -28,13 +28,7 @@ proptest! {
 /// The plays reach what they are for.
 #[test]
 fn random_play_is_not_idle() {
-    let mut seed = 1_u64;
-    let mut random = || {
-        seed = seed
-            .wrapping_mul(0x5851_F42D_4C95_7F2D)
-            .wrapping_add(0x1405_7B7E_F767_814F);
-        (seed >> 33) as u8
-    };
+    let mut random = fuzz_inputs::bytes(1);
     let mut sum = [0_u64; 8];
     for _ in 0..1000 {
         let bytes: Vec<u8> = (0..1 + Op::BYTES * 100).map(|_| random()).collect();
